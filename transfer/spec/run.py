@@ -1,0 +1,58 @@
+"""A run: one checkpoint, one recipe, one seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transfer.spec.fingerprint import fingerprint
+from transfer.spec.mapping import Fields, plain
+
+CONTROL = "random"
+"""Name of the control checkpoint: a random initialisation of the same network."""
+
+
+@dataclass(frozen=True)
+class RunSpec(Fields):
+    """Everything that decides a run's numbers.
+
+    `checkpoint` is the name shown in tables, `weights` the SHA-256 of the checkpoint file (`random` for the control);
+    `overrides` are the user's deviations from the recipe (empty for an official row); `protocol` identifies recipe,
+    metric and data, and is the same for every checkpoint that may share a column.
+    """
+
+    checkpoint: str
+    weights: str
+    backbone: Mapping[str, Any]
+    input: Mapping[str, Any]
+    suite: str
+    task: str
+    recipe: str
+    seed: int
+    overrides: Mapping[str, Any]
+    protocol: str
+
+    @property
+    def control(self) -> bool:
+        """Whether this is a random initialisation."""
+        return self.weights == CONTROL
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all fields."""
+        return fingerprint(self.to_json())
+
+    @property
+    def id(self) -> str:
+        """Name of the run directory and of the record: `<checkpoint>-<hash>--<recipe>--seed<seed>`.
+
+        The hash covers weights, network, input contract and deviations, so other work gets another name.
+        """
+        origin = fingerprint([self.weights, *(plain(self[key]) for key in ("backbone", "input", "overrides"))])[:8]
+        return f"{self.checkpoint}-{origin}--{self.recipe}--seed{self.seed}"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunSpec:
+        """Inverse of `to_json`."""
+        return cls(**data)
