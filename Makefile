@@ -1,0 +1,22 @@
+.PHONY: setup demo test check lock bench
+
+setup:  ## create .venv with the locked packages
+	@tools/setup.sh
+
+demo: setup  ## pre-train on formulas, evaluate it and a random control on embedded data, print the leaderboard
+	@tools/demo.sh
+
+test: setup  ## every test; `make test ARGS="-m 'not slow'"` for the fast ones
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: setup  ## format, lint, types, floors
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m mypy
+	@.venv/bin/lint-imports
+
+lock:  ## resolve the dependencies anew, without registry addresses
+	@.venv/uv/bin/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group dev --upgrade pyproject.toml -o requirements.lock
+
+bench: setup  ## overhead of our runner against mmengine's own, in one run
+	@.venv/bin/python tools/bench/overhead.py

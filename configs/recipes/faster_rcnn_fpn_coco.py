@@ -1,0 +1,113 @@
+"""Faster R-CNN with a feature pyramid on COCO 2017, the 1x schedule.
+
+Data:      COCO 2017 detection, train2017 (117,266 images with boxes) and val2017 (5,000), 80 classes.
+Schedule:  90,000 steps of 16 images (12.3 epochs), SGD, rate 0.02 with 500 steps of warm-up, divided by 10 at
+           60,000 and 80,000 (detectron2's 1x: 90k steps).
+Trunk:     all of it is fine-tuned; batch statistics are taken over the global batch (SyncBN), so that trunks whose
+           statistics differ, and the random control, are treated alike (MoCo's detection protocol).
+Launch:    tools/eval.sh CKPT coco --tasks detection       (8 GPUs: tools/dist.sh 8 CKPT coco --tasks detection)
+Expected:  box AP 37.4 for ImageNet-supervised ResNet-50 with frozen BatchNorm (mmdet 3 model zoo, faster-rcnn_r50_fpn_1x);
+           no published value is known to us for this exact norm policy.
+"""
+
+default_scope = "mmdet"
+task = dict(kind="bbox", dataset="coco", images_per_step=16)
+image_scale = (1333, 800)
+
+model = dict(
+    type="FasterRCNN",
+    data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=32),
+    backbone=dict(type="TransferBackbone", pyramid=True, frozen_stages=0, norm="sync"),
+    neck=dict(type="FPN", out_channels=256, num_outs=5),
+    rpn_head=dict(
+        type="RPNHead",
+        in_channels=256,
+        feat_channels=256,
+        anchor_generator=dict(
+            type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64]
+        ),
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4),
+        loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
+        loss_bbox=dict(type="L1Loss", loss_weight=1.0),
+    ),
+    roi_head=dict(
+        type="StandardRoIHead",
+        bbox_roi_extractor=dict(
+            type="SingleRoIExtractor",
+            roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
+            out_channels=256,
+            featmap_strides=[4, 8, 16, 32],
+        ),
+        bbox_head=dict(
+            type="Shared2FCBBoxHead",
+            in_channels=256,
+            fc_out_channels=1024,
+            roi_feat_size=7,
+            bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]),
+            reg_class_agnostic=False,
+            loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
+            loss_bbox=dict(type="L1Loss", loss_weight=1.0),
+        ),
+    ),
+    train_cfg=dict(
+        rpn=dict(
+            assigner=dict(
+                type="MaxIoUAssigner", pos_iou_thr=0.7, neg_iou_thr=0.3, min_pos_iou=0.3, match_low_quality=True
+            ),
+            sampler=dict(type="PositionSampler", num=256, pos_fraction=0.5, add_gt_as_proposals=False),
+            allowed_border=-1,
+            pos_weight=-1,
+            debug=False,
+        ),
+        rpn_proposal=dict(nms_pre=2000, max_per_img=1000, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
+        rcnn=dict(
+            assigner=dict(
+                type="MaxIoUAssigner", pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.5, match_low_quality=False
+            ),
+            sampler=dict(type="PositionSampler", num=512, pos_fraction=0.25, add_gt_as_proposals=True),
+            pos_weight=-1,
+            debug=False,
+        ),
+    ),
+    test_cfg=dict(
+        rpn=dict(nms_pre=1000, max_per_img=1000, nms=dict(type="nms", iou_threshold=0.7), min_bbox_size=0),
+        rcnn=dict(score_thr=0.05, nms=dict(type="nms", iou_threshold=0.5), max_per_img=100),
+    ),
+)
+
+train_dataloader = dict(
+    num_workers=4,
+    dataset=dict(
+        type="CocoDataset",
+        filter_cfg=dict(filter_empty_gt=True, min_size=32),
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="LoadAnnotations", with_bbox=True),
+            dict(type="Resize", scale=image_scale, keep_ratio=True),
+            dict(type="RandomFlip", prob=0.5),
+            dict(type="PackDetInputs"),
+        ],
+    ),
+)
+test_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    dataset=dict(
+        type="CocoDataset",
+        test_mode=True,
+        pipeline=[
+            dict(type="LoadImageFromFile"),
+            dict(type="Resize", scale=image_scale, keep_ratio=True),
+            dict(type="PackDetInputs", meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor")),
+        ],
+    ),
+)
+
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=90_000)
+optim_wrapper = dict(
+    type="OptimWrapper", optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=0.0001)
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
+    dict(type="MultiStepLR", by_epoch=False, begin=0, end=90_000, milestones=[60_000, 80_000], gamma=0.1),
+]
