@@ -10,7 +10,8 @@
     ├── DataError               the images and annotations
     │   ├── MissingData             a folder or file that should be there is not
     │   ├── CorruptImage            an image that cannot be decoded
-    │   └── BrokenAnnotation        an annotation that contradicts the data set
+    │   ├── BrokenAnnotation        an annotation that contradicts the data set
+    │   └── BrokenPredictions       saved predictions that contradict the data set
     ├── UnknownName             a suite, recipe, task, family or option that does not exist
     ├── BadOption               a value that cannot work
     ├── RunError                a run directory or a launch
@@ -70,6 +71,10 @@ class CorruptImage(DataError):
 
 class BrokenAnnotation(DataError):
     """An annotation contradicts the images or itself."""
+
+
+class BrokenPredictions(DataError):
+    """Saved predictions are damaged or contradict the data set."""
 
 
 class UnknownName(TransferError):

@@ -44,13 +44,17 @@ class RunSpec(Fields):
         return fingerprint(self.to_json())
 
     @property
+    def origin(self) -> str:
+        """Hash of weights, network, input contract and deviations (8 digits): one row of a table."""
+        return fingerprint([self.weights, *(plain(self[key]) for key in ("backbone", "input", "overrides"))])[:8]
+
+    @property
     def id(self) -> str:
         """Name of the run directory and of the record: `<checkpoint>-<hash>--<recipe>--seed<seed>`.
 
         The hash covers weights, network, input contract and deviations, so other work gets another name.
         """
-        origin = fingerprint([self.weights, *(plain(self[key]) for key in ("backbone", "input", "overrides"))])[:8]
-        return f"{self.checkpoint}-{origin}--{self.recipe}--seed{self.seed}"
+        return f"{self.checkpoint}-{self.origin}--{self.recipe}--seed{self.seed}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSpec:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+
+from transfer.errors import BadOption, BrokenAnnotation, BrokenPredictions, CorruptImage, MissingData
+from transfer.metrics.invariants import check_scores
+from transfer.metrics.semantic import score_label_maps
+
+CLASSES = ("sky", "road", "tree", "car")
+
+
+def folders(root, maps):
+    for number, pair in enumerate(maps):
+        for name, pixels in zip(("truth", "predictions"), pair, strict=True):
+            (root / name).mkdir(exist_ok=True)
+            Image.fromarray(np.asarray(pixels, np.uint8)).save(root / name / f"{number}.png")
+    return {"predictions": root / "predictions", "truth": root / "truth", "stems": [str(n) for n in range(len(maps))]}
+
+
+def reference(maps):
+    """The definition, pixel by pixel."""
+    hits, labelled, predicted = ({index: 0 for index in range(len(CLASSES))} for _ in range(3))
+    for truth, prediction in maps:
+        for true, found in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+            if true != 255:
+                labelled[true] += 1
+                predicted[found] += 1
+                hits[true] += true == found
+    ious = {k: hits[k] / (labelled[k] + predicted[k] - hits[k]) for k in hits if labelled[k] + predicted[k]}
+    accuracies = [hits[k] / labelled[k] for k in hits if labelled[k]]
+    return {
+        "mIoU": sum(ious.values()) / len(ious) if ious else -1,
+        "aAcc": sum(hits.values()) / sum(labelled.values()) if ious else -1,
+        "mAcc": sum(accuracies) / len(accuracies) if ious else -1,
+        **{f"IoU/{name}": ious.get(k, -1) for k, name in enumerate(CLASSES)},
+    }
+
+
+shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=6)
+pairs = shapes.flatmap(
+    lambda shape: st.tuples(
+        hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 3, 255])),
+        hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 2])),
+    )
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(pairs, min_size=1, max_size=3))
+def test_equals_a_loop_over_pixels(maps):
+    with tempfile.TemporaryDirectory() as root:
+        scores = score_label_maps(**folders(Path(root), maps), classes=CLASSES)
+    assert scores == pytest.approx(reference(maps), abs=1e-12)
+    assert all(type(value) is float for value in scores.values())
+    check_scores("miou", scores)
+
+
+def test_class_absent_everywhere_is_left_out(tmp_path):
+    scores = score_label_maps(**folders(tmp_path, [([[0, 0, 1, 1]], [[0, 0, 0, 1]])]), classes=CLASSES)
+    assert scores["IoU/tree"] == scores["IoU/car"] == -1
+    assert scores["mIoU"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+
+
+def test_another_ignored_label(tmp_path):
+    options = folders(tmp_path, [([[9, 1]], [[0, 1]])])
+    assert score_label_maps(**options, classes=CLASSES, ignore=9)["mIoU"] == 1
+
+
+def test_palette_images_hold_indices(tmp_path):
+    options = folders(tmp_path, [([[0, 1]], [[0, 1]])])
+    image = Image.fromarray(np.array([[0, 1]], np.uint8))
+    image.putpalette([0, 0, 0, 200, 10, 30])
+    image.save(tmp_path / "truth" / "0.png")
+    with Image.open(tmp_path / "truth" / "0.png") as saved:
+        assert saved.mode == "P"
+    assert score_label_maps(**options, classes=CLASSES)["mIoU"] == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "error", "message"),
+    [
+        ([[0, 1]], [[0, 4]], BrokenPredictions, r"predictions.0\.png: expected labels 0 to 3, got 4 in 1 pixels"),
+        ([[0, 1]], [[0, 255]], BrokenPredictions, r"predictions.0\.png: expected labels 0 to 3, got 255 in 1 pixels"),
+        ([[7, 7]], [[0, 1]], BrokenAnnotation, r"truth.0\.png: expected labels 0 to 3, got 7 in 2 pixels"),
+        ([[0, 1]], [[0], [1]], BrokenPredictions, r"predictions.0\.png: expected 2×1 pixels as in .*, got 1×2"),
+    ],
+)
+def test_impossible_maps(tmp_path, truth, prediction, error, message):
+    with pytest.raises(error, match=message):
+        score_label_maps(**folders(tmp_path, [(truth, prediction)]), classes=CLASSES)
+
+
+@pytest.mark.parametrize(("name", "error"), [("truth", MissingData), ("predictions", BrokenPredictions)])
+def test_missing_map(tmp_path, name, error):
+    options = folders(tmp_path, [([[0]], [[0]]), ([[0]], [[0]])])
+    (tmp_path / name / "1.png").unlink()
+    with pytest.raises(error, match=rf"{name}.1\.png"):
+        score_label_maps(**options, classes=CLASSES)
+
+
+@pytest.mark.parametrize(("name", "error"), [("truth", CorruptImage), ("predictions", BrokenPredictions)])
+@pytest.mark.parametrize("keep", [0, 20, 60])
+def test_truncated_map(tmp_path, name, error, keep):
+    noise = np.random.default_rng(0).integers(0, 4, (30, 30))
+    options = folders(tmp_path, [(noise, noise)])
+    path = tmp_path / name / "0.png"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(error, match=rf"{name}.0\.png"):
+        score_label_maps(**options, classes=CLASSES)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "I;16", "1"])
+def test_map_of_another_mode(tmp_path, mode):
+    options = folders(tmp_path, [([[0]], [[0]])])
+    Image.new(mode, (1, 1)).save(tmp_path / "predictions" / "0.png")
+    with pytest.raises(BrokenPredictions, match="8-bit PNG of class indices"):
+        score_label_maps(**options, classes=CLASSES)
+
+
+@pytest.mark.parametrize(("stems", "classes"), [([], CLASSES), (["0"], ()), (["0"], ("sky", "sky"))])
+def test_impossible_options(tmp_path, stems, classes):
+    options = {**folders(tmp_path, [([[0]], [[0]])]), "stems": stems}
+    with pytest.raises(BadOption):
+        score_label_maps(**options, classes=classes)

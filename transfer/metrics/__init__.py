@@ -1,0 +1,1 @@
+"""Scores from saved predictions: boxes, keypoints, label maps. No network, no training loop."""

@@ -1,0 +1,25 @@
+"""Detection: average precision and recall of boxes, as the COCO challenge defines them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transfer.metrics.coco import Entry, coco_stats, read_predictions, read_truth
+
+BOX_SCORES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+def score_boxes(predictions: Path, annotations: Path) -> dict[str, float]:
+    """Score COCO results (`image_id`, `category_id`, `bbox` xywh in pixels, `score`) against an annotation file.
+
+    Returns `BOX_SCORES` as shares, equal to pycocotools' COCOeval; -1 where the data set has nothing to find, 0 where
+    nothing was found. Raises BrokenPredictions, BrokenAnnotation or MissingData.
+    """
+    truth = read_truth(annotations, {"bbox": 4, "area": 0, "iscrowd": 0})
+    detections = [_measured(entry) for entry in read_predictions(predictions, truth, {"bbox": 4, "score": 0})]
+    return dict(zip(BOX_SCORES, coco_stats("bbox", truth, detections), strict=True))
+
+
+def _measured(detection: Entry) -> Entry:
+    _, _, width, height = detection["bbox"]
+    return {**detection, "area": width * height}

@@ -1,0 +1,48 @@
+"""What scores cannot be, whatever the model: a guard between a metric and a published number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from transfer.errors import BrokenRecord, UnknownName
+
+SMALLER_FIRST: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "bbox": (("AP", "AP50"), ("AP75", "AP50"), ("AR1", "AR10"), ("AR10", "AR100")),
+    "keypoints": (("AP", "AP50"), ("AP75", "AP50"), ("AR", "AR50"), ("AR75", "AR50")),
+    "miou": (("mIoU", "mAcc"),),
+}
+"""Pairs of which the first is never larger: a stricter threshold or fewer detections cannot score higher."""
+
+SLACK = 0.005
+"""Crowd regions bend the precision pairs a little: a detection that a strict threshold gives to the crowd is not
+counted, while a lenient one lets it take the object of a better detection."""
+
+
+def check_scores(kind: str, scores: Mapping[str, float]) -> None:
+    """Raise BrokenRecord when `scores` of a task of `kind` (`bbox`, `keypoints`, `miou`) are impossible.
+
+    Every score is -1 (undefined) or within [0, 1]; pairs that are both present and defined keep their order; `mIoU` is
+    within the range of the per-class values beside it.
+    """
+    if kind not in SMALLER_FIRST:
+        raise UnknownName.among("kind of scores", kind, SMALLER_FIRST)
+    for name, value in scores.items():
+        if not math.isfinite(value) or not (value == -1 or 0 <= value <= 1):
+            raise BrokenRecord(f"{kind}: expected {name} within 0 and 1, or -1 if undefined, got {value}.")
+    for small, large in SMALLER_FIRST[kind]:
+        _check_order(kind, small, large, scores)
+    _check_mean(kind, scores)
+
+
+def _check_order(kind: str, small: str, large: str, scores: Mapping[str, float]) -> None:
+    low, high = scores.get(small, -1), scores.get(large, -1)
+    if -1 not in (low, high) and low > high + SLACK:
+        raise BrokenRecord(f"{kind}: {small} {low} cannot exceed {large} {high}. Score the saved predictions again.")
+
+
+def _check_mean(kind: str, scores: Mapping[str, float]) -> None:
+    ious = [value for name, value in scores.items() if name.startswith("IoU/") and value != -1]
+    mean = scores.get("mIoU", -1)
+    if ious and mean != -1 and not min(ious) - SLACK <= mean <= max(ious) + SLACK:
+        raise BrokenRecord(f"{kind}: mIoU {mean} lies outside its classes' {min(ious)} to {max(ious)}. Score again.")
