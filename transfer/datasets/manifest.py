@@ -1,0 +1,20 @@
+"""What a checked split consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transfer.spec.mapping import Fields
+
+
+@dataclass(frozen=True, eq=True)
+class Manifest(Fields):
+    """The certificate of a checked split.
+
+    `images` counts the images used; `sha256` covers the annotations and the bytes of every image used, and depends
+    on neither path, machine nor order; `classes` are the names by label, starting at label 0.
+    """
+
+    images: int
+    sha256: str
+    classes: tuple[str, ...]

@@ -1,0 +1,165 @@
+"""Everything that can be checked before hours are spent on a data set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from transfer.datasets.annotations import Annotations, read_annotations
+from transfer.datasets.images import ImageFacts, image_facts, label_map_facts
+from transfer.datasets.layouts import Split
+from transfer.datasets.manifest import Manifest
+from transfer.datasets.memo import Memo, file_key
+from transfer.datasets.problems import Problem, raise_problems
+from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
+from transfer.spec.suite import KINDS
+
+IGNORED = 255
+"""Label value that no score counts."""
+
+QUIET_SECONDS = 2.0
+"""No progress bar before this long."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+
+Read = Callable[[Path], ImageFacts]
+Found = ImageFacts | Problem
+
+
+def check_split(split: Split, kind: str, cache: Path | None = None) -> Manifest:
+    """Read every annotation and open every image of `split`; the manifest certifies that nothing is wrong.
+
+    `cache` remembers files by path, size and modification time, so that a second call reads only what changed.
+    Raises BrokenAnnotation (CorruptImage when only images are damaged) that lists all problems found in one pass.
+    """
+    if kind not in KINDS:
+        raise BadOption(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+    for path in (split.images, split.annotations):
+        if not path.exists():
+            raise MissingData(f"{path} does not exist. TRANSFER_DATA names the folder that holds the data sets.")
+    memo = Memo(cache)
+    try:
+        return _check_label_maps(split, memo) if kind == "miou" else _check_coco(split, kind, memo)
+    finally:
+        memo.save()
+
+
+def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
+    annotations, problems = _annotations(split.annotations, kind, memo)
+    sizes = {name: (width, height) for name, width, height in annotations.images}
+    found = _inspect([split.images / name for name in sizes], image_facts, memo)
+    for (name, size), fact in zip(sizes.items(), found, strict=True):
+        problems += [fact] if isinstance(fact, Problem) else _size_problem(name, fact.size, size, "the json says")
+    if not sizes and not problems:
+        problems.append(Problem("no images are listed"))
+    raise_problems(problems, split.annotations)
+    hashes = {name: fact.sha256 for name, fact in zip(sizes, found, strict=True) if isinstance(fact, ImageFacts)}
+    return Manifest(len(sizes), _content_hash(annotations.digest, hashes), annotations.classes)
+
+
+def _check_label_maps(split: Split, memo: Memo) -> Manifest:
+    if not split.classes:
+        raise BadOption(f"the label maps in {split.annotations} need the class names of their values: Split.classes.")
+    stems = _stems(split)
+    maps = _inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
+    images = _inspect([_image_path(split.images, stem) for stem in stems], image_facts, memo)
+    problems = [fact for fact in (*maps, *images) if isinstance(fact, Problem)]
+    for stem, label_map, image in zip(stems, maps, images, strict=True):
+        if isinstance(label_map, ImageFacts):
+            problems += _label_problem(stem, label_map.labels, split.classes)
+            if isinstance(image, ImageFacts):
+                problems += _size_problem(f"{stem}.png", label_map.size, image.size, "its image is")
+    if not stems:
+        problems.append(Problem("no label maps (*.png) are listed"))
+    raise_problems(problems, split.annotations)
+    hashes = {
+        f"{folder}/{stem}": fact.sha256
+        for folder, facts in (("images", images), ("maps", maps))
+        for stem, fact in zip(stems, facts, strict=True)
+        if isinstance(fact, ImageFacts)
+    }
+    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes)
+
+
+def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[Problem]]:
+    """The json's content, remembered only when it has no problems."""
+    key = file_key(path, kind)
+    known = memo.get(key)
+    if known is not None:
+        images = tuple((name, width, height) for name, width, height in known["images"])
+        return Annotations(tuple(known["classes"]), images, known["digest"]), []
+    annotations, problems = read_annotations(path, kind)
+    if not problems:
+        memo.add(key, {"classes": annotations.classes, "images": annotations.images, "digest": annotations.digest})
+    return annotations, problems
+
+
+def _inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
+    """Facts or problem of each path, in order; threads, because reading and hashing release the interpreter."""
+    work = partial(_facts, read=read, memo=memo)
+    bar = partial(tqdm, total=len(paths), desc="checking images", unit="image", file=sys.stderr, delay=QUIET_SECONDS)
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is not damaged
+        return list(bar(pool.map(work, paths), leave=False))
+
+
+def _facts(path: Path, read: Read, memo: Memo) -> Found:
+    try:
+        key = file_key(path, read.__name__)
+        known = memo.get(key)
+        if known is not None:
+            return ImageFacts.from_json(known)
+        facts = read(path)
+    except FileNotFoundError:
+        return Problem(f"{path} is named by the annotations but does not exist")
+    except CorruptImage as error:
+        return Problem(str(error), image=True)
+    except OSError as error:
+        return Problem(f"{path} cannot be read: {error.strerror}", image=True)
+    memo.add(key, facts.to_json())
+    return facts
+
+
+def _stems(split: Split) -> list[str]:
+    if split.listing is None:
+        return sorted(path.stem for path in split.annotations.glob("*.png"))
+    stems = [line.strip() for line in split.listing.read_text(encoding="utf-8").splitlines() if line.strip()]
+    repeated = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
+    if repeated:
+        raise BrokenAnnotation(f"{split.listing} lists {', '.join(sorted(repeated)[:20])} more than once.")
+    return stems
+
+
+def _image_path(folder: Path, stem: str) -> Path:
+    """The image called `stem` in any known format; the .jpg, which the report then names, when there is none."""
+    candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def _size_problem(name: str, found: tuple[int, int], expected: tuple[int, int], says: str) -> list[Problem]:
+    if found == expected:
+        return []
+    return [Problem(f"{name} is {found[0]}x{found[1]} pixels, but {says} {expected[0]}x{expected[1]}")]
+
+
+def _label_problem(stem: str, labels: Iterable[int], classes: tuple[str, ...]) -> list[Problem]:
+    wrong = [label for label in labels if label != IGNORED and not 0 <= label < len(classes)]
+    if not wrong:
+        return []
+    allowed = f"0 to {len(classes) - 1} ({len(classes)} classes) or {IGNORED} (ignored)"
+    return [Problem(f"{stem}.png holds the values {', '.join(map(str, wrong))}; expected {allowed}")]
+
+
+def _content_hash(digest: str, hashes: dict[str, str], classes: tuple[str, ...] = ()) -> str:
+    text = json.dumps([digest, sorted(hashes.items()), classes], separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
