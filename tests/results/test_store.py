@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from transfer.errors import BadOption, BrokenRecord, FingerprintMismatch
+from transfer.results import schema
+from transfer.results.store import read_record, read_records, write_record
+from transfer.spec.record import Record
+from transfer.spec.run import RunSpec
+
+
+def test_written_records_are_read_back_in_order(tmp_path, record):
+    records = [record(seed=seed, checkpoint=name) for seed in (2, 0) for name in ("moco", "dino")]
+    paths = [write_record(tmp_path, item) for item in records]
+    assert [path.name for path in paths] == [f"{item.run.id}.json" for item in records]
+    assert [item.to_json() for item in read_records(tmp_path)] == [
+        item.to_json() for item in sorted(records, key=lambda item: item.run.id)
+    ]
+
+
+def test_no_folder_no_records(tmp_path):
+    assert read_records(tmp_path / "records") == []
+
+
+def test_identical_record_is_not_written_again(tmp_path, record):
+    before = write_record(tmp_path, record()).stat()
+    assert write_record(tmp_path, record()).stat().st_ino == before.st_ino
+
+
+def test_rescored_record_replaces(tmp_path, record):
+    write_record(tmp_path, record(scores={"AP": 0.1}))
+    path = write_record(tmp_path, record(scores={"AP": 0.2}))
+    assert read_record(path).scores == {"AP": 0.2}
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_other_run_of_the_same_name_is_kept(tmp_path, record):
+    path = write_record(tmp_path, record())
+    other = record(protocol="fedcba9876543210")
+    message = f"{record().run.fingerprint}, not {other.run.fingerprint}: protocol '0123456789abcdef' there"
+    with pytest.raises(FingerprintMismatch, match=re.escape(message)):
+        write_record(tmp_path, other)
+    assert read_record(path).run == record().run
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden"])
+def test_names_that_are_no_file_names(tmp_path, record, name):
+    with pytest.raises(BadOption, match="cannot name a record file"):
+        write_record(tmp_path, record(checkpoint=name))
+
+
+@pytest.mark.parametrize("scores", [{"AP": float("nan")}, {"AP": 34.5}, {"AP": -0.5}, {"AP": "high"}, {"AP": True}])
+def test_impossible_scores_are_not_written(tmp_path, record, scores):
+    with pytest.raises(BrokenRecord, match=r"scores\.AP"):
+        write_record(tmp_path, record(scores=scores))
+    assert list(tmp_path.iterdir()) == []
+
+
+def changed(record, *keys, **values):
+    data = record.to_json()
+    inner = data
+    for key in keys:
+        inner = inner[key]
+    for key, value in values.items():
+        inner.pop(key) if value is KeyError else inner.update({key: value})
+    return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Record)])
+def test_every_field_is_required(tmp_path, record, field):
+    path = write_record(tmp_path, record())
+    path.write_bytes(changed(record(), **{field: KeyError}))
+    with pytest.raises(BrokenRecord, match=rf"{re.escape(str(path))}: {field} is missing"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(RunSpec)])
+def test_every_field_of_the_run_is_required_and_typed(tmp_path, record, field):
+    path = write_record(tmp_path, record())
+    path.write_bytes(changed(record(), "run", **{field: KeyError}))
+    with pytest.raises(BrokenRecord, match=f"run: {field} is missing"):
+        read_records(tmp_path)
+    path.write_bytes(changed(record(), "run", **{field: 1.5}))
+    with pytest.raises(BrokenRecord, match=rf"run: {field}: expected \w+, got float"):
+        read_records(tmp_path)
+
+
+def test_the_schema_knows_every_field():
+    assert list(schema.RECORD) == [field.name for field in dataclasses.fields(Record)]
+    assert list(schema.RUN) == [field.name for field in dataclasses.fields(RunSpec)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda record: b"", "damaged"),
+        (lambda record: changed(record)[:200], "damaged"),
+        (lambda record: b"\xff\xfe", "damaged"),
+        (lambda record: changed(record, "scores", AP=float("nan")), "NaN is no JSON number"),
+        (lambda record: b"[]", "expected an object with run, scores"),
+        (lambda record: changed(record, schema=2), "schema: expected version 1, got 2. Update"),
+        (lambda record: changed(record, schema="1"), "schema: expected int, got str"),
+        (lambda record: changed(record, "run", seed=True), "run: seed: expected int, got bool"),
+        (lambda record: changed(record, scores=KeyError, score={}), "scores is missing. Is it 'score'"),
+        (lambda record: changed(record, extra=1), "extra is no key of a record"),
+        (lambda record: changed(record, "cost", fit_seconds=-1), "cost.fit_seconds"),
+        (lambda record: changed(record, "run", seed=9), "expected the file name .*seed9.json"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, record, content, message):
+    path = write_record(tmp_path, record())
+    path.write_bytes(content(record()))
+    with pytest.raises(BrokenRecord, match=f"{re.escape(str(path))}: .*{message}|{re.escape(str(path))}: {message}"):
+        read_records(tmp_path)
+
+
+def test_half_written_files_are_not_read(tmp_path, record):
+    path = write_record(tmp_path, record())
+    (tmp_path / f".{path.name}.1.tmp").write_text("{")
+    (tmp_path / f".{path.name}").write_text("{")
+    assert len(read_records(tmp_path)) == 1

@@ -1,0 +1,1 @@
+"""Records on disk and the statistics over them."""

@@ -1,0 +1,77 @@
+"""What a record file must hold, checked key by key before it becomes a `Record`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from types import NoneType
+from typing import Any
+
+from transfer.errors import BrokenRecord
+from transfer.spec.record import SCHEMA, Record
+
+Types = Mapping[str, tuple[type, ...]]
+
+RECORD: Types = {
+    "run": (dict,),
+    "scores": (dict,),
+    "certificate": (dict, NoneType),
+    "data": (dict,),
+    "cost": (dict,),
+    "environment": (dict,),
+    "predictions": (dict,),
+    "created": (str,),
+    "schema": (int,),
+}
+RUN: Types = {
+    "checkpoint": (str,),
+    "weights": (str,),
+    "backbone": (dict,),
+    "input": (dict,),
+    "suite": (str,),
+    "task": (str,),
+    "recipe": (str,),
+    "seed": (int,),
+    "overrides": (dict,),
+    "protocol": (str,),
+}
+
+
+def parse_record(data: Any, source: str) -> Record:
+    """Check `data`, the JSON of a record, and build it. Raises BrokenRecord naming `source` and the key."""
+    _check_version(data, source)
+    _check_keys(data, RECORD, source)
+    _check_keys(data["run"], RUN, f"{source}: run")
+    for name, value in data["scores"].items():
+        if not _number(value) or not (value == -1 or 0 <= value <= 1):
+            raise BrokenRecord(f"{source}: scores.{name}: expected a share within 0 and 1, or -1, got {value!r}.")
+    for name, value in data["cost"].items():
+        if not _number(value) or value < 0:
+            raise BrokenRecord(f"{source}: cost.{name}: expected a number of at least 0, got {value!r}.")
+    return Record.from_json(data)
+
+
+def _check_version(data: Any, source: str) -> None:
+    if isinstance(data, dict) and isinstance(data.get("schema"), int) and data["schema"] != SCHEMA:
+        advice = "Update this program." if data["schema"] > SCHEMA else "Run the task again."
+        raise BrokenRecord(f"{source}: schema: expected version {SCHEMA}, got {data['schema']}. {advice}")
+
+
+def _check_keys(data: Any, types: Types, source: str) -> None:
+    if not isinstance(data, dict):
+        raise BrokenRecord(f"{source}: expected an object with {', '.join(types)}, got {type(data).__name__}.")
+    unknown = [key for key in data if key not in types]
+    for key in types:
+        if key not in data:
+            close = difflib.get_close_matches(key, unknown, n=1)
+            raise BrokenRecord(f"{source}: {key} is missing." + (f" Is it {close[0]!r}?" if close else ""))
+        if type(data[key]) not in types[key]:
+            expected = " or ".join(kind.__name__ for kind in types[key])
+            raise BrokenRecord(f"{source}: {key}: expected {expected}, got {type(data[key]).__name__}.")
+    if unknown:
+        raise BrokenRecord(f"{source}: {unknown[0]} is no key of a record. Expected: {', '.join(types)}.")
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -1,0 +1,63 @@
+"""Records as files: one JSON per run, written whole, read back checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transfer.errors import BadOption, BrokenRecord, FingerprintMismatch
+from transfer.results.schema import parse_record
+from transfer.spec.files import write_json
+from transfer.spec.record import Record
+
+
+def write_record(folder: Path, record: Record) -> Path:
+    """Write `<run.id>.json` into `folder`, atomically; an identical file stays, one of the same run is replaced.
+
+    Raises FingerprintMismatch when the file holds another run's record.
+    """
+    path = folder / f"{record.run.id}.json"
+    if path.parent != folder or path.name.startswith("."):
+        raise BadOption(
+            f"{record.run.id!r} cannot name a record file. Choose a checkpoint name without / or leading dot."
+        )
+    value = record.to_json()
+    parse_record(value, f"record of {record.run.id}")
+    if path.exists():
+        _check_same_run(path, record)
+    if not path.exists() or read_record(path).to_json() != value:
+        write_json(path, value)
+    return path
+
+
+def read_records(folder: Path) -> list[Record]:
+    """All `*.json` of `folder` in the order of their names; none if there is no such folder. Raises BrokenRecord."""
+    return [read_record(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
+
+
+def read_record(path: Path) -> Record:
+    """One record file. Raises BrokenRecord naming the file and the key."""
+    try:
+        data = json.loads(path.read_bytes(), parse_constant=_refuse)
+    except (OSError, ValueError) as error:
+        raise BrokenRecord(f"{path}: damaged: {error}. Delete it and score its run again.") from error
+    record = parse_record(data, str(path))
+    if path.stem != record.run.id:
+        raise BrokenRecord(f"{path}: expected the file name {record.run.id}.json, which its run makes. Rename it.")
+    return record
+
+
+def _check_same_run(path: Path, record: Record) -> None:
+    present = read_record(path).run
+    if present.fingerprint != record.run.fingerprint:
+        there, here = present.to_json(), record.run.to_json()
+        values = [f"{key} {there[key]!r} there, {here[key]!r} here" for key in there if there[key] != here[key]]
+        raise FingerprintMismatch(
+            f"{path} holds run {present.fingerprint}, not {record.run.fingerprint}: {'; '.join(values)}. "
+            "Move that record away to publish this one."
+        )
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON number")
