@@ -18,7 +18,6 @@ model = dict(
 )
 
 train_dataloader = dict(
-    num_workers=0,
     dataset=dict(
         pipeline=[
             dict(type="LoadImageFromFile"),
@@ -32,7 +31,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=8,
-    num_workers=0,
     dataset=dict(
         pipeline=[
             dict(type="LoadImageFromFile"),

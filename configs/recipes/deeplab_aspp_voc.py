@@ -17,14 +17,14 @@ crop_size = (513, 513)
 model = dict(
     type="EncoderDecoder",
     data_preprocessor=dict(type="SegDataPreProcessor", size=crop_size, pad_val=0, seg_pad_val=255),
-    backbone=dict(type="TransferBackbone", output_stride=8, frozen_stages=0, norm="sync"),
+    backbone=dict(type="TransferBackbone", output_stride=8, frozen_stages=-1, norm="sync"),
     decode_head=dict(
         type="ASPPHead",
         in_index=-1,
         channels=256,
         dilations=(1, 12, 24, 36),
         dropout_ratio=0.0,
-        norm_cfg=dict(type="GlobalBatchNorm"),
+        norm_cfg=dict(type="BN", requires_grad=True),
         align_corners=False,
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0),
     ),
@@ -33,7 +33,6 @@ model = dict(
 )
 
 train_dataloader = dict(
-    num_workers=4,
     dataset=dict(
         type="BaseSegDataset",
         img_suffix=".jpg",
@@ -50,7 +49,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=4,
     dataset=dict(
         type="BaseSegDataset",
         test_mode=True,

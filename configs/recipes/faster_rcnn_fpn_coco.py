@@ -17,7 +17,7 @@ image_scale = (1333, 800)
 model = dict(
     type="FasterRCNN",
     data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=32),
-    backbone=dict(type="TransferBackbone", pyramid=True, frozen_stages=0, norm="sync"),
+    backbone=dict(type="TransferBackbone", frozen_stages=-1, norm="sync"),
     neck=dict(type="FPN", out_channels=256, num_outs=5),
     rpn_head=dict(
         type="RPNHead",
@@ -76,7 +76,6 @@ model = dict(
 )
 
 train_dataloader = dict(
-    num_workers=4,
     dataset=dict(
         type="CocoDataset",
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
@@ -91,7 +90,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=1,
-    num_workers=4,
     dataset=dict(
         type="CocoDataset",
         test_mode=True,

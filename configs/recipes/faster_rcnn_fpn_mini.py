@@ -28,7 +28,6 @@ model = dict(
 )
 
 train_dataloader = dict(
-    num_workers=0,
     dataset=dict(
         filter_cfg=dict(min_size=8),
         pipeline=[
@@ -42,7 +41,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=8,
-    num_workers=0,
     dataset=dict(
         pipeline=[
             dict(type="LoadImageFromFile"),

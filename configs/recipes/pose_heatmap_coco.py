@@ -7,7 +7,7 @@ Schedule:  61,500 steps of 512 persons cropped to 256x192 (210 epochs of about 1
 Trunk:     all of it is fine-tuned, SyncBN; deconvolutions lift the last map to stride 4.
 Launch:    tools/eval.sh CKPT coco --tasks pose            (8 GPUs: tools/dist.sh 8 CKPT coco --tasks pose)
 Expected:  AP 71.8 for ImageNet-supervised ResNet-50 with *detected* boxes and flip test (mmpose 1 model zoo,
-           td-hm_res50_8xb64-210e_coco-256x192); given boxes score higher, no flip test a little lower.
+           td-hm_res50_8xb64-210e_coco-256x192); given boxes score higher.
 """
 
 default_scope = "mmpose"
@@ -17,18 +17,18 @@ codec = dict(type="MSRAHeatmap", input_size=(192, 256), heatmap_size=(48, 64), s
 model = dict(
     type="TopdownPoseEstimator",
     data_preprocessor=dict(type="PoseDataPreprocessor"),
-    backbone=dict(type="TransferBackbone", frozen_stages=0, norm="sync", last_only=True),
+    backbone=dict(type="TransferBackbone", frozen_stages=-1, norm="sync"),
     head=dict(
         type="HeatmapHead",
         out_channels=17,
+        deconv_width=256,
         loss=dict(type="KeypointMSELoss", use_target_weight=True),
         decoder=codec,
     ),
-    test_cfg=dict(flip_test=False, output_heatmaps=False),
+    test_cfg=dict(flip_test=True, flip_mode="heatmap", shift_heatmap=True),
 )
 
 train_dataloader = dict(
-    num_workers=4,
     dataset=dict(
         type="CocoDataset",
         data_mode="topdown",
@@ -46,7 +46,6 @@ train_dataloader = dict(
 )
 test_dataloader = dict(
     batch_size=32,
-    num_workers=4,
     dataset=dict(
         type="CocoDataset",
         data_mode="topdown",

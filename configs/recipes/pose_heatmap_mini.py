@@ -11,10 +11,9 @@ _base_ = "./pose_heatmap_coco.py"
 task = dict(dataset="mini", images_per_step=16)
 codec = dict(type="MSRAHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5)
 
-model = dict(head=dict(deconv_width=64, decoder=codec))
+model = dict(head=dict(deconv_width=64, decoder=codec), test_cfg=dict(flip_test=False))
 
 train_dataloader = dict(
-    num_workers=0,
     dataset=dict(
         pipeline=[
             dict(type="LoadImage"),
@@ -28,7 +27,6 @@ train_dataloader = dict(
     ),
 )
 test_dataloader = dict(
-    num_workers=0,
     dataset=dict(
         pipeline=[
             dict(type="LoadImage"),

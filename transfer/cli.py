@@ -1,0 +1,223 @@
+"""The command line: every verb parses, loads and calls. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import errno
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfer import __version__
+from transfer.errors import BadOption, TransferError
+
+EXAMPLES = """\
+examples:
+  transfer eval ckpt.pth mini                 fine-tune and score on the embedded data, minutes on a CPU
+  transfer eval ckpt.pth coco                 the same on COCO below $TRANSFER_DATA, on every visible GPU
+  transfer eval random:resnet50 coco          the randomly initialised control
+  transfer inspect ckpt.pth                   what is in the file, and what would be converted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; errors that a user can meet end with a message and status 1."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(given)
+    try:
+        return int(options.verb(options, given) or 0)
+    except TransferError as error:
+        if type(error).__name__ != "FailedElsewhere":
+            print(f"transfer: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
+              "free some space and run the same command again; it goes on where it stopped.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("transfer: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs and their options."""
+    top = argparse.ArgumentParser(
+        prog="transfer",
+        description="Does this pretrained checkpoint transfer? A checkpoint goes in, an honest leaderboard row comes out.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"transfer {__version__}")
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    _add_eval(verbs)
+    _add_inspect(verbs)
+    _add_convert(verbs)
+    _add_pretrain(verbs)
+    leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
+    leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
+    _verb(verbs, "suites", run_suites, "list the suites, their tasks and recipes")
+    _verb(verbs, "families", run_families, "list the checkpoint families that are recognised")
+    _verb(verbs, "doctor", run_doctor, "is this machine ready: packages, operators, data, GPUs")
+    return top
+
+
+def _verb(verbs: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    verb: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+    verb.set_defaults(verb=run)
+    return verb
+
+
+def _add_checkpoint(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("checkpoint", metavar="CKPT", help="checkpoint file")
+    verb.add_argument("--family", help="who wrote the file, where its names do not say (see: transfer families)")
+    verb.add_argument("--which", help="branch of the file: teacher, student, ema, query, ...")
+
+
+def _add_eval(verbs: Any) -> None:
+    verb = _verb(verbs, "eval", run_eval, "fine-tune and score a checkpoint on a suite, and rebuild the leaderboard")
+    _add_checkpoint(verb)
+    verb.add_argument("suite", metavar="SUITE", help="mini, coco, ... (see: transfer suites)")
+    verb.add_argument("--tasks", type=_names, default=(), metavar="A,B", help="only these tasks of the suite")
+    verb.add_argument("--seeds", type=_integers, default=(), metavar="0,1", help="only these seeds")
+    verb.add_argument("--processes", type=int, metavar="N", help="processes on this machine (default: one per GPU)")
+    verb.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
+    verb.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
+    other = verb.add_argument_group("another protocol", "these rows get a table of their own")
+    other.add_argument("--iterations", type=int, metavar="N", help="training steps; milestones keep their share")
+    other.add_argument("--images-per-step", type=int, metavar="N", help="images of one step over all processes")
+    other.add_argument("--image-size", type=int, metavar="PIXELS", help="longest side of images (detection) or crops")
+    other.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the recipe")
+
+
+def _add_inspect(verbs: Any) -> None:
+    verb = _verb(verbs, "inspect", run_inspect, "family, architecture, input contract and coverage of a checkpoint")
+    _add_checkpoint(verb)
+    verb.add_argument("--json", action="store_true", help="the certificate as JSON")
+
+
+def _add_convert(verbs: Any) -> None:
+    verb = _verb(verbs, "convert", run_convert, "write the trunk under its canonical (timm) names")
+    _add_checkpoint(verb)
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="backbone.safetensors")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the certificate here as well")
+
+
+def _add_pretrain(verbs: Any) -> None:
+    verb = _verb(verbs, "pretrain", run_pretrain, "pre-train without downloads, on images drawn from formulas")
+    verb.add_argument("method", choices=["rcdb"], help="rcdb: Radial Contour Database (Kataoka et al., CVPR 2022)")
+    verb.add_argument("--arch", default="resnet18", help="a timm architecture")
+    verb.add_argument("-o", "--output", type=Path, required=True, metavar="ckpt.pth")
+    verb.add_argument("--minutes", type=float, default=2.0)
+    verb.add_argument("--seed", type=int, default=0)
+
+
+def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
+    """Evaluate here, or launch one process per GPU that does."""
+    from transfer.stages.evaluate import Request, evaluate
+    from transfer.stages.plan import Deviations
+    from transfer.stages.processes import is_first, launch, launched, processes_wanted
+
+    processes = processes_wanted(options.processes)
+    if processes > 1 and not launched():
+        return launch(processes, given)
+    deviations = Deviations(options.tasks, options.seeds, overrides(options))
+    where = (options.work_dir, options.board)
+    evaluate(Request(options.checkpoint, options.suite, deviations, options.family, options.which, *where))
+    if is_first():
+        print((options.board / "README.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Deviations from the recipe, as RunSpec stores them."""
+    named = {key: getattr(options, key) for key in ("iterations", "images_per_step", "image_size")}
+    return {key: value for key, value in named.items() if value is not None} | dict(map(_assignment, options.set))
+
+
+def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Print a certificate without converting."""
+    from transfer.checkpoints.loading import inspect_checkpoint
+    from transfer.checkpoints.report import describe
+
+    certificate = inspect_checkpoint(options.checkpoint, family=options.family, which=options.which)
+    print(json.dumps(certificate.to_json(), indent=2) if options.json else describe(certificate))
+
+
+def run_convert(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Write a converted trunk and its certificate."""
+    from transfer.checkpoints.loading import convert_checkpoint
+    from transfer.checkpoints.report import describe
+    from transfer.spec.files import write_json
+
+    certificate = convert_checkpoint(options.checkpoint, options.output, family=options.family, which=options.which)
+    if options.json is not None:
+        write_json(options.json, certificate.to_json())
+    print(describe(certificate))
+
+
+def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Pre-train on radial contours."""
+    from transfer.pretrain.rcdb import pretrain_rcdb
+
+    pretrain_rcdb(options.arch, options.output, minutes=options.minutes, seed=options.seed)
+    print(f"wrote {options.output}; evaluate it with: transfer eval {options.output} mini")
+
+
+def run_leaderboard(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Rebuild the leaderboard's page. Works without torch."""
+    from transfer.board.markdown import build_board
+    from transfer.spec.places import load_suites
+
+    print(f"wrote {build_board(options.board, load_suites())}")
+
+
+def run_suites(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """List the suites."""
+    from transfer.spec.places import load_suites
+
+    for suite in load_suites():
+        print(f"{suite.name}: {' '.join(suite.description.split())}")
+        for task in suite.tasks:
+            print(f"    {task.name:14} {task.recipe:24} {', '.join(task.scores)}; seeds {suite.seeds}")
+
+
+def run_families(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """List the families."""
+    from transfer.checkpoints.families import FAMILIES
+
+    for family in FAMILIES:
+        aliases = f" (also {', '.join(family.aliases)})" if family.aliases else ""
+        print(f"{family.name}{aliases}: {family.description}")
+
+
+def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:
+    """Check this machine; status 1 when something needed is missing."""
+    from transfer.stages.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'MISSING' if finding.needed else 'none'}  {finding.subject}: {finding.text}")
+    return int(any(finding.needed and not finding.ok for finding in findings))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in _names(text))
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise BadOption(f"--set takes KEY=VALUE, for example optim_wrapper.optimizer.lr=0.01; got {text!r}.")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value

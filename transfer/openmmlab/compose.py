@@ -1,0 +1,220 @@
+"""Recipe + backbone + data + overrides → one resolved mmengine config, from which a run can be repeated."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from transfer.backbones.building import levels_of
+from transfer.datasets.layouts import Split
+from transfer.errors import BadOption
+from transfer.openmmlab.data import per_process
+from transfer.spec.checkpoint import BackboneSpec, InputContract
+
+PIXEL_SCALE = {"0-1": 255.0, "0-255": 1.0}
+"""OpenMMLab normalises 0-255 pixels; a contract's mean and std are in the units of its range."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names of the classes in label order, and the COCO category id of each."""
+
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+
+
+def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
+    """Read a recipe and apply deviations: `iterations`, `images_per_step`, `image_size`, and dotted config keys.
+
+    The result names no path and no checkpoint: it is the part of a protocol that the recipe decides.
+    """
+    config = Config.fromfile(path)
+    plain = dict(overrides)
+    if (iterations := plain.pop("iterations", None)) is not None:
+        _scale_schedule(config, iterations)
+    if (images_per_step := plain.pop("images_per_step", None)) is not None:
+        config.task.images_per_step = images_per_step
+    if (image_size := plain.pop("image_size", None)) is not None:
+        _resize_images(config, image_size)
+    _check_keys(config, plain)
+    config.merge_from_dict(plain)
+    return config
+
+
+def compose(
+    recipe: Config,
+    *,
+    backbone: BackboneSpec,
+    contract: InputContract,
+    weights: Path | None,
+    train: Split,
+    test: Split,
+    classes: Classes,
+    seed: int,
+) -> Config:
+    """Inject backbone, input contract, neck and head channels, classes, data paths and seed into a recipe."""
+    config = Config(recipe.to_dict())
+    kind = config.task.kind
+    _set_backbone(config.model, backbone, weights)
+    _set_input(config.model.data_preprocessor, contract, kind)
+    _set_classes(config.model, len(classes.names), kind)
+    config.train_dataloader = _train_loader(config, train, classes, seed)
+    config.test_dataloader = _test_loader(config, test, classes)
+    config.category_ids = list(classes.category_ids)
+    config.seed = seed
+    return config
+
+
+def _scale_schedule(config: Config, iterations: int) -> None:
+    """Shorten or lengthen the schedule; every milestone keeps its share of it."""
+    if iterations < 1:
+        raise BadOption(f"--iterations must be at least 1, not {iterations}.")
+    ratio = iterations / config.train_cfg.max_iters
+    config.train_cfg.max_iters = iterations
+    for scheduler in config.param_scheduler:
+        scheduler.end = max(1, round(scheduler.end * ratio))
+        if "milestones" in scheduler:
+            scheduler.milestones = [max(1, round(step * ratio)) for step in scheduler.milestones]
+
+
+def _resize_images(config: Config, size: int) -> None:
+    """Scale the pipelines so that the longest side of a crop, or of an image where none is cropped, is `size`."""
+    if config.task.kind == "keypoints":
+        raise BadOption("--image-size does not apply to pose recipes: their crops and heatmaps have one fixed size.")
+    steps = [step for loader in _loaders(config) for step in loader.dataset.pipeline]
+    crops = [step.crop_size for step in steps if "crop_size" in step]
+    ratio = size / max(max(pair) for pair in crops or [step.scale for step in steps if "scale" in step])
+    for node, key in [(step, key) for step in steps for key in ("scale", "crop_size")] + [
+        (config.model.data_preprocessor, "size")
+    ]:
+        if key in node:
+            node[key] = tuple(max(1, round(side * ratio)) for side in node[key])
+
+
+def _check_keys(config: Config, overrides: Mapping[str, Any]) -> None:
+    """A mistyped key would silently change nothing: mmengine adds it."""
+    for key in overrides:
+        node: Any = config
+        for part in key.split("."):
+            known = list(node) if isinstance(node, Mapping) else [str(i) for i in range(len(node))]
+            if part not in known:
+                raise BadOption(f"--set {key}: the recipe has no {part!r} there. Available: {', '.join(known)}.")
+            node = node[int(part)] if isinstance(node, Sequence) else node[part]
+
+
+def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | None) -> None:
+    if backbone.kind != "resnet":
+        model.backbone.pop("output_stride", None)
+    model.backbone.update(spec=backbone.to_json(), weights=None if weights is None else str(weights))
+    levels = levels_of(backbone, output_stride=model.backbone.get("output_stride", 32))
+    if "neck" in model:
+        _set_neck(model, backbone, [level.channels for level in levels], levels[-1].stride)
+    for head in ("decode_head", "head"):
+        if head in model:
+            model[head].in_channels = levels[-1].channels
+    if "head" in model:
+        _set_deconvolutions(model.head, levels[-1].stride)
+
+
+def _set_neck(model: ConfigDict, backbone: BackboneSpec, channels: list[int], stride: int) -> None:
+    neck = model.neck
+    if backbone.kind == "vit":
+        simple = {"type": "SimpleFeaturePyramid", "out_channels": neck.out_channels, "num_outs": neck.num_outs}
+        model.neck = ConfigDict(simple, in_channels=channels[-1], stride=stride)
+    else:
+        neck.in_channels = channels
+
+
+def _set_deconvolutions(head: ConfigDict, stride: int) -> None:
+    """Heatmaps have stride 4: each deconvolution doubles the resolution."""
+    width = head.pop("deconv_width")
+    size, heatmap = head.decoder.input_size, head.decoder.heatmap_size
+    doublings = round(math.log2(stride * heatmap[0] / size[0]))
+    if any(side % stride for side in size) or size[0] // stride * 2**doublings != heatmap[0]:
+        raise BadOption(
+            f"pose crops of {size[0]}x{size[1]} pixels with heatmaps of {heatmap[0]}x{heatmap[1]} need a trunk whose "
+            f"stride divides them by a power of two; this one's is {stride}. Change head.decoder with --set."
+        )
+    head.deconv_out_channels = (width,) * doublings
+    head.deconv_kernel_sizes = (4,) * doublings
+
+
+def _set_input(preprocessor: ConfigDict, contract: InputContract, kind: str) -> None:
+    scale = PIXEL_SCALE[contract.range]
+    preprocessor.mean = [value * scale for value in contract.mean]
+    preprocessor.std = [value * scale for value in contract.std]
+    preprocessor.bgr_to_rgb = contract.channel_order == "RGB"  # images are decoded as BGR
+    patch = contract.patch or 1
+    if kind == "bbox":
+        preprocessor.pad_size_divisor = math.lcm(preprocessor.pad_size_divisor, patch)
+    elif kind == "miou":
+        preprocessor.size = tuple(math.ceil(side / patch) * patch for side in preprocessor.size)
+        preprocessor.test_cfg = ConfigDict(size_divisor=patch)
+
+
+def _set_classes(model: ConfigDict, classes: int, kind: str) -> None:
+    if kind == "bbox":
+        model.roi_head.bbox_head.num_classes = classes
+    elif kind == "miou":
+        model.decode_head.num_classes = classes
+
+
+def _train_loader(config: Config, split: Split, classes: Classes, seed: int) -> ConfigDict:
+    loader = config.train_dataloader
+    images = config.task.images_per_step
+    positions = config.train_cfg.max_iters * images
+    dataset = _dataset(loader.dataset, split, classes, config.task.kind)
+    loader.update(
+        dataset=ConfigDict(type="PositionedDataset", dataset=dataset, seed=seed, positions=positions),
+        sampler=ConfigDict(type="StepSampler", images_per_step=images),
+    )
+    return loader
+
+
+def _test_loader(config: Config, split: Split, classes: Classes) -> ConfigDict:
+    loader = config.test_dataloader
+    loader.update(
+        dataset=_dataset(loader.dataset, split, classes, config.task.kind),
+        sampler=ConfigDict(type="DefaultSampler", shuffle=False),
+    )
+    return loader
+
+
+def _dataset(dataset: ConfigDict, split: Split, classes: Classes, kind: str) -> ConfigDict:
+    """Point OpenMMLab's data set at the files; its class list becomes the annotation file's."""
+    dataset = ConfigDict(dataset)
+    if kind == "miou":
+        dataset.data_prefix = {"img_path": str(split.images), "seg_map_path": str(split.annotations)}
+        dataset.ann_file = "" if split.listing is None else str(split.listing)
+        dataset.metainfo = {"classes": list(classes.names)}
+    else:
+        dataset.data_prefix = {"img": str(split.images)}
+        dataset.ann_file = str(split.annotations)
+    if kind == "bbox":
+        dataset.metainfo = {"classes": list(classes.names)}
+    return dataset
+
+
+def for_processes(config: Config, processes: int) -> Config:
+    """The same config with this launch's share of each step and of the cores: environment, not recipe."""
+    config = Config(config.to_dict())
+    config.train_dataloader.batch_size = per_process(config.task.images_per_step, processes)
+    for loader in _loaders(config):
+        loader.num_workers = loader_workers(processes)
+        loader.persistent_workers = loader.num_workers > 0
+    return config
+
+
+def loader_workers(processes: int) -> int:
+    """Decoding processes beside each training process: its share of the cores but two, at most eight."""
+    return max(0, min(8, len(os.sched_getaffinity(0)) // processes - 2))
+
+
+def _loaders(config: Config) -> Iterator[ConfigDict]:
+    yield from (config.train_dataloader, config.test_dataloader)

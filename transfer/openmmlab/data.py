@@ -1,0 +1,100 @@
+"""Training data whose order and augmentation depend on the sample's position alone.
+
+Position `p` is the number of the sample since the start of training: step `p // images_per_step`, place
+`p % images_per_step` in the global batch. Which image stands there and how it is augmented is a function of
+(seed, position), so one process equals several, and a resumed run equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS, DATASETS
+from torch.utils.data import Dataset, Sampler
+
+from transfer.errors import BadOption, MissingData
+
+
+@DATASETS.register_module()
+class PositionedDataset(Dataset):
+    """An OpenMMLab data set indexed by position; `len` is the number of samples that training will draw."""
+
+    def __init__(self, dataset: dict[str, Any], seed: int, positions: int) -> None:
+        self.dataset = DATASETS.build(dataset)
+        self.dataset.full_init()
+        if len(self.dataset) == 0:
+            raise MissingData(
+                f"no training sample is left in {dataset['ann_file'] or dataset['data_prefix']}: after its filters "
+                "(images without boxes, persons without joints) the data set is empty."
+            )
+        self.seed = seed
+        self.positions = positions
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """The wrapped data set's."""
+        return self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return self.positions
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        epoch, place = divmod(position, len(self.dataset))
+        index = int(_order(self.seed, epoch, len(self.dataset))[place])
+        _seed_augmentation(self.seed, position)
+        sample = self.dataset[index]
+        instances = getattr(sample["data_samples"], "gt_instances", None)
+        if instances is not None:
+            instances.set_metainfo({"position": position})
+        return sample
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, images: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(images)
+
+
+def _seed_augmentation(seed: int, position: int) -> None:
+    """OpenMMLab's transforms draw from the global generators of `random` and NumPy."""
+    state = np.random.SeedSequence([seed, position]).generate_state(2)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[1]))
+
+
+def per_process(images_per_step: int, processes: int) -> int:
+    """Images of one step that each process takes. Raises BadOption if they do not divide."""
+    if images_per_step % processes:
+        raise BadOption(
+            f"images_per_step is {images_per_step} over all processes and does not divide by {processes} processes. "
+            f"Use a number of processes that divides it, or say --images-per-step (another protocol)."
+        )
+    return images_per_step // processes
+
+
+@DATA_SAMPLERS.register_module()
+class StepSampler(Sampler):
+    """Positions of this process: a slice of every step's global batch."""
+
+    def __init__(self, dataset: PositionedDataset, images_per_step: int, seed: int | None = None) -> None:
+        self.rank, processes = get_dist_info()
+        self.positions = len(dataset)
+        self.images_per_step = images_per_step
+        self.per_process = per_process(images_per_step, processes)
+        self.first_step = 0
+
+    def skip(self, samples: int) -> None:
+        """Start after `samples` of this process; mmengine's loop calls it on resume."""
+        self.first_step = samples // self.per_process
+
+    def __iter__(self) -> Iterator[int]:
+        for step in range(self.first_step, self.positions // self.images_per_step):
+            start = step * self.images_per_step + self.rank * self.per_process
+            yield from range(start, start + self.per_process)
+
+    def __len__(self) -> int:
+        return (self.positions // self.images_per_step - self.first_step) * self.per_process

@@ -1,0 +1,87 @@
+"""Training and prediction with mmengine's Runner, from a composed config to a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.runner import Runner, set_random_seed
+
+from transfer.openmmlab.backbone import apply_norm_policies
+from transfer.openmmlab.compose import for_processes
+from transfer.openmmlab.hooks import LossLog, TrainState, unwrap
+from transfer.spec.files import replacing, write_json
+
+
+def load_config(path: Path) -> Config:
+    """A composed config, as `compose` made it and the plan wrote it."""
+    return Config.fromfile(path)
+
+
+def train(config: Config, folder: Path, title: str, save_seconds: float = 120.0) -> None:
+    """Fine-tune and write `folder/model.pth`; goes on from `folder/train_state.pth` if there is one.
+
+    `folder/losses.jsonl` gets the loss curve, `folder/fit.json` the seconds over all attempts and the images seen.
+    The first process writes. Raises StageFailed when the loss diverges.
+    """
+    state = TrainState(folder / "train_state.pth", save_seconds)
+    runner = _runner(config, folder, training=True)
+    for hook in (state, LossLog(title, folder / "losses.jsonl")):
+        runner.register_hook(hook)
+    runner.train()
+    if is_main_process():
+        images = config.train_cfg.max_iters * config.task.images_per_step
+        write_json(folder / "fit.json", {"seconds": round(state.seconds_spent(), 1), "images": images})
+        with replacing(folder / "model.pth") as temporary:
+            torch.save({"state_dict": unwrap(runner.model).state_dict(), "iterations": runner.iter}, temporary)
+        state.path.unlink(missing_ok=True)
+    barrier()
+
+
+def predict(config: Config, folder: Path, output: Path) -> None:
+    """Write the predictions of `folder/model.pth` on the test images to `output` (a JSON file, or a folder of PNGs)."""
+    runner = _runner(config, folder, training=False, evaluator=_writer(config, folder, output))
+    weights = torch.load(folder / "model.pth", map_location="cpu", weights_only=True)["state_dict"]
+    unwrap(runner.model).load_state_dict(weights, strict=True)
+    runner.test()
+    barrier()
+
+
+def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
+    gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
+    if config.task.kind == "miou":
+        return {"type": "LabelMapWriter", "output": str(output), **gather}
+    writer = {"bbox": "BoxWriter", "keypoints": "KeypointWriter"}[config.task.kind]
+    return {"type": writer, "output": str(output), "category_ids": config.category_ids, **gather}
+
+
+def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:
+    """mmengine's Runner without its console, checkpoint and resume behaviour, which hooks of ours replace."""
+    processes = get_world_size()
+    config = for_processes(config, processes)
+    init_default_scope(config.default_scope)
+    set_random_seed(config.seed)
+    model = apply_norm_policies(MODELS.build(config.model), processes)
+    phase = (
+        {key: config[key] for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")}
+        if training
+        else {"test_dataloader": config.test_dataloader, "test_cfg": {}, "test_evaluator": dict(evaluator or {})}
+    )
+    return Runner(
+        model=model,
+        work_dir=str(folder / ".mmengine"),
+        default_scope=config.default_scope,
+        launcher="pytorch" if processes > 1 else "none",
+        randomness={"seed": config.seed},
+        default_hooks={name: None for name in ("logger", "timer", "checkpoint")},
+        log_level=logging.WARNING,
+        experiment_name=f"{folder.name}-{'train' if training else 'test'}-{id(model)}",
+        cfg=Config(),
+        **phase,
+    )

@@ -1,0 +1,107 @@
+"""Evaluators that score nothing: they write predictions to files, which `transfer.metrics` scores later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+from PIL import Image
+
+from transfer.spec.files import write_json
+
+MINIMUM_JOINT_SCORE = 0.2
+"""Joints below this do not count in a person's score (mmpose CocoMetric, keypoint_score_thr)."""
+
+
+class _ResultsWriter(BaseMetric):
+    """Collect COCO result entries over all ranks and write them as one JSON list."""
+
+    def __init__(self, output: str, category_ids: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output = Path(output)
+        self.category_ids = list(category_ids)
+
+    def compute_metrics(self, results: list[list[dict[str, Any]]]) -> dict[str, float]:
+        entries = [entry for image in results for entry in image]
+        write_json(self.output, entries)
+        return {"predictions": len(entries)}
+
+
+@METRICS.register_module()
+class BoxWriter(_ResultsWriter):
+    """Detections as COCO results: `bbox` is (x, y, width, height) in pixels of the original image."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """One list of entries for each image."""
+        self.results += [self._entries(sample) for sample in data_samples]
+
+    def _entries(self, sample: dict[str, Any]) -> list[dict[str, Any]]:
+        found = sample["pred_instances"]
+        boxes = found["bboxes"].cpu().numpy().astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        return [
+            {
+                "image_id": sample["img_id"],
+                "category_id": self.category_ids[int(label)],
+                "bbox": [round(value, 3) for value in box],
+                "score": round(float(score), 6),
+            }
+            for box, score, label in zip(boxes.tolist(), found["scores"], found["labels"], strict=True)
+        ]
+
+
+@METRICS.register_module()
+class KeypointWriter(_ResultsWriter):
+    """Poses as COCO results: joints (x, y, score) in pixels of the original image, score their mean times the box's."""
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """One list of entries for each person crop."""
+        self.results += [self._entries(sample) for sample in data_samples]
+
+    def _entries(self, sample: dict[str, Any]) -> list[dict[str, Any]]:
+        found = sample["pred_instances"]
+        boxes = np.broadcast_to(found["bbox_scores"], len(found["keypoints"]))
+        return [
+            {
+                "image_id": int(sample["img_id"]),
+                "category_id": self.category_ids[0],
+                "keypoints": _joints(points, scores),
+                "score": round(float(box) * _pose_score(scores), 6),
+            }
+            for points, scores, box in zip(found["keypoints"], found["keypoint_scores"], boxes, strict=True)
+        ]
+
+
+def _joints(points: np.ndarray, scores: np.ndarray) -> list[float]:
+    """`(K, 2)` and `(K,)` → 3K numbers."""
+    return [round(float(value), 3) for value in np.column_stack([points, scores]).ravel()]
+
+
+def _pose_score(scores: np.ndarray) -> float:
+    visible = scores[scores > MINIMUM_JOINT_SCORE]
+    return float(visible.mean()) if visible.size else 0.0
+
+
+@METRICS.register_module()
+class LabelMapWriter(BaseMetric):
+    """Label maps as 8-bit PNGs at the original size, `<output>/<image stem>.png`; every rank writes its own."""
+
+    def __init__(self, output: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.output = Path(output)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
+        """Write each image's map and remember its name."""
+        for sample in data_samples:
+            stem = Path(sample["img_path"]).stem
+            labels = sample["pred_sem_seg"]["data"].squeeze(0).cpu().numpy().astype(np.uint8)
+            Image.fromarray(labels).save(self.output / f"{stem}.png")
+            self.results.append(stem)
+
+    def compute_metrics(self, results: list[str]) -> dict[str, float]:
+        """Number of maps written."""
+        return {"predictions": len(results)}

@@ -1,0 +1,1 @@
+"""convert, fit, predict, score, publish: every stage reads files and writes files."""

@@ -1,0 +1,80 @@
+"""Checkpoint file → `backbone.safetensors` and `conversion.json`, or a control without weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.backbones.architectures import spec_of
+from transfer.checkpoints.loading import convert_checkpoint
+from transfer.errors import UnreadableCheckpoint
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
+from transfer.spec.files import write_json
+from transfer.spec.fingerprint import file_sha256, fingerprint
+from transfer.spec.run import CONTROL
+
+CONTROL_PREFIX = f"{CONTROL}:"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run's weights come from: a converted file, or a random initialisation (`weights` None)."""
+
+    name: str
+    sha256: str
+    backbone: BackboneSpec
+    input: InputContract
+    weights: Path | None
+    certificate: Mapping[str, Any] | None
+
+
+def convert(checkpoint: str, work_dir: Path, *, family: str | None = None, which: str | None = None) -> Origin:
+    """Convert a checkpoint file once per content, family and branch; `random:<arch>` names the control."""
+    if checkpoint.startswith(CONTROL_PREFIX):
+        return _control(checkpoint.removeprefix(CONTROL_PREFIX))
+    path = Path(checkpoint)
+    if not path.exists():
+        raise UnreadableCheckpoint(
+            f"there is no file {path}. Give the path of a checkpoint, or {CONTROL_PREFIX}<architecture> "
+            f"(for example {CONTROL_PREFIX}resnet50) for the randomly initialised control."
+        )
+    name = display_name(path)
+    folder = work_dir / f"{name}-{_origin_hash(path, family, which)}"
+    certificate = _converted(path, folder, family, which)
+    return Origin(
+        name,
+        certificate.sha256,
+        certificate.backbone,
+        certificate.input,
+        folder / "backbone.safetensors",
+        certificate.to_json(),
+    )
+
+
+def display_name(path: Path) -> str:
+    """File name without the endings of checkpoint files, safe for folders and links."""
+    stem = re.sub(r"(\.(pth|pt|tar|ckpt|bin|pkl|npz|safetensors|torch))+$", "", path.resolve().name)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
+
+
+def _converted(path: Path, folder: Path, family: str | None, which: str | None) -> Certificate:
+    report, weights = folder / "conversion.json", folder / "backbone.safetensors"
+    if report.exists() and weights.exists():
+        return Certificate.from_json(json.loads(report.read_text(encoding="utf-8")))
+    certificate = convert_checkpoint(path, weights, family=family, which=which)
+    write_json(report, certificate.to_json())
+    return certificate
+
+
+def _origin_hash(path: Path, family: str | None, which: str | None) -> str:
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    return fingerprint([*(file_sha256(file) for file in files), family, which])[:8]
+
+
+def _control(arch: str) -> Origin:
+    contract = InputContract(IMAGENET_MEAN, IMAGENET_STD, source="control")
+    return Origin(f"{CONTROL}-{arch}", CONTROL, spec_of(arch), contract, None, None)

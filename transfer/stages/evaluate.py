@@ -1,0 +1,55 @@
+"""The main job: a checkpoint and a suite go in, records and a leaderboard come out."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+
+from transfer.spec.places import data_root, suite_path
+from transfer.spec.record import Record
+from transfer.spec.suite import load_suite
+from transfer.stages.convert import convert
+from transfer.stages.fit import fit
+from transfer.stages.job import Job
+from transfer.stages.plan import Deviations, plan
+from transfer.stages.predict import predict
+from transfer.stages.processes import on_first, process_group
+from transfer.stages.publish import publish, rebuild, record
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `transfer eval` was asked for."""
+
+    checkpoint: str
+    suite: str
+    deviations: Deviations
+    family: str | None = None
+    which: str | None = None
+    work_dir: Path = Path("work_dirs")
+    board: Path = Path("leaderboard")
+
+
+def evaluate(request: Request) -> list[Record]:
+    """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
+    with process_group():
+        jobs = on_first(lambda: _prepare(request))
+        records = [_complete(job, request.board) for job in jobs]
+        on_first(lambda: rebuild(request.board))
+    return records
+
+
+def _prepare(request: Request) -> list[Job]:
+    suite = load_suite(suite_path(request.suite))
+    origin = convert(request.checkpoint, request.work_dir, family=request.family, which=request.which)
+    return plan(origin, suite, request.deviations, request.work_dir, data_root())
+
+
+def _complete(job: Job, board: Path) -> Record:
+    fit(job)
+    predict(job)
+    gc.collect()
+    result = on_first(lambda: record(job))
+    on_first(lambda: publish(result, board))
+    return result

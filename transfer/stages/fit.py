@@ -1,0 +1,12 @@
+"""config.py → model.pth."""
+
+from __future__ import annotations
+
+from transfer.openmmlab.runner import load_config, train
+from transfer.stages.job import Job
+
+
+def fit(job: Job) -> None:
+    """Fine-tune, unless `model.pth` is there; an interrupted fit goes on where it was saved."""
+    if not job.model.exists():
+        train(load_config(job.config), job.folder, job.title)

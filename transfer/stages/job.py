@@ -1,0 +1,92 @@
+"""A run's folder: what it is, and the files its stages leave there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.datasets.layouts import Split
+from transfer.errors import FingerprintMismatch
+from transfer.spec.files import write_json
+from transfer.spec.run import RunSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, its kind of score, its test data, and where its files are.
+
+    `data` holds the manifests of `train` and `test`, `classes` the names in label order, `certificate` the
+    conversion's (None for the control).
+    """
+
+    folder: Path
+    run: RunSpec
+    kind: str
+    test: Split
+    classes: tuple[str, ...]
+    data: Mapping[str, Any]
+    certificate: Mapping[str, Any] | None
+
+    @property
+    def config(self) -> Path:
+        """Resolved mmengine config."""
+        return self.folder / "config.py"
+
+    @property
+    def model(self) -> Path:
+        """Fine-tuned weights; their presence says that fitting is done."""
+        return self.folder / "model.pth"
+
+    @property
+    def predictions(self) -> Path:
+        """COCO results, or a folder of label maps."""
+        return self.folder / ("predictions" if self.kind == "miou" else "predictions.json")
+
+    @property
+    def scores(self) -> Path:
+        """Scores of the predictions."""
+        return self.folder / "scores.json"
+
+    @property
+    def record(self) -> Path:
+        """The finished record."""
+        return self.folder / "record.json"
+
+    @property
+    def title(self) -> str:
+        """Short name for progress bars."""
+        return f"{self.run.checkpoint} {self.run.task} seed {self.run.seed}"
+
+    @property
+    def fit_cost(self) -> Path:
+        """Seconds and images of fitting."""
+        return self.folder / "fit.json"
+
+    @property
+    def predict_cost(self) -> Path:
+        """Seconds and images of predicting."""
+        return self.folder / "predict.json"
+
+
+def claim(job: Job) -> None:
+    """Create the run's folder, or go on in it. Raises FingerprintMismatch when it holds another configuration's work."""
+    path = job.folder / "run.json"
+    if path.exists():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["fingerprint"] != job.run.fingerprint:
+            raise FingerprintMismatch(_describe(job, found))
+        return
+    write_json(path, {"fingerprint": job.run.fingerprint, "run": job.run.to_json()})
+
+
+def _describe(job: Job, found: Mapping[str, Any]) -> str:
+    ours = job.run.to_json()
+    different = [key for key in ours if ours[key] != found["run"].get(key)]
+    return (
+        f"{job.folder} holds work with fingerprint {found['fingerprint']}, this run has {job.run.fingerprint}; "
+        f"they differ in {', '.join(different)} (recipe or data changed since). Nothing was overwritten: "
+        f"move that folder away, or choose another one with --work-dir."
+    )

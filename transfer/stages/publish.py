@@ -1,0 +1,53 @@
+"""scores.json → record.json → leaderboard/records → leaderboard/README.md."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from transfer.board.markdown import build_board
+from transfer.results.store import write_record
+from transfer.spec.files import write_json
+from transfer.spec.places import load_suites
+from transfer.spec.record import Record
+from transfer.stages.environment import environment
+from transfer.stages.job import Job
+from transfer.stages.score import score
+
+
+def record(job: Job) -> Record:
+    """Score the predictions and write `record.json`; a record that still describes them is kept as it is."""
+    scored = score(job)
+    if job.record.exists():
+        found = Record.from_json(json.loads(job.record.read_text(encoding="utf-8")))
+        if found.predictions == scored["predictions"] and found.scores == scored["scores"] and found.run == job.run:
+            return found
+    fitted, predicted = (json.loads(path.read_text(encoding="utf-8")) for path in (job.fit_cost, job.predict_cost))
+    result = Record(
+        run=job.run,
+        scores=scored["scores"],
+        certificate=job.certificate,
+        data=job.data,
+        cost={
+            "fit_seconds": fitted["seconds"],
+            "predict_seconds": predicted["seconds"],
+            "score_seconds": scored["seconds"],
+            "images_seen": fitted["images"],
+        },
+        environment=environment(),
+        predictions=scored["predictions"],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_json(job.record, result.to_json())
+    return result
+
+
+def publish(result: Record, board: Path) -> Path:
+    """Put a record among the leaderboard's."""
+    return write_record(board / "records", result)
+
+
+def rebuild(board: Path) -> Path:
+    """Write `README.md` from `records/*.json`."""
+    return build_board(board, load_suites())
