@@ -108,6 +108,9 @@ def test_the_schema_knows_every_field():
         (lambda record: changed(record, scores=KeyError, score={}), "scores is missing. Is it 'score'"),
         (lambda record: changed(record, extra=1), "extra is no key of a record"),
         (lambda record: changed(record, "cost", fit_seconds=-1), "cost.fit_seconds"),
+        (lambda record: changed(record, "data", test=4), "data.test: expected a manifest"),
+        (lambda record: changed(record, "certificate", coverage=99), "certificate.coverage: expected a share"),
+        (lambda record: changed(record, "certificate", coverage=KeyError), "certificate.coverage: expected a share"),
         (lambda record: changed(record, "run", seed=9), "expected the file name .*seed9.json"),
     ],
 )

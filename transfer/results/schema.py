@@ -43,13 +43,23 @@ def parse_record(data: Any, source: str) -> Record:
     _check_version(data, source)
     _check_keys(data, RECORD, source)
     _check_keys(data["run"], RUN, f"{source}: run")
+    _check_values(data, source)
+    return Record.from_json(data)
+
+
+def _check_values(data: Mapping[str, Any], source: str) -> None:
     for name, value in data["scores"].items():
         if not _number(value) or not (value == -1 or 0 <= value <= 1):
             raise BrokenRecord(f"{source}: scores.{name}: expected a share within 0 and 1, or -1, got {value!r}.")
     for name, value in data["cost"].items():
         if not _number(value) or value < 0:
             raise BrokenRecord(f"{source}: cost.{name}: expected a number of at least 0, got {value!r}.")
-    return Record.from_json(data)
+    for use, manifest in data["data"].items():
+        if not isinstance(manifest, Mapping):
+            raise BrokenRecord(f"{source}: data.{use}: expected a manifest (sha256, images), got {manifest!r}.")
+    coverage = 0 if data["certificate"] is None else data["certificate"].get("coverage")
+    if not _number(coverage) or not 0 <= coverage <= 1:
+        raise BrokenRecord(f"{source}: certificate.coverage: expected a share within 0 and 1, got {coverage!r}.")
 
 
 def _check_version(data: Any, source: str) -> None:

@@ -1,0 +1,112 @@
+"""The leaderboard as Markdown, for GitHub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfer.board.cells import code, link, missing_note, table_lines
+from transfer.board.tables import Table, left_out, tables_of
+from transfer.results.store import read_records
+from transfer.spec.files import replacing
+from transfer.spec.record import Record
+from transfer.spec.suite import Suite, Task
+
+LEGEND = """\
+## How to read this
+
+- Scores are percentages, higher is better; every number links to the record it comes from.
+- `—` is a missing result: a cell needs every seed of its suite, and there are no partial means. `n/a` is a value that
+  does not exist, such as the AP of small objects where there are none.
+- With several seeds a cell is mean ± standard deviation, followed by a link per seed.
+- *control* is the same network from a random initialisation, through the same path. ▽ marks a score that does not beat
+  the best control of its architecture in the same table: there the pre-training did not help.
+- **Bold** is the best of its column, where rows differ. Rows are ordered by the mean over the first score of each task,
+  incomplete rows after complete ones, controls last.
+- Coverage is the share of the trunk's parameters and buffers that came from the checkpoint file, rounded down.
+- Wall time is fine-tuning, prediction and scoring of the whole row, on the machine that its records name.
+- A table compares runs of one protocol (recipe, metric and data) only; other protocols have tables of their own.
+"""
+
+EMPTY = "No records yet. Evaluate a checkpoint with `tools/eval.sh CKPT SUITE`, then run `transfer leaderboard`.\n"
+
+
+def build_board(folder: Path, suites: Sequence[Suite]) -> Path:
+    """Write `folder/README.md` from `folder/records/*.json`. Raises BrokenRecord, and then leaves the old one."""
+    board = render_board(suites, read_records(folder / "records"))
+    path = folder / "README.md"
+    with replacing(path) as temporary:
+        temporary.write_text(board, encoding="utf-8")
+    return path
+
+
+def render_board(suites: Sequence[Suite], records: Sequence[Record]) -> str:
+    """The leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
+    ordered = sorted(records, key=lambda record: record.run.id)
+    sections = [_section(suite, tables) for suite in suites if (tables := tables_of(suite, ordered))]
+    parts = ["# Leaderboard\n", *(sections or [EMPTY]), _not_shown(suites, ordered), LEGEND]
+    return "\n".join(part for part in parts if part)
+
+
+def _section(suite: Suite, tables: Sequence[Table]) -> str:
+    return "\n".join([f"## {suite.title}\n", f"{suite.description}\n", *map(_table, tables)])
+
+
+def _table(table: Table) -> str:
+    notes = [note for row in table.rows for task in table.tasks if (note := missing_note(table, row, task))]
+    numbered = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
+    blocks = [_heading(table), table_lines(table, notes), numbered, _uncontrolled(table), _protocols(table)]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _heading(table: Table) -> list[str]:
+    """Nothing above the standard table; what differs above any other."""
+    changes = ", ".join(code(f"{key}={json.dumps(value)}") for key, value in sorted(table.overrides.items()))
+    what = [f"not the standard protocol: {changes}"] if changes else []
+    if not table.standard:
+        task = table.tasks[0]
+        what.insert(0, f"{task.title} under protocol {code(table.protocols[task.name])}")
+    if not what:
+        return []
+    text = "; ".join(what)
+    return [f"### {text[0].upper()}{text[1:]}", "", "Not comparable with the other tables of this suite."]
+
+
+def _uncontrolled(table: Table) -> list[str]:
+    """Say where nothing tells what pre-training adds."""
+    tasks: dict[str, list[str]] = {}
+    for task in table.tasks:
+        for arch in sorted({row.arch for row in table.rows if table.lacks_control(row, task)}):
+            tasks.setdefault(arch, []).append(task.title)
+    return [f"No complete control of {code(arch)} to compare with: {', '.join(tasks[arch])}." for arch in tasks]
+
+
+def _protocols(table: Table) -> list[str]:
+    seeds = ", ".join(map(str, table.suite.seeds))
+    return [f"Protocols (seed {seeds}):", "", *(_protocol(table, task) for task in table.tasks)]
+
+
+def _protocol(table: Table, task: Task) -> str:
+    records = [record for row in table.rows for (name, _), record in row.records.items() if name == task.name]
+    if not records:
+        return f"- {task.title}: recipe {code(task.recipe)}, no runs yet."
+    recipes = " and ".join(sorted({code(record.run.recipe) for record in records}))
+    data = [f"{use} data {_manifests(records, use)}" for use in ("train", "test")]
+    return f"- {task.title}: recipe {recipes}, protocol {code(table.protocols[task.name])}, {', '.join(data)}."
+
+
+def _manifests(records: Sequence[Record], use: str) -> str:
+    """Hash and size of the data; several only if records of one protocol contradict each other, which then shows."""
+    manifests = [record.data.get(use, {}) for record in records]
+    texts = {f"{code(str(m.get('sha256', 'unknown'))[:12])} ({m.get('images', 'unknown')} images)" for m in manifests}
+    return " and ".join(sorted(texts))
+
+
+def _not_shown(suites: Sequence[Suite], records: Sequence[Record]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for record in records:
+        if reason := left_out(record, suites):
+            reasons.setdefault(reason, []).append(link(code(record.run.id), record))
+    lines = [f"- {reason[0].upper()}{reason[1:]}: {', '.join(links)}." for reason, links in reasons.items()]
+    return "\n".join(["## Records in no table\n", *lines, ""]) if lines else ""
