@@ -1,0 +1,117 @@
+"""Named architectures, and names for networks that were inferred from shapes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.errors import UnknownName
+from transfer.spec.checkpoint import BackboneSpec
+
+
+def _resnet(block: str, *depths: int, **options: Any) -> dict[str, Any]:
+    return {"block": block, "depths": list(depths), **options}
+
+
+_D: dict[str, Any] = {"stem": "deep", "stem_width": 32, "avg_down": True}
+
+RESNETS: dict[str, dict[str, Any]] = {
+    "resnet18": _resnet("basic", 2, 2, 2, 2),
+    "resnet34": _resnet("basic", 3, 4, 6, 3),
+    "resnet50": _resnet("bottleneck", 3, 4, 6, 3),
+    "resnet101": _resnet("bottleneck", 3, 4, 23, 3),
+    "resnet152": _resnet("bottleneck", 3, 8, 36, 3),
+    "resnet200": _resnet("bottleneck", 3, 24, 36, 3),
+    "resnet18d": _resnet("basic", 2, 2, 2, 2, **_D),
+    "resnet34d": _resnet("basic", 3, 4, 6, 3, **_D),
+    "resnet50d": _resnet("bottleneck", 3, 4, 6, 3, **_D),
+    "resnet101d": _resnet("bottleneck", 3, 4, 23, 3, **_D),
+    "resnet152d": _resnet("bottleneck", 3, 8, 36, 3, **_D),
+    "resnext50_32x4d": _resnet("bottleneck", 3, 4, 6, 3, groups=32, base_width=4),
+    "resnext101_32x4d": _resnet("bottleneck", 3, 4, 23, 3, groups=32, base_width=4),
+    "resnext101_32x8d": _resnet("bottleneck", 3, 4, 23, 3, groups=32, base_width=8),
+    "resnext101_64x4d": _resnet("bottleneck", 3, 4, 23, 3, groups=64, base_width=4),
+    "wide_resnet50_2": _resnet("bottleneck", 3, 4, 6, 3, base_width=128),
+    "wide_resnet101_2": _resnet("bottleneck", 3, 4, 23, 3, base_width=128),
+}
+
+VIT_SIZES: dict[str, tuple[int, int, int]] = {
+    "tiny": (192, 12, 3),
+    "small": (384, 12, 6),
+    "base": (768, 12, 12),
+    "large": (1024, 24, 16),
+    "huge": (1280, 32, 16),
+    "giant": (1408, 40, 16),
+}
+"""Name → width, depth, heads."""
+
+SWIN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
+    "tiny": (96, (2, 2, 6, 2)),
+    "small": (96, (2, 2, 18, 2)),
+    "base": (128, (2, 2, 18, 2)),
+    "large": (192, (2, 2, 18, 2)),
+}
+"""Name → width and depths; a head has 32 channels."""
+
+
+def _vit(size: str, patch: int, image: int) -> dict[str, Any]:
+    dim, depth, heads = VIT_SIZES[size]
+    return {"image": [image, image], "patch": patch, "dim": dim, "depth": depth, "heads": heads}
+
+
+def _swin(size: str, window: int) -> dict[str, Any]:
+    dim, depths = SWIN_SIZES[size]
+    heads = [dim * 2**stage // 32 for stage in range(4)]
+    return {"dim": dim, "depths": list(depths), "heads": heads, "window": window, "patch": 4}
+
+
+def _table() -> dict[str, BackboneSpec]:
+    specs = [BackboneSpec("resnet", name, options) for name, options in RESNETS.items()]
+    for size, patch in [(size, patch) for size in ("tiny", "small", "base", "large") for patch in (8, 16)]:
+        for model in ("vit", "deit"):
+            specs.append(BackboneSpec("vit", f"{model}_{size}_patch{patch}_224", _vit(size, patch, 224)))
+    specs.append(BackboneSpec("vit", "vit_base_patch32_224", _vit("base", 32, 224)))
+    for size in SWIN_SIZES:
+        specs.append(BackboneSpec("swin", f"swin_{size}_patch4_window7_224", _swin(size, 7)))
+    return {spec.arch: spec for spec in specs}
+
+
+ARCHITECTURES: Mapping[str, BackboneSpec] = _table()
+
+
+def spec_of(arch: str) -> BackboneSpec:
+    """The network of a timm-style name. Raises UnknownName with the nearest names."""
+    if arch not in ARCHITECTURES:
+        raise UnknownName.among("architecture", arch, ARCHITECTURES)
+    return ARCHITECTURES[arch]
+
+
+def resnet_name(options: Mapping[str, Any]) -> str:
+    """`resnet50` where the options are its, else a description such as `resnet_bottleneck_1-2-2-1`."""
+    known = (name for name, other in RESNETS.items() if other == dict(options))
+    return next(known, f"resnet_{options['block']}_{'-'.join(map(str, options['depths']))}")
+
+
+def vit_name(options: Mapping[str, Any]) -> str:
+    """`vit_small_patch16_224`, `vit_small_patch14_reg4_518`, or `vit_64x2_...` for width 64 and depth 2."""
+    shape = (options["dim"], options["depth"], options["heads"])
+    size = next((name for name, other in VIT_SIZES.items() if other == shape), f"{shape[0]}x{shape[1]}")
+    registers = f"_reg{options['registers']}" if options.get("registers") else ""
+    height, width = options["image"]
+    image = str(height) if height == width else f"{height}x{width}"
+    return f"vit_{size}_patch{options['patch']}{registers}_{image}"
+
+
+def swin_name(options: Mapping[str, Any]) -> str:
+    """`swin_tiny_patch4_window7_224`, or `swin_48x1-1-2-1_...` for other widths and depths."""
+    shape = (options["dim"], tuple(options["depths"]))
+    depths = "-".join(map(str, options["depths"]))
+    size = next((name for name, other in SWIN_SIZES.items() if other == shape), f"{shape[0]}x{depths}")
+    return f"swin_{size}_patch{options['patch']}_window{options['window']}_{32 * options['window']}"
+
+
+def comparable(arch: str) -> BackboneSpec | None:
+    """The network that a checkpoint's own `arch` entry names, None for names that are not in the table."""
+    name = re.sub(r"[./].*$", "", arch)
+    return ARCHITECTURES.get(name)

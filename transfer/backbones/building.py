@@ -1,0 +1,74 @@
+"""From a BackboneSpec to a network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from transfer.backbones.kind import Kind, Level
+from transfer.backbones.resnet import RESNET
+from transfer.backbones.swin import SWIN
+from transfer.backbones.vit import VIT
+from transfer.errors import UnknownName
+from transfer.spec.checkpoint import BackboneSpec
+
+KINDS: tuple[Kind, ...] = (RESNET, VIT, SWIN)
+
+
+class Backbone(nn.Module):
+    """A canonical network without head.
+
+    `trunk` is the timm network: the names of its `state_dict` are the canonical names. `levels` says stride and
+    channels of what `forward` returns.
+    """
+
+    def __init__(self, spec: BackboneSpec, kind: Kind, trunk: nn.Module) -> None:
+        super().__init__()
+        self.spec = spec
+        self.kind = kind
+        self.trunk = trunk
+        self.levels: tuple[Level, ...] = kind.levels(trunk)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """`(B, 3, H, W)` normalised images → feature levels `(B, C, H/stride, W/stride)`, finest first.
+
+        Hierarchical trunks: the output of each stage. Plain ViTs: the patch tokens after the blocks that end each
+        quarter of the depth, before the final norm.
+        """
+        return self.kind.maps(self.trunk, images)
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """What timm returns: final normalised tokens, class and registers first; ResNet and Swin: the last map."""
+        features: Tensor = self.trunk.forward_features(images)  # type: ignore[operator]
+        return features
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Modules of the stem, then of each of the four stages; freezing the first k+1 lists freezes k stages.
+
+        A plain ViT's stem holds its class, register and position parameters (as a ParameterList), its stages are
+        quarters of the depth. The final norm belongs to the last stage.
+        """
+        return self.kind.stages(self.trunk)
+
+
+def build_backbone(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
+    """A randomly initialised network of `spec`; ResNets dilate for an `output_stride` of 8 or 16.
+
+    Raises UnknownName for a kind that has no builder, BadOption for an output stride that the kind cannot have.
+    """
+    kind = next((kind for kind in KINDS if kind.name == spec.kind), None)
+    if kind is None:
+        raise UnknownName.among("kind of backbone", spec.kind, (kind.name for kind in KINDS))
+    return Backbone(spec, kind, kind.build(spec.options, output_stride))
+
+
+def levels_of(spec: BackboneSpec, *, output_stride: int = 32) -> tuple[Level, ...]:
+    """Stride and channels of each feature level, without allocating weights."""
+    with torch.device("meta"):
+        return build_backbone(spec, output_stride=output_stride).levels
+
+
+def trunk_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
+    """The trunk's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
+    with torch.device("meta"):
+        return dict(build_backbone(spec).trunk.state_dict())

@@ -1,0 +1,33 @@
+"""What a kind of network has to say: how it is built, read out and cut into stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Level:
+    """A feature map's place in the pyramid: one cell covers `stride` pixels and has `channels` numbers."""
+
+    stride: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Functions of one kind of network.
+
+    `build(options, output_stride)` makes the trunk; `levels(trunk)` names its feature levels;
+    `maps(trunk, images)` computes them, `(B, C, H/stride, W/stride)` each;
+    `stages(trunk)` cuts it into stem, stage 1, stage 2, ... in the order of the forward pass.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Any], int], nn.Module]
+    levels: Callable[[nn.Module], tuple[Level, ...]]
+    maps: Callable[[nn.Module, Tensor], list[Tensor]]
+    stages: Callable[[nn.Module], list[list[nn.Module]]]
