@@ -57,7 +57,7 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
 
 def _parse(path: Path) -> dict[str, list[Entry]]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data: dict[str, list[Entry]] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise BrokenAnnotation(f"{path} is not valid JSON: {error}. Download or export it again.") from error
     for section in REQUIRED:

@@ -105,7 +105,7 @@ def _leaves_visible(sprite: Sprite, items: list[Item], owner: Array) -> bool:
 def _item(rng: Random, name: str) -> Item:
     if name == "person":
         height = (50 + 58 * rng.random()) * FINE
-        figure = draw_figure(rng, _centre(rng, 0.12), height)
+        figure = draw_figure(rng, _centre(rng, 0.25), height)
         return Item(name, figure_sprite(rng, figure, CANVAS), figure)
     radius = (10 + 28 * rng.random() ** 1.5) * FINE if name else (6 + 14 * rng.random()) * FINE
     outline = OUTLINES.get(name, triangle)(rng)
@@ -129,17 +129,17 @@ def _background(rng: Random) -> tuple[Array, Array]:
         below = _below_horizon(rng)
         second = colour(rng)
         region = blend(texture(rng, CANVAS, CANVAS), second, contrasting(rng, second))
-        canvas = np.where(np.kron(below, np.ones((FINE, FINE), bool))[..., None], region, canvas)
-        labels[below] = SEMANTIC_CLASSES.index(name)
+        canvas = np.where(below[..., None], region, canvas)
+        labels[_shrunk(below)] = SEMANTIC_CLASSES.index(name)
     return shaded(rng, canvas), labels
 
 
 def _below_horizon(rng: Random) -> Array:
-    """(SIZE, SIZE) bool."""
-    base, swing = rng.randrange(SIZE * 35 // 100, SIZE * 75 // 100), rng.randrange(2, 9)
+    """(CANVAS, CANVAS) bool."""
+    base, swing = rng.randrange(CANVAS * 35 // 100, CANVAS * 75 // 100), rng.randrange(CANVAS // 64, CANVAS // 14)
     phase, waves = 2 * math.pi * rng.random(), 1 + 2 * rng.random()
-    line = [base + round(swing * math.sin(phase + 2 * math.pi * waves * x / SIZE)) for x in range(SIZE)]
-    return np.arange(SIZE)[:, None] >= np.array(line)[None, :]
+    line = [base + round(swing * math.sin(phase + 2 * math.pi * waves * x / CANVAS)) for x in range(CANVAS)]
+    return np.arange(CANVAS)[:, None] >= np.array(line)[None, :]
 
 
 def _scene(canvas: Array, regions: Array, owner: Array, items: list[Item]) -> Scene:

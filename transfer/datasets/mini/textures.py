@@ -29,7 +29,8 @@ def clouds(rng: Random, height: int, width: int) -> Array:
 def gravel(rng: Random, height: int, width: int) -> Array:
     """Fine blotches: the `ground`."""
     fine, finer = (_noise(rng, height, width, cells).astype(np.int32) for cells in (24, 48))
-    return np.clip((fine + finer - 255) * 2 + 128, 0, 255).astype(np.uint8)
+    contrast: Array = np.clip((fine + finer - 255) * 2 + 128, 0, 255)
+    return contrast.astype(np.uint8)
 
 
 def ripples(rng: Random, height: int, width: int) -> Array:
@@ -59,7 +60,8 @@ def checks(rng: Random, height: int, width: int) -> Array:
     """A chessboard: a `crate`."""
     u, v = _rotated(rng, height, width)
     side = rng.randrange(12, 22) * ONE
-    return ((u // side + v // side) % 2 * 255).astype(np.uint8)
+    parity: Array = (u // side + v // side) % 2
+    return np.where(parity == 1, 255, 0).astype(np.uint8)
 
 
 def chevrons(rng: Random, height: int, width: int) -> Array:

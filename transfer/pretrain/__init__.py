@@ -1,0 +1,1 @@
+"""Reference pre-training that needs no download: images from formulas."""
