@@ -98,6 +98,31 @@ def test_score_that_a_record_lacks_is_missing(suite, record, parsed):
     assert "Detection: AP50 missing for seed 0 of 0." in board
 
 
+def test_rows_are_ranked_by_the_mean_of_the_first_scores(suite, record, parsed):
+    scores = {"dino": (0.3, 0.3), "moco": (0.2, 0.5), "mae": (0.9, None), "random": (0.8, 0.8)}
+    pairs = [
+        (name, task, score)
+        for name, both in scores.items()
+        for task, score in zip(("detection", "segmentation"), both, strict=True)
+    ]
+    board = render_board([suite()], [record(*pair) for pair in pairs if pair[2] is not None])
+    names = [row["Checkpoint"].text.split("`")[1] for row in parsed(board)[0]["rows"]]
+    assert names == ["moco", "dino", "mae", "random"]
+
+
+def test_a_lone_row_is_not_the_best(suite, record, parsed):
+    (row,) = parsed(render_board([suite()], [record("dino")]))[0]["rows"]
+    assert not row["Detection AP"].bold
+
+
+@pytest.mark.parametrize("recipe", ["frcnn_mini", "old"])
+def test_first_table_follows_the_recipe_of_the_suite_then_the_most_rows(suite, record, parsed, recipe):
+    many = [record(name, protocol="zz", recipe="old") for name in ("moco", "mae")]
+    board = render_board([suite()], [record("dino", protocol="aa", recipe=recipe), *many])
+    first = [row["Checkpoint"].text.split("`")[1] for row in parsed(board)[0]["rows"]]
+    assert first == (["dino"] if recipe == "frcnn_mini" else ["mae", "moco"])
+
+
 def test_seeds_are_summarised_as_mean_and_deviation(suite, record, parsed):
     board = render_board([suite(0, 1)], [record("dino", seed=0, score=0.30), record("dino", seed=1, score=0.34)])
     assert parsed(board)[0]["rows"][0]["Detection AP"].text == "32.0 ± 2.8"

@@ -112,7 +112,8 @@ def test_equals_the_definition(precision_and_recall, written, targets, others):
     truth, found = truth_of(targets), predictions_of(targets[::2] + others)
     scores = score_keypoints(*written(found, truth))
     assert scores == pytest.approx(reference(precision_and_recall, truth, found), abs=1e-9)
-    check_scores("keypoints", scores)
+    if all(person["visible"] and not person["iscrowd"] for person in targets):
+        check_scores("keypoints", scores)
 
 
 PERSON = {"image_id": 4, "at": (0, 0), "side": 80, "visible": 17, "iscrowd": 0, "shake": 0, "score": 0.5}

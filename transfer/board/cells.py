@@ -98,7 +98,7 @@ def _linked(cell: Cell, text: str) -> str:
 def _best(table: Table, value: float, task: Task, score: str) -> bool:
     values = [table.cell(row, task, score).value for row in table.rows]
     shown = [percent(other) for other in values if other is not None]
-    return len(shown) > 1 and percent(value) == max(shown) > min(shown)
+    return percent(value) == max(shown) > min(shown)
 
 
 def _not_better(table: Table, row: Row, task: Task, score: str) -> bool:

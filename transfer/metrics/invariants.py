@@ -15,8 +15,8 @@ SMALLER_FIRST: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Pairs of which the first is never larger: a stricter threshold or fewer detections cannot score higher."""
 
 SLACK = 0.005
-"""Crowd regions bend the precision pairs a little: a detection that a strict threshold gives to the crowd is not
-counted, while a lenient one lets it take the object of a better detection."""
+"""Without crowd regions the pairs hold exactly. With them a detection can take an object at a lenient threshold and be
+left out, as part of the crowd, at a strict one; on data sets of more than a handful of images that is below this."""
 
 
 def check_scores(kind: str, scores: Mapping[str, float]) -> None:
