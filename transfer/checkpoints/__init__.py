@@ -1,0 +1,1 @@
+"""From a checkpoint file to canonical weights: safe reading, identification, renaming, exact matching."""

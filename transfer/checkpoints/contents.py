@@ -1,0 +1,114 @@
+"""What a checkpoint's tree contains: state dicts by their path, without the wrappers of parallel training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from transfer.checkpoints.reading import RawCheckpoint
+from transfer.errors import UnreadableCheckpoint, WeightMismatch
+
+WRAPPERS = ("module.", "_orig_mod.")
+"""Put before every name by DistributedDataParallel and by torch.compile, in any nesting."""
+
+EMA_COUNTER = "n_averaged"
+"""torch's AveragedModel keeps its counter beside `module.*`."""
+
+DEEPEST = 5
+ARCH_KEYS = ("arch", "model", "model_name", "architecture")
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers."""
+
+    path: str
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def where(self) -> str:
+        """The path for people."""
+        return f"`{self.path}`" if self.path else "the root"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A checkpoint laid out for identification: its state dicts, and what it says about itself."""
+
+    raw: RawCheckpoint
+    branches: Mapping[str, Branch]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Top-level keys."""
+        return frozenset(key for key in self.raw.tree if isinstance(key, str))
+
+    @property
+    def args(self) -> Mapping[str, Any]:
+        """The training script's options, empty where none were saved."""
+        args = self.raw.tree.get("args")
+        return args if isinstance(args, Mapping) else {}
+
+    @property
+    def arch(self) -> str | None:
+        """The architecture that the file claims for itself."""
+        sources = (self.raw.tree, self.args, self.raw.config)
+        names = (source.get(key) for source in sources for key in ARCH_KEYS)
+        return next((name for name in names if isinstance(name, str)), None)
+
+
+def contents_of(raw: RawCheckpoint) -> Contents:
+    """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none."""
+    branches = {path: Branch(path, unwrapped(tensors)) for path, tensors in _state_dicts(raw.tree)}
+    if not branches:
+        held = ", ".join(f"{key} ({type(value).__name__})" for key, value in list(raw.tree.items())[:8])
+        raise UnreadableCheckpoint(
+            f"{raw.path} holds no tensors: expected a state dict at the root or under a key such as state_dict, model "
+            f"or teacher; found {held or 'an empty dictionary'}. Save model.state_dict() with its weights."
+        )
+    return Contents(raw, branches)
+
+
+def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Breadth first; each mapping once, so that a tree which contains itself ends."""
+    queue: list[tuple[str, int, Mapping[Any, Any]]] = [("", 0, tree)]
+    seen = {id(tree)}
+    while queue:
+        path, depth, node = queue.pop(0)
+        tensors = {key: value for key, value in node.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        if tensors:
+            yield path, tensors
+        for key, value in node.items():
+            if isinstance(key, str) and isinstance(value, Mapping) and id(value) not in seen and depth < DEEPEST:
+                seen.add(id(value))
+                queue.append((f"{path}.{key}" if path else key, depth + 1, value))
+
+
+def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Strip wrapper prefixes that all names share."""
+    names = dict(tensors)
+    while prefix := next((w for w in WRAPPERS if _shared(names, w)), None):
+        names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
+    return names
+
+
+def _shared(names: Mapping[str, Tensor], prefix: str) -> bool:
+    rest = [name for name in names if name != EMA_COUNTER]
+    return bool(rest) and all(name.startswith(prefix) for name in rest)
+
+
+def refuse_mixed_wrappers(branch: Branch, source: str) -> None:
+    """Raise WeightMismatch if some names, but not all, are inside a wrapper: two networks in one state dict."""
+    for prefix in WRAPPERS:
+        inside = [name for name in branch.tensors if name.startswith(prefix)]
+        outside = [name for name in branch.tensors if not name.startswith(prefix)]
+        if inside and outside:
+            raise WeightMismatch(
+                f"{source}: {branch.where} mixes prefixes: {len(inside)} of {len(branch.tensors)} names are under "
+                f"{prefix} and {len(outside)} are not:\n"
+                + "\n".join(f"  + {name}" for name in [*inside[:10], *outside[:10]])
+                + "\nThey may belong to two networks. Write one network's weights under one prefix."
+            )

@@ -1,0 +1,8 @@
+"""One file per family. A new one is its file, and a line here and in the import."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.families import dino, fdsl, moco, timm, torchvision
+from transfer.checkpoints.family import Family
+
+FAMILIES: tuple[Family, ...] = (torchvision.FAMILY, timm.FAMILY, dino.FAMILY, moco.FAMILY, fdsl.FAMILY)

@@ -1,0 +1,129 @@
+"""Formula-driven supervised learning: FractalDB, ExFractalDB, RCDB, VisualAtom, and this project's own pre-training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.layouts import (
+    RESNET,
+    VIT,
+    Layout,
+    canonical_rules,
+    is_plain_resnet,
+    legacy_batchnorm,
+    plain_network,
+)
+from transfer.errors import UnreadableCheckpoint
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+FORMULA_CLASSES = 21_000
+"""Categories of the large formula-driven sets; ImageNet-21k has 21,841."""
+
+FORMULA_WORDS = r"fractal|visual_?atom|rcdb|formula|fdsl"
+FRACTALDB_RESNET = InputContract((0.2, 0.2, 0.2), (0.5, 0.5, 0.5))
+FRACTALDB_VIT = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+TIMM_SAVED = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = plain_network(contents)
+    if found is None:
+        return None
+    branch, layout = found
+    keys = contents.keys
+    if "pretraining" in keys:
+        return Claim(f"`pretraining` ({_method(contents)}) beside the weights", decisive=True)
+    if {"state_dict", "optimizer", "scheduler"} <= keys and not {"arch", "version"} & keys:
+        if is_plain_resnet(branch, layout):
+            return Claim("state_dict, optimizer, scheduler, as FractalDB's ResNet training writes them", decisive=True)
+    elif _is_fractaldb_vit(contents, layout):
+        return Claim("model, lr_scheduler, scaler without args, as FractalDB's ViT training writes them", decisive=True)
+    elif "version" in keys and (evidence := _formula_evidence(contents, branch)):
+        return Claim(f"timm's saver with {evidence}", decisive=True)
+    return None
+
+
+def _method(contents: Contents) -> str:
+    pretraining = contents.raw.tree.get("pretraining")
+    return str(pretraining.get("method", "unnamed")) if isinstance(pretraining, Mapping) else "unnamed"
+
+
+def _is_fractaldb_vit(contents: Contents, layout: Layout) -> bool:
+    keys = contents.keys
+    return layout == VIT and {"model", "lr_scheduler", "scaler"} <= keys and not {"args", "model_ema"} & keys
+
+
+def _formula_evidence(contents: Contents, branch: Branch) -> str | None:
+    head = next((branch.tensors[name] for name in ("head.weight", "head.fc.weight") if name in branch.tensors), None)
+    if head is not None and head.shape[0] == FORMULA_CLASSES:
+        return f"a classifier of {FORMULA_CLASSES:,} formulas"
+    options = {key: value for key, value in contents.args.items() if isinstance(value, str)}
+    named = next((key for key, value in options.items() if re.search(FORMULA_WORDS, value, re.IGNORECASE)), None)
+    return f"{named}={options[named]!r} in its options" if named else None
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = plain_network(contents)
+    if found is None:
+        return None
+    model, layout = found
+    copies = with_average(model, contents)
+    chosen = choose(which, tuple(copies))
+    branch = copies[chosen]
+    rules = canonical_rules(branch.tensors, layout)
+    return Plan(
+        which=chosen,
+        kind=layout.kind,
+        branch=branch,
+        rules=rules,
+        input=_contract(contents, layout),
+        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
+        arch=contents.arch,
+        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+    )
+
+
+def _contract(contents: Contents, layout: Layout) -> InputContract:
+    declared = contents.raw.tree.get("input")
+    if isinstance(declared, Mapping):
+        return _declared(declared, contents)
+    if "version" in contents.keys:
+        return TIMM_SAVED
+    if layout == RESNET:
+        return FRACTALDB_RESNET
+    return FRACTALDB_VIT if layout == VIT else TIMM_SAVED
+
+
+def _declared(declared: Mapping[str, Any], contents: Contents) -> InputContract:
+    try:
+        mean, std = ([float(value) for value in declared[key]] for key in ("mean", "std"))
+        value_range, order = declared.get("range", "0-1"), declared.get("channel_order", "RGB")
+        if len(mean) != 3 or len(std) != 3 or value_range not in ("0-1", "0-255") or order not in ("RGB", "BGR"):
+            raise ValueError(f"got {dict(declared)!r:.200}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableCheckpoint(
+            f"{contents.raw.path}: `input` should say mean and std (three numbers each), range (0-1 or 0-255) and "
+            f"channel_order (RGB or BGR); {type(error).__name__}: {error}. Write the file again."
+        ) from error
+    return InputContract(
+        (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), range=value_range, channel_order=order, source="file"
+    )
+
+
+FAMILY = Family(
+    name="fdsl",
+    aliases=("fractaldb", "exfractaldb", "rcdb", "visualatom"),
+    description="formula-driven pre-training: FractalDB, ExFractalDB, RCDB, VisualAtom, and `transfer pretrain`",
+    layouts=(
+        "FractalDB ResNet: state_dict, optimizer, scheduler, epoch; the bare state dict only with --family fdsl",
+        "FractalDB ViT: model, optimizer, lr_scheduler, scaler, epoch",
+        "VisualAtom, ExFractalDB, RCDB: timm's training file with 21,000 classes or options that name them",
+        "transfer pretrain: state_dict, arch, input, pretraining, optimizer, scheduler, step, epoch",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,67 @@
+"""MoCo v1 and v2 (He et al., CVPR 2020; github.com/facebookresearch/moco): momentum contrast with a queue."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose
+from transfer.checkpoints.layouts import RESNET, layout_of, legacy_batchnorm
+from transfer.checkpoints.rules import Drop, Rule, Strip
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+ENCODERS = {"query": "encoder_q.", "key": "encoder_k."}
+QUEUE = Drop(r"queue(_ptr)?", "queue of negative examples")
+PROJECTION = Drop(r"fc\..*", "projection head of the contrastive loss")
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    return Claim(f"encoder_q.* and queue in {branch.where}", decisive=True) if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((branch for branch in contents.branches.values() if _is_moco(branch)), None)
+
+
+def _is_moco(branch: Branch) -> bool:
+    encoders = any(re.match(r"(module\.)*encoder_[qk]\.(conv1|bn1|layer\d|fc)\.", name) for name in branch.tensors)
+    queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in branch.tensors)
+    return encoders or queue
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in branch.tensors))
+    if not present or layout_of(name.partition(".")[2] for name in branch.tensors) != RESNET:
+        return None
+    chosen = choose(which, present if "query" in present else ("query", *present))
+    others = tuple(name for name in present if name != chosen)
+    return Plan(
+        which=chosen,
+        kind="resnet",
+        branch=branch,
+        rules=_rules(chosen),
+        input=InputContract(IMAGENET_MEAN, IMAGENET_STD),
+        may_init=legacy_batchnorm(branch.tensors),
+        arch=contents.arch,
+        twins=tuple(Twin(f"the {name} encoder", branch.tensors, _rules(name)) for name in others),
+    )
+
+
+def _rules(which: str) -> tuple[Rule, ...]:
+    other = next(name for name in ENCODERS if name != which)
+    reason = f"{other} encoder: the {which} encoder was chosen"
+    return (QUEUE, Drop(re.escape(ENCODERS[other]) + ".*", reason), Strip(ENCODERS[which]), PROJECTION)
+
+
+FAMILY = Family(
+    name="moco",
+    aliases=("mocov1", "mocov2", "moco-v1", "moco-v2"),
+    description="MoCo v1 and v2: contrastive ResNets with a queue and a momentum encoder",
+    layouts=("training file: state_dict with module.encoder_q.*, module.encoder_k.*, module.queue; epoch, arch",),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,136 @@
+"""timm's models and training files, and those of projects built on its names (DeiT, Swin, DINOv2 as timm has it)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import timm.models
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.layouts import (
+    RESNET,
+    SWIN,
+    VIT,
+    Layout,
+    canonical_rules,
+    has_head,
+    is_plain_resnet,
+    legacy_batchnorm,
+    plain_network,
+)
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+INCEPTION = (0.5, 0.5, 0.5)
+OTHER_METHODS = r"(mask_token|masked_embed|decoder_|.*\.q_bias$|rel_pos_bias\.|.*\.relative_position_bias_table$)"
+"""Names in a ViT that belong to methods with other networks: MAE, DINOv2, BEiT."""
+
+UNKNOWN_STATISTICS = (
+    "nothing in the file says how its images were normalised: mean and standard deviation 0.5 are assumed, as timm's "
+    "own ViTs use them; DeiT and DINO use ImageNet's (for a DINO backbone pass --family dino)."
+)
+FORMULA_DRIVEN = (
+    "formula-driven pre-training (VisualAtom, ExFractalDB, RCDB) writes files of the same form: they are read the same "
+    "way; pass --family fdsl to name them so."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = plain_network(contents)
+    if found is None:
+        return None
+    branch, layout = found
+    if layout == VIT and any(re.match(OTHER_METHODS, name) for name in branch.tensors):
+        return None
+    if "version" in contents.keys:
+        return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
+    if contents.raw.config:
+        return Claim(f"{layout.name} names beside timm's config.json")
+    if is_plain_resnet(branch, layout):
+        return None
+    timms_own = contents.raw.container == "safetensors" or layout != VIT or _newer_than_dino(branch)
+    if branch.path or has_head(branch, layout) or timms_own:
+        return Claim(f"timm's {layout.name} names in {branch.where}")
+    return None
+
+
+def _newer_than_dino(branch: Branch) -> bool:
+    return any(re.search(r"\bls1\.|reg_token|dist_token|fc1_g|_norm\.", name) for name in branch.tensors)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = plain_network(contents)
+    if found is None:
+        return None
+    model, layout = found
+    copies = with_average(model, contents)
+    chosen = choose(which, tuple(copies))
+    branch = copies[chosen]
+    rules = canonical_rules(branch.tensors, layout)
+    contract, warnings = _contract(contents, branch, layout)
+    return Plan(
+        which=chosen,
+        kind=layout.kind,
+        branch=branch,
+        rules=rules,
+        input=contract,
+        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
+        arch=contents.arch,
+        heads=_model_args(contents).get("num_heads"),
+        image=_image(contents),
+        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+        warnings=warnings,
+    )
+
+
+def _model_args(contents: Contents) -> Mapping[str, Any]:
+    args = contents.raw.config.get("model_args")
+    return args if isinstance(args, Mapping) else {}
+
+
+def _pretrained_cfg(contents: Contents) -> Mapping[str, Any]:
+    cfg = contents.raw.config.get("pretrained_cfg", contents.raw.config)
+    return cfg if isinstance(cfg, Mapping) else {}
+
+
+def _image(contents: Contents) -> tuple[int, int] | None:
+    size = _pretrained_cfg(contents).get("input_size")
+    return (int(size[-2]), int(size[-1])) if isinstance(size, list) and len(size) == 3 else None
+
+
+def _contract(contents: Contents, branch: Branch, layout: Layout) -> tuple[InputContract, tuple[str, ...]]:
+    """What the file says; else what timm says about its architecture; else what its layout usually has."""
+    for says in (_pretrained_cfg(contents), contents.args):
+        if (mean := _triple(says.get("mean"))) and (std := _triple(says.get("std"))):
+            return InputContract(mean, std, source="file"), ()
+    warnings = (FORMULA_DRIVEN,) if "version" in contents.keys and layout != RESNET else ()
+    default = timm.models.get_pretrained_cfg(contents.arch) if contents.arch else None
+    if default is not None and (mean := _triple(default.mean)) and (std := _triple(default.std)):
+        return InputContract(mean, std), warnings
+    imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+    # files with a bare `model` come from DeiT's and Swin's scripts, which normalise as torchvision does
+    if layout in (RESNET, SWIN) or branch.path == "model" or "dist_token" in branch.tensors:
+        return imagenet, warnings
+    return InputContract(INCEPTION, INCEPTION), (*warnings, UNKNOWN_STATISTICS)
+
+
+def _triple(value: Any) -> tuple[float, float, float] | None:
+    if isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value):
+        return float(value[0]), float(value[1]), float(value[2])
+    return None
+
+
+FAMILY = Family(
+    name="timm",
+    aliases=("deit", "swin"),
+    description="timm's ResNet, ResNet-D, ViT, DeiT and Swin (old and new names), and DINOv2 as timm has it",
+    layouts=(
+        "state dict at the root of a .pth or .safetensors file, with or without config.json beside it",
+        "training file: state_dict, state_dict_ema, arch, args, version; module. and _orig_mod. in any nesting",
+        "state dict under model (DeiT, Swin)",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

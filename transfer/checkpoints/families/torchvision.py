@@ -1,0 +1,119 @@
+"""torchvision's models and its reference training scripts (github.com/pytorch/vision)."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.layouts import (
+    BUFFER,
+    CLASSIFIER,
+    RESNET,
+    Layout,
+    canonical_rules,
+    has_deep_stem,
+    has_head,
+    legacy_batchnorm,
+    plain_network,
+)
+from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
+SWIN = Layout("torchvision Swin", "swin", r"features\.[1357]\.\d+\.(norm1|attn|mlp)\.", r"head\.")
+LAYOUTS = (RESNET, VIT, SWIN)
+
+_BLOCK = r"encoder\.layers\.encoder_layer_(\d+)\."
+VIT_RULES: tuple[Rule, ...] = (
+    Drop(r"heads\..*", CLASSIFIER),
+    Rename(r"class_token", "cls_token"),
+    Rename(r"conv_proj\.(.*)", r"patch_embed.proj.\1"),
+    Rename(r"encoder\.pos_embedding", "pos_embed"),
+    Rename(r"encoder\.ln\.(.*)", r"norm.\1"),
+    Rename(_BLOCK + r"ln_([12])\.(.*)", r"blocks.\1.norm\2.\3"),
+    Rename(_BLOCK + r"self_attention\.in_proj_(weight|bias)", r"blocks.\1.attn.qkv.\2"),
+    Rename(_BLOCK + r"self_attention\.out_proj\.(.*)", r"blocks.\1.attn.proj.\2"),
+    Rename(_BLOCK + r"mlp\.(?:0|linear_1)\.(.*)", r"blocks.\1.mlp.fc1.\2"),
+    Rename(_BLOCK + r"mlp\.(?:3|linear_2)\.(.*)", r"blocks.\1.mlp.fc2.\2"),
+)
+SWIN_RULES: tuple[Rule, ...] = (
+    Drop(r"head\..*", CLASSIFIER),
+    Drop(r".*\.relative_position_index", BUFFER),
+    Rename(r"features\.0\.0\.(.*)", r"patch_embed.proj.\1"),
+    Rename(r"features\.0\.2\.(.*)", r"patch_embed.norm.\1"),
+    *(Rename(rf"features\.{2 * stage + 1}\.(\d.*)", rf"layers.{stage}.blocks.\1") for stage in range(4)),
+    *(Rename(rf"features\.{2 * stage}\.(.*)", rf"layers.{stage}.downsample.\1") for stage in (1, 2, 3)),
+    Rename(r"(layers\..*)\.mlp\.0\.(.*)", r"\1.mlp.fc1.\2"),
+    Rename(r"(layers\..*)\.mlp\.3\.(.*)", r"\1.mlp.fc2.\2"),
+)
+
+SHARED = (
+    "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
+    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl)."
+)
+HEADLESS = (
+    "a ResNet without classifier under `{path}`: ImageNet mean and standard deviation are assumed, as torchvision, "
+    "DINO and MoCo use them; pass --family to say whose it is."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = plain_network(contents, LAYOUTS)
+    if found is None or "version" in contents.keys or contents.raw.config:
+        return None
+    branch, layout = found
+    if layout != RESNET:
+        return Claim(f"{layout.name} names in {branch.where}")
+    if has_deep_stem(branch) or not (has_head(branch, layout) or branch.path):
+        return None
+    return Claim(f"torchvision ResNet names in {branch.where}")
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = plain_network(contents, LAYOUTS)
+    if found is None:
+        return None
+    model, layout = found
+    copies = with_average(model, contents)
+    chosen = choose(which, tuple(copies))
+    branch = copies[chosen]
+    rules = (Drop("n_averaged", "counter of the moving average"), *_rules(branch, layout))
+    return Plan(
+        which=chosen,
+        kind=layout.kind,
+        branch=branch,
+        rules=rules,
+        input=InputContract(IMAGENET_MEAN, IMAGENET_STD),
+        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
+        options=_options(layout),
+        arch=contents.arch,
+        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+        warnings=_warnings(branch, layout),
+    )
+
+
+def _rules(branch: Branch, layout: Layout) -> tuple[Rule, ...]:
+    return {VIT: VIT_RULES, SWIN: SWIN_RULES}.get(layout) or canonical_rules(branch.tensors, layout)
+
+
+def _options(layout: Layout) -> dict[str, str]:
+    return {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}.get(layout, {})
+
+
+def _warnings(branch: Branch, layout: Layout) -> tuple[str, ...]:
+    if layout != RESNET:
+        return ()
+    return (SHARED if has_head(branch, layout) else HEADLESS.format(path=branch.path or "/"),)
+
+
+FAMILY = Family(
+    name="torchvision",
+    aliases=("tv",),
+    description="torchvision's ResNet, ResNeXt, wide ResNet, ViT and Swin, also from its reference training scripts",
+    layouts=(
+        "state dict at the root (ResNet: conv1, layer1.0.conv1, fc; ViT: conv_proj, encoder.layers; Swin: features)",
+        "reference training file: model, model_ema, optimizer, lr_scheduler, epoch, args",
+        "files of before torch 1.6, without num_batches_tracked",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,70 @@
+"""Which family a file belongs to."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.contents import Contents
+from transfer.checkpoints.families import FAMILIES
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
+
+
+def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple[Family, Plan]:
+    """The named family's plan, or that of the only family that recognises the file.
+
+    Raises UnknownName for a family or copy that does not exist, UnknownFamily or AmbiguousFamily with every
+    candidate and its evidence.
+    """
+    chosen = identify(contents) if family is None else family_called(family)
+    plan = chosen.plan(contents, which)
+    if plan is None:
+        raise UnknownFamily(
+            f"{contents.raw.path} has none of the layouts of the family {chosen.name}: expected "
+            f"{'; or '.join(chosen.layouts)}. It holds {_held(contents)}. Leave --family out to have it identified."
+        )
+    return chosen, plan
+
+
+def family_called(name: str) -> Family:
+    """The family of that name or alias. Raises UnknownName."""
+    found = next((family for family in FAMILIES if name.lower() in (family.name, *family.aliases)), None)
+    if found is None:
+        raise UnknownName.among("family", name, (n for family in FAMILIES for n in (family.name, *family.aliases)))
+    return found
+
+
+def identify(contents: Contents) -> Family:
+    """The only family with decisive evidence, else the only one with a claim."""
+    claims = [(family, claim) for family in FAMILIES if (claim := family.recognise(contents))]
+    candidates = [pair for pair in claims if pair[1].decisive] or claims
+    if len(candidates) > 1:
+        raise AmbiguousFamily(_several(contents, candidates))
+    if not candidates:
+        raise UnknownFamily(_none(contents))
+    return candidates[0][0]
+
+
+def _several(contents: Contents, candidates: list[tuple[Family, Claim]]) -> str:
+    lines = "\n".join(f"  {family.name}: {claim.evidence}" for family, claim in candidates)
+    return (
+        f"{contents.raw.path} looks like several families:\n{lines}\nPass --family "
+        f"{' or --family '.join(family.name for family, _ in candidates)} to say which it is."
+    )
+
+
+def _none(contents: Contents) -> str:
+    lines = "\n".join(f"  {family.name}: {'; '.join(family.layouts)}" for family in FAMILIES)
+    return (
+        f"no family recognises {contents.raw.path}. It holds {_held(contents)}. Known families and what they look "
+        f"like:\n{lines}\nIf it is one of them in another form, pass --family; a StyleGAN, a VGG or another network "
+        "without a ResNet, ViT or Swin trunk cannot be evaluated."
+    )
+
+
+def _held(contents: Contents) -> str:
+    """Names from every state dict: the first ones, and those that no other state dict shares."""
+    parts = []
+    for branch in list(contents.branches.values())[:6]:
+        names = list(branch.tensors)
+        shown = ", ".join(names if len(names) <= 6 else [*names[:3], "…", *names[-2:]])
+        parts.append(f"{len(names)} tensors in {branch.where} ({shown})")
+    return "; ".join(parts)

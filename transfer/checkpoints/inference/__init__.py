@@ -1,0 +1,1 @@
+"""Architectures from the shapes of their tensors, under canonical names."""

@@ -1,0 +1,52 @@
+"""The canonical network of a file: from its shapes, checked against what the file says about itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transfer.backbones.architectures import comparable, resnet_name, swin_name, vit_name
+from transfer.checkpoints.family import Plan
+from transfer.checkpoints.inference.resnet import infer_resnet
+from transfer.checkpoints.inference.swin import infer_swin
+from transfer.checkpoints.inference.vit import infer_vit
+from transfer.checkpoints.inference.votes import Shapes
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import BackboneSpec
+
+STRUCTURE = ("block", "depths", "groups", "base_width", "stem", "dim", "depth", "heads", "patch", "window")
+"""Options that a name such as resnet50 decides; image size and interpolation may differ."""
+
+
+def infer_spec(shapes: Shapes, plan: Plan) -> BackboneSpec:
+    """The network that these canonical names and shapes belong to. Raises WeightMismatch for a contradiction."""
+    claimed = comparable(plan.arch) if plan.arch else None
+    spec = _spec(shapes, plan, claimed)
+    if claimed is not None:
+        _refuse_contradiction(spec, claimed, plan)
+    return BackboneSpec(spec.kind, spec.arch, {**spec.options, **plan.options})
+
+
+def _spec(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> BackboneSpec:
+    if plan.kind == "resnet":
+        options: dict[str, Any] = infer_resnet(shapes)
+        return BackboneSpec("resnet", resnet_name(options), options)
+    if plan.kind == "swin":
+        options = infer_swin(shapes)
+        return BackboneSpec("swin", swin_name(options), options)
+    heads = plan.heads or (claimed.options.get("heads") if claimed is not None and claimed.kind == "vit" else None)
+    options = infer_vit(shapes, heads, plan.image)
+    return BackboneSpec("vit", vit_name(options), options)
+
+
+def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan) -> None:
+    differences = [
+        f"{key} {spec.options.get(key, 'usual')} instead of {claimed.options.get(key, 'usual')}"
+        for key in STRUCTURE
+        if spec.options.get(key) != claimed.options.get(key)
+    ]
+    if spec.kind != claimed.kind or differences:
+        raise WeightMismatch(
+            f"the file says that it holds {plan.arch}, but its tensors in {plan.branch.where} are those of "
+            f"{spec.arch}: {'; '.join(differences) or f'a {spec.kind}, not a {claimed.kind}'}. Part of the network is "
+            "missing, or the file was put together from two."
+        )

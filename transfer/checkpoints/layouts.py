@@ -1,0 +1,108 @@
+"""Layouts of names that several projects share: plain torchvision ResNets, timm's ViT and Swin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.matching import Excuse
+from transfer.checkpoints.rules import Drop, Rename, Rule
+
+PLAIN_PATHS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "")
+"""Where a file keeps its network when its method has no name for it, in order of preference."""
+
+CLASSIFIER = "classifier: not part of the trunk"
+BUFFER = "buffer that follows from the window size"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of one kind of network: any that matches `body` tells it, `head` matches those after the trunk."""
+
+    name: str
+    kind: str
+    body: str
+    head: str
+
+
+RESNET = Layout("ResNet", "resnet", r"layer[1-4]\.\d+\.(conv|bn)\d\.", r"fc\.")
+VIT = Layout("ViT", "vit", r"blocks\.\d+\.(norm1|attn|mlp)\.", r"(head|head_dist|pre_logits|fc_norm)\.")
+SWIN = Layout("Swin", "swin", r"layers\.[0-3]\.blocks\.\d+\.", r"head\.")
+LAYOUTS = (RESNET, VIT, SWIN)
+"""Layouts whose names are canonical, up to heads and generations."""
+
+
+def layout_of(names: Iterable[str], layouts: Iterable[Layout] = LAYOUTS) -> Layout | None:
+    """The layout whose body a name matches."""
+    names = list(names)
+    return next((layout for layout in layouts if any(re.match(layout.body, name) for name in names)), None)
+
+
+def has_head(branch: Branch, layout: Layout) -> bool:
+    """Whether something stands after the trunk."""
+    return any(re.match(layout.head, name) for name in branch.tensors)
+
+
+def plain_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[Branch, Layout] | None:
+    """The state dict under the first plain path that has a layout, and that layout."""
+    layouts = tuple(layouts)
+    for path in PLAIN_PATHS:
+        branch = contents.branches.get(path)
+        layout = layout_of(branch.tensors, layouts) if branch else None
+        if branch and layout:
+            return branch, layout
+    return None
+
+
+def has_deep_stem(branch: Branch) -> bool:
+    """ResNet-C, -D and the like: three convolutions instead of one of 7x7."""
+    return any(re.match(r"conv1\.\d", name) for name in branch.tensors)
+
+
+def is_plain_resnet(branch: Branch, layout: Layout) -> bool:
+    """Names that a torchvision ResNet has too."""
+    return layout == RESNET and not has_deep_stem(branch)
+
+
+def canonical_rules(names: Mapping[str, object], layout: Layout) -> tuple[Rule, ...]:
+    """Rules from `layout`, of any generation of timm, to canonical names; `head` tensors are dropped."""
+    return {RESNET: _resnet_rules, VIT: _vit_rules, SWIN: _swin_rules}[layout](names)
+
+
+def _resnet_rules(_names: Mapping[str, object]) -> tuple[Rule, ...]:
+    return (Drop(r"fc\..*", CLASSIFIER),)
+
+
+def _vit_rules(_names: Mapping[str, object]) -> tuple[Rule, ...]:
+    # a distillation token is a register: it has a position, attends, and stands behind the class token
+    return (
+        Drop(r"(head|head_dist)\..*", CLASSIFIER),
+        Drop(r"pre_logits\..*", "representation layer of the classifier"),
+        Drop(r"fc_norm\..*", "norm between pooling and classifier"),
+        Rename(r"dist_token", "reg_token"),
+    )
+
+
+def _swin_rules(names: Mapping[str, object]) -> tuple[Rule, ...]:
+    rules: tuple[Rule, ...] = (
+        Drop(r"head\..*", CLASSIFIER),
+        Drop(r".*\.(relative_position_index|attn_mask)", BUFFER),
+    )
+    if any(name.startswith("layers.0.downsample.") for name in names):
+        # timm < 0.8 and the original repository end a stage with the merge that now begins the next one
+        return (
+            *rules,
+            Rename(r"layers\.2\.downsample\.(.*)", r"layers.3.downsample.\1"),
+            Rename(r"layers\.1\.downsample\.(.*)", r"layers.2.downsample.\1"),
+            Rename(r"layers\.0\.downsample\.(.*)", r"layers.1.downsample.\1"),
+        )
+    return rules
+
+
+def legacy_batchnorm(names: Iterable[str]) -> tuple[Excuse, ...]:
+    """The excuse of a ResNet saved before torch 0.4.1, which did not count batches."""
+    if any(name.endswith("num_batches_tracked") for name in names):
+        return ()
+    return (Excuse(r".*\.num_batches_tracked|bn1\.num_batches_tracked", "torch < 0.4.1 counted no batches: 0"),)

@@ -1,0 +1,150 @@
+"""Exact matching: every tensor of the trunk has one source or a declared reason; every source has a place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transfer.checkpoints.rules import Renamed, Source
+from transfer.errors import WeightMismatch
+
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Excuse:
+    """Trunk tensors that may keep their initial value: names that `pattern` matches as a whole, and why."""
+
+    pattern: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Canonical name → tensor of the trunk's dtype (absent where initialised), and what was noteworthy."""
+
+    state: Mapping[str, Tensor]
+    initialised: Mapping[str, str]
+    coverage: float
+    warnings: tuple[str, ...]
+
+
+def match(
+    target: Mapping[str, Tensor], renamed: Renamed, excuses: Sequence[Excuse], *, title: str, family: str
+) -> Matched:
+    """Fill `target` (names and shapes) from `renamed`.
+
+    Raises WeightMismatch that lists `-` unfilled and `+` unused names with their shapes and the closest match, for
+    other shapes, values that are not finite, and excuses that excuse nothing.
+    """
+    initialised = _initialised(target, renamed.kept, excuses, title, family)
+    unfilled = [name for name in target if name not in renamed.kept and name not in initialised]
+    reshaped = [n for n, s in renamed.kept.items() if n in target and s.tensor.shape != target[n].shape]
+    unused = {name: source for name, source in renamed.kept.items() if name not in target} | dict(renamed.foreign)
+    if unfilled or reshaped or unused:
+        raise WeightMismatch(_report(target, renamed, unfilled, reshaped, unused, title=title, family=family))
+    sources = {name: renamed.kept[name] for name in target if name not in initialised}
+    _refuse_not_finite(sources, title)
+    state = {name: _cast(source, target[name].dtype, title) for name, source in sources.items()}
+    filled = sum(tensor.numel() for tensor in state.values())
+    return Matched(state, initialised, filled / sum(t.numel() for t in target.values()), _casts(sources, target))
+
+
+def _initialised(
+    target: Mapping[str, Tensor], kept: Mapping[str, Source], excuses: Sequence[Excuse], title: str, family: str
+) -> dict[str, str]:
+    initialised: dict[str, str] = {}
+    for excuse in excuses:
+        names = [name for name in target if name not in kept and re.fullmatch(excuse.pattern, name)]
+        if not names:
+            raise WeightMismatch(
+                f"{title}: the excuse {excuse.pattern!r} ({excuse.reason}) excuses nothing: no such tensor of the "
+                f"trunk lacks a source. Remove it from transfer/checkpoints/families/{family}.py or declare it only "
+                "for the files that need it."
+            )
+        initialised |= dict.fromkeys(names, excuse.reason)
+    return initialised
+
+
+def _report(
+    target: Mapping[str, Tensor],
+    renamed: Renamed,
+    unfilled: Sequence[str],
+    reshaped: Sequence[str],
+    unused: Mapping[str, Source],
+    *,
+    title: str,
+    family: str,
+) -> str:
+    counts = [f"{len(unfilled)} of {len(target)} tensors unfilled"] if unfilled else []
+    counts += [f"{len(reshaped)} of another shape"] if reshaped else []
+    counts += [f"{len(unused)} unused"] if unused else []
+    lines = [("-", name, _shape(target[name]), "") for name in unfilled]
+    for name in reshaped:
+        source = renamed.kept[name]
+        lines += [("-", name, _shape(target[name]), "expected")]
+        lines += [("+", name, _shape(source.tensor), f"in the file{_origin(name, source)}")]
+    near = _closest(unfilled, unused)
+    for name, source in sorted(unused.items(), key=lambda item: item[0] not in near):
+        lines.append(("+", name, _shape(source.tensor), ("closest" if name in near else "") + _origin(name, source)))
+    return f"{title}: {', '.join(counts)}\n{_table(lines)}\n{_advice(family)}"
+
+
+def _table(lines: Sequence[tuple[str, str, str, str]]) -> str:
+    shown = [*lines[:SHOWN], *[line for line in lines[SHOWN:] if line[0] == "+"][:SHOWN]]
+    name_width = max(len(name) for _, name, _, _ in shown)
+    shape_width = max(len(shape) for _, _, shape, _ in shown)
+    rows = [
+        f"  {sign} {name:<{name_width}}   {shape:<{shape_width}}   {note}".rstrip() for sign, name, shape, note in shown
+    ]
+    if len(shown) < len(lines):
+        rows.append(f"  … and {len(lines) - len(shown)} more")
+    return "\n".join(rows)
+
+
+def _advice(family: str) -> str:
+    return f"Add a rule to transfer/checkpoints/families/{family}.py, or list it under may_init with a reason."
+
+
+def _closest(unfilled: Sequence[str], unused: Mapping[str, Source]) -> set[str]:
+    return {name for wanted in unfilled[:SHOWN] for name in difflib.get_close_matches(wanted, unused, n=1, cutoff=0.6)}
+
+
+def _shape(tensor: Tensor) -> str:
+    return str(tuple(tensor.shape))
+
+
+def _origin(name: str, source: Source) -> str:
+    return "" if source.name == name else f"   (named {source.name})"
+
+
+def _refuse_not_finite(sources: Mapping[str, Source], title: str) -> None:
+    bad = {name: s for name, s in sources.items() if s.tensor.is_floating_point() and not s.tensor.isfinite().all()}
+    if bad:
+        names = "\n".join(f"  + {source.name}   {_shape(source.tensor)}" for source in list(bad.values())[:SHOWN])
+        raise WeightMismatch(
+            f"{title}: {len(bad)} tensors hold NaN or infinite values\n{names}\nThe training diverged or the file is "
+            "damaged: use an earlier checkpoint."
+        )
+
+
+def _cast(source: Source, dtype: torch.dtype, title: str) -> Tensor:
+    if source.tensor.is_floating_point() != dtype.is_floating_point or source.tensor.is_complex():
+        raise WeightMismatch(
+            f"{title}: {source.name} holds {source.tensor.dtype}, expected {dtype}: a quantised or converted file. Use "
+            "the weights as they were trained."
+        )
+    return source.tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _casts(sources: Mapping[str, Source], target: Mapping[str, Tensor]) -> tuple[str, ...]:
+    kinds = {(s.tensor.dtype, target[n].dtype) for n, s in sources.items() if s.tensor.dtype != target[n].dtype}
+    return tuple(
+        f"{str(old).removeprefix('torch.')} weights were cast to {str(new).removeprefix('torch.')}"
+        for old, new in sorted(kinds, key=str)
+    )
