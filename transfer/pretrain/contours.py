@@ -3,8 +3,9 @@
 Kataoka et al., "Replacing Labeled Real-image Datasets with Auto-generated Contours", CVPR 2022: a class is a draw of
 eta = (polygons N, vertices n, radius r, line width l_w, resizing o, noise lambda); its instances vary around it.
 
-Two choices differ from the published images, which are grey lines on black at 362 pixels and up: lines and ground get
-random colours, so that colour tells nothing, and fewer lines are drawn, so that they stay apart at 64 pixels.
+Two choices differ from the published images, grey lines on black: lines get random bright colours on a random dark
+ground, so that colour tells nothing, and there are fewer lines, so that they stay apart at 64 pixels. (With grounds of
+any brightness, a ResNet-18 was at 4% of 96 classes after 150 steps of 64 images; with dark ones at 71%.)
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def render(contour: ContourClass, rng: np.random.Generator, size: int) -> Array:
     The augmentation (random resized crop, flip, turn) moves the vertices before anything is drawn.
     """
     canvas = size * FINE
-    zoom = rng.uniform(0.75, 1.5)
+    zoom = rng.uniform(0.8, 1.3)
     points = _vertices(contour, rng) @ _turn(rng).T
-    points = canvas * (zoom * points + 0.5 + rng.uniform(-0.18, 0.18, 2))
+    points = canvas * (zoom * points + 0.5 + rng.uniform(-0.12, 0.12, 2))
     width = max(1, round(contour.line_width * zoom * canvas * rng.uniform(0.8, 1.25)))
     ground, *ends = _colours(rng)
     image = Image.new("RGB", (canvas, canvas), ground)
@@ -95,16 +96,14 @@ def _vertices(contour: ContourClass, rng: np.random.Generator) -> Array:
 
 
 def _turn(rng: np.random.Generator) -> Array:
-    """(2, 2) rotation by up to 30 degrees, mirrored half of the time."""
-    angle = rng.uniform(-np.pi / 6, np.pi / 6)
+    """(2, 2) rotation by up to 20 degrees, mirrored half of the time."""
+    angle = rng.uniform(-np.pi / 9, np.pi / 9)
     cos, sin = np.cos(angle), np.sin(angle)
     flip = -1.0 if rng.random() < 0.5 else 1.0
     return np.array([[flip * cos, -sin], [flip * sin, cos]])
 
 
 def _colours(rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Ground, outermost line, innermost line; lines are well brighter or well darker than the ground."""
-    ground = rng.integers(0, 256, 3)
-    away = np.where(ground.mean() < 128, 255, 0)
-    lines = [away + (rng.integers(0, 256, 3) - away) * 0.55 for _ in range(2)]
+    """Ground, outermost line, innermost line: bright on dark."""
+    ground, *lines = rng.integers(0, 60, 3), rng.integers(90, 256, 3), rng.integers(90, 256, 3)
     return [(int(r), int(g), int(b)) for r, g, b in (ground, *lines)]

@@ -45,10 +45,10 @@ class Training:
     accuracy: float = math.nan
 
     def state(self) -> Json:
-        """Tensors and plain values only, on the CPU's terms of `torch.save`."""
+        """Tensors on the CPU and plain values only, so that any machine can load it without running code."""
         return {
-            "state_dict": {name: value.cpu().contiguous() for name, value in self.model.state_dict().items()},
-            "optimizer": self.optimizer.state_dict(),
+            "state_dict": portable(dict(self.model.state_dict())),
+            "optimizer": portable(self.optimizer.state_dict()),
             "scheduler": self.scheduler.state_dict(),
             **{"steps": self.steps, "step": self.step, "loss": self.loss, "accuracy": self.accuracy},
         }
@@ -67,7 +67,7 @@ def start_training(arch: str, classes: int, image_size: int, seed: int, steps: i
     Raises UnknownName for an architecture that timm does not have.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = _build(arch, classes, image_size, seed).to(device, memory_format=torch.channels_last)
+    model = _build(arch, classes, image_size, seed).to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_groups(model), lr=LEARNING_RATE)
     return Training(model, optimizer, LambdaLR(optimizer, lambda step: rate(step, steps)), steps)
 
@@ -111,12 +111,21 @@ def _advance(training: Training, images: Tensor, labels: Tensor) -> None:
     scores = training.model(images)
     loss = nn.functional.cross_entropy(scores, labels)
     training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     training.optimizer.step()
     training.scheduler.step()
     training.step += 1
     training.loss = _running(training.loss, loss.item())
     training.accuracy = _running(training.accuracy, (scores.argmax(1) == labels).float().mean().item())
+
+
+def portable(value: Any) -> Any:
+    """`value` with every tensor in it contiguous and on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().contiguous()
+    if isinstance(value, dict):
+        return {key: portable(item) for key, item in value.items()}
+    return [portable(item) for item in value] if isinstance(value, list) else value
 
 
 def _running(mean: float, value: float) -> float:

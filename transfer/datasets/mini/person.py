@@ -53,7 +53,7 @@ def _head(neck: Point, tilt: float, height: float) -> dict[str, Point]:
     for side, sign in SIDES:
         across = tilt + sign * math.pi / 2
         joints[f"{side}_eye"] = _step(_step(nose, across, 0.035 * height), tilt + math.pi, 0.03 * height)
-        joints[f"{side}_ear"] = _step(_step(nose, across, 0.085 * height), tilt + math.pi, 0.01 * height)
+        joints[f"{side}_ear"] = _step(_step(nose, across, 0.07 * height), tilt + math.pi, 0.01 * height)
     return joints
 
 

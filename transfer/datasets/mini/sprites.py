@@ -54,10 +54,12 @@ def figure_sprite(rng: Random, figure: Figure, canvas: int) -> Sprite:
     pixels = np.zeros((*mask.shape, 3), np.uint8)
     looks = _looks(rng, *mask.shape)
     for limb, outline in zip(figure.limbs, outlines, strict=True):
-        inside = _fill(outline, window)
-        light = rng.randrange(176, 281)
-        pixels[inside] = np.minimum(looks[limb.part][inside].astype(np.int32) * light // 256, 255)
-        mask |= inside
+        part = _window(outline, canvas)
+        region = slice(part[1] - window[1], part[3] - window[1]), slice(part[0] - window[0], part[2] - window[0])
+        inside = _fill(outline, part)
+        light = np.minimum(np.arange(256) * rng.randrange(176, 281) // 256, 255).astype(np.uint8)
+        pixels[region][inside] = light[looks[limb.part][region][inside]]
+        mask[region] |= inside
     return Sprite(window[0], window[1], mask, shaded(rng, pixels))
 
 

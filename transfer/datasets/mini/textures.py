@@ -90,9 +90,10 @@ OBJECT_TEXTURES: Mapping[str, Texture] = {"star": stripes, "blob": spots, "crate
 
 def blend(field: Array, first: tuple[int, int, int], second: tuple[int, int, int]) -> Array:
     """(height, width, 3) uint8: `first` where `field` is 0, `second` where it is 255."""
-    weight = field[..., None].astype(np.int32)
-    low, high = np.array(first, np.int32), np.array(second, np.int32)
-    return ((low * (255 - weight) + high * weight) // 255).astype(np.uint8)
+    weight = np.arange(256)[:, None]
+    palette = (np.array(first) * (255 - weight) + np.array(second) * weight) // 255
+    colours: Array = palette.astype(np.uint8).take(field, axis=0)
+    return colours
 
 
 def shaded(rng: Random, image: Array) -> Array:
