@@ -36,8 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
-              "free some space and run the same command again; it goes on where it stopped.", file=sys.stderr)
+        print(
+            f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
+            "free some space and run the same command again; it goes on where it stopped.",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("transfer: interrupted; the same command goes on where it stopped.", file=sys.stderr)
@@ -48,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """All verbs and their options."""
     top = argparse.ArgumentParser(
         prog="transfer",
-        description="Does this pretrained checkpoint transfer? A checkpoint goes in, an honest leaderboard row comes out.",
+        description="Does this pretrained checkpoint transfer? A checkpoint goes in, a leaderboard row comes out.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -6,7 +6,7 @@ Schedule:  30,000 steps of 16 crops of 513x513 (45 epochs), SGD, rate 0.01, poly
 Trunk:     output stride 8 by dilation (convolutional trunks that allow it), SyncBN. No dropout and no auxiliary head,
            so that the result does not depend on the number of processes.
 Launch:    tools/eval.sh CKPT voc-seg                     (8 GPUs: tools/dist.sh 8 CKPT voc-seg)
-Expected:  mIoU 76.2 for ImageNet-supervised ResNet-50-v1c after 20k steps with an auxiliary head (mmsegmentation model zoo,
+Expected:  mIoU 76.2 for ImageNet-supervised ResNet-50-v1c after 20k steps with an auxiliary head (mmseg model zoo,
            deeplabv3_r50-d8_4xb4-20k_voc12aug-512x512); no published value is known to us for this exact form.
 """
 
@@ -63,7 +63,5 @@ test_dataloader = dict(
 )
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=30_000)
-optim_wrapper = dict(
-    type="OptimWrapper", optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0005)
-)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.01, momentum=0.9, weight_decay=0.0005))
 param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=30_000)]

@@ -6,7 +6,7 @@ Schedule:  90,000 steps of 16 images (12.3 epochs), SGD, rate 0.02 with 500 step
 Trunk:     all of it is fine-tuned; batch statistics are taken over the global batch (SyncBN), so that trunks whose
            statistics differ, and the random control, are treated alike (MoCo's detection protocol).
 Launch:    tools/eval.sh CKPT coco --tasks detection       (8 GPUs: tools/dist.sh 8 CKPT coco --tasks detection)
-Expected:  box AP 37.4 for ImageNet-supervised ResNet-50 with frozen BatchNorm (mmdet 3 model zoo, faster-rcnn_r50_fpn_1x);
+Expected:  box AP 37.4 for ImageNet-supervised ResNet-50 with frozen BatchNorm (mmdet 3 model zoo);
            no published value is known to us for this exact norm policy.
 """
 
@@ -23,9 +23,7 @@ model = dict(
         type="RPNHead",
         in_channels=256,
         feat_channels=256,
-        anchor_generator=dict(
-            type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64]
-        ),
+        anchor_generator=dict(type="AnchorGenerator", scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64]),
         bbox_coder=dict(type="DeltaXYWHBBoxCoder", target_means=[0.0] * 4, target_stds=[1.0] * 4),
         loss_cls=dict(type="CrossEntropyLoss", use_sigmoid=True, loss_weight=1.0),
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
@@ -102,9 +100,7 @@ test_dataloader = dict(
 )
 
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=90_000)
-optim_wrapper = dict(
-    type="OptimWrapper", optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=0.0001)
-)
+optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.02, momentum=0.9, weight_decay=0.0001))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, by_epoch=False, begin=0, end=500),
     dict(type="MultiStepLR", by_epoch=False, begin=0, end=90_000, milestones=[60_000, 80_000], gamma=0.1),

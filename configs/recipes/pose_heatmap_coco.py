@@ -1,8 +1,8 @@
 """Top-down pose by heatmaps (simple baselines) on COCO 2017 keypoints.
 
-Data:      COCO 2017 person keypoints, 17 joints; train2017 persons with joints, val2017 persons inside their annotated
+Data:      COCO 2017 person keypoints, 17 joints; train2017 persons with joints, val2017 persons in their annotated
            boxes (given boxes: no person detector decides the ranking).
-Schedule:  61,500 steps of 512 persons cropped to 256x192 (210 epochs of about 150,000 persons), Adam, rate 5e-4 with 500
+Schedule:  61,500 steps of 512 persons cropped to 256x192 (210 epochs of 149,813), Adam, rate 5e-4 with 500
            steps of warm-up, divided by 10 at 49,800 and 58,600 (epochs 170 and 200).
 Trunk:     all of it is fine-tuned, SyncBN; deconvolutions lift the last map to stride 4.
 Launch:    tools/eval.sh CKPT coco --tasks pose            (8 GPUs: tools/dist.sh 8 CKPT coco --tasks pose)

@@ -170,19 +170,16 @@ def _train_loader(config: Config, split: Split, classes: Classes, seed: int) -> 
     images = config.task.images_per_step
     positions = config.train_cfg.max_iters * images
     dataset = _dataset(loader.dataset, split, classes, config.task.kind)
-    loader.update(
-        dataset=ConfigDict(type="PositionedDataset", dataset=dataset, seed=seed, positions=positions),
-        sampler=ConfigDict(type="StepSampler", images_per_step=images),
-    )
+    loader.dataset = ConfigDict(type="PositionedDataset", dataset=dataset, seed=seed, positions=positions)
+    loader.sampler = ConfigDict(type="StepSampler", images_per_step=images)
     return loader
 
 
 def _test_loader(config: Config, split: Split, classes: Classes) -> ConfigDict:
     loader = config.test_dataloader
-    loader.update(
-        dataset=_dataset(loader.dataset, split, classes, config.task.kind),
-        sampler=ConfigDict(type="DefaultSampler", shuffle=False),
-    )
+    dataset = _dataset(loader.dataset, split, classes, config.task.kind)
+    loader.dataset = ConfigDict(type="WrappedDataset", dataset=dataset)
+    loader.sampler = ConfigDict(type="DefaultSampler", shuffle=False)
     return loader
 
 

@@ -21,12 +21,34 @@ from transfer.errors import BadOption, MissingData
 
 
 @DATASETS.register_module()
-class PositionedDataset(Dataset):
-    """An OpenMMLab data set indexed by position; `len` is the number of samples that training will draw."""
+class WrappedDataset(Dataset):
+    """An OpenMMLab data set inside a class of this package.
 
-    def __init__(self, dataset: dict[str, Any], seed: int, positions: int) -> None:
+    A spawned worker unpickles the wrapper first, which installs the operator bridge before mmdet is imported.
+    """
+
+    def __init__(self, dataset: dict[str, Any]) -> None:
         self.dataset = DATASETS.build(dataset)
         self.dataset.full_init()
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """The wrapped data set's."""
+        return self.dataset.metainfo
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self.dataset[index]
+
+
+@DATASETS.register_module()
+class PositionedDataset(WrappedDataset):
+    """Training samples indexed by position; `len` is the number of samples that training will draw."""
+
+    def __init__(self, dataset: dict[str, Any], seed: int, positions: int) -> None:
+        super().__init__(dataset)
         if len(self.dataset) == 0:
             raise MissingData(
                 f"no training sample is left in {dataset['ann_file'] or dataset['data_prefix']}: after its filters "
@@ -34,11 +56,6 @@ class PositionedDataset(Dataset):
             )
         self.seed = seed
         self.positions = positions
-
-    @property
-    def metainfo(self) -> dict[str, Any]:
-        """The wrapped data set's."""
-        return self.dataset.metainfo
 
     def __len__(self) -> int:
         return self.positions

@@ -21,9 +21,7 @@ class SimpleFeaturePyramid(BaseModule):
     def __init__(self, in_channels: int, out_channels: int, stride: int, num_outs: int = 5) -> None:
         super().__init__()
         self.extra = num_outs - len(self.STRIDES)
-        self.branches = nn.ModuleList(
-            _branch(in_channels, out_channels, stride / target) for target in self.STRIDES
-        )
+        self.branches = nn.ModuleList(_branch(in_channels, out_channels, stride / target) for target in self.STRIDES)
 
     def forward(self, levels: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """Use the last of `levels`."""

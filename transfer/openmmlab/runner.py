@@ -13,6 +13,7 @@ from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
+from transfer.openmmlab import necks, sampling, writers  # noqa: F401  they register what configs name
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, unwrap

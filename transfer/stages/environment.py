@@ -53,7 +53,9 @@ def commit() -> str | None:
     revision = _git("rev-parse", "HEAD")
     if revision is None:
         return None
-    return revision + ("+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", "transfer", "configs") else "")
+    return revision + (
+        "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", "transfer", "configs") else ""
+    )
 
 
 def _git(*arguments: str) -> str | None:

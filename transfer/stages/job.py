@@ -72,7 +72,7 @@ class Job:
 
 
 def claim(job: Job) -> None:
-    """Create the run's folder, or go on in it. Raises FingerprintMismatch when it holds another configuration's work."""
+    """Create the run's folder or go on in it. Raises FingerprintMismatch when it holds other work."""
     path = job.folder / "run.json"
     if path.exists():
         found = json.loads(path.read_text(encoding="utf-8"))

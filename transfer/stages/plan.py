@@ -39,11 +39,7 @@ def plan(origin: Origin, suite: Suite, deviations: Deviations, work_dir: Path, d
     for name in deviations.tasks:
         if name not in {task.name for task in suite.tasks}:
             raise UnknownName.among(f"task of suite {suite.name}", name, [task.name for task in suite.tasks])
-    return [
-        job
-        for task in tasks
-        for job in _jobs(origin, suite, task, deviations, work_dir, data_root)
-    ]
+    return [job for task in tasks for job in _jobs(origin, suite, task, deviations, work_dir, data_root)]
 
 
 def _jobs(

@@ -6,7 +6,8 @@ import shutil
 import time
 from pathlib import Path
 
-from transfer.openmmlab.runner import load_config, predict as predict_test_images
+from transfer.openmmlab.runner import load_config
+from transfer.openmmlab.runner import predict as predict_test_images
 from transfer.spec.files import write_json
 from transfer.stages.job import Job
 from transfer.stages.processes import is_first, on_first

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.stages.conftest import SMALL, transfer
+from transfer import cli
+from transfer.openmmlab import hooks
+
+TASKS = ("detection", "segmentation", "pose")
+
+
+def evaluate(checkpoint: str | Path, work_dir: Path, board: Path, *options: str) -> int:
+    return cli.main(
+        ["eval", str(checkpoint), "mini", *SMALL, "--work-dir", str(work_dir), "--board", str(board), *options]
+    )
+
+
+def records(board: Path) -> dict[str, dict[str, Any]]:
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (board / "records").glob("*.json")]
+    return {record["run"]["task"]: record for record in found}
+
+
+def weights(work_dir: Path, task: str = "detection") -> dict[str, torch.Tensor]:
+    (path,) = [path for path in work_dir.glob("*/model.pth") if _task(path) == task]
+    state: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["state_dict"]
+    return state
+
+
+def _task(model: Path) -> str:
+    run: dict[str, Any] = json.loads((model.parent / "run.json").read_text(encoding="utf-8"))
+    return str(run["run"]["task"])
+
+
+@pytest.fixture(scope="module")
+def finished(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A checkpoint's row, all three tasks."""
+    work_dir, board = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("board")
+    assert evaluate(checkpoint, work_dir, board) == 0
+    return work_dir, board
+
+
+def test_a_row_has_every_task_and_its_provenance(finished: tuple[Path, Path], checkpoint: Path) -> None:
+    work_dir, board = finished
+    found = records(board)
+    assert set(found) == set(TASKS)
+    for record in found.values():
+        assert record["certificate"]["coverage"] == 1.0
+        assert record["certificate"]["family"] == "torchvision"
+        assert record["run"]["overrides"] == {"iterations": 3, "images_per_step": 2}
+        assert record["cost"]["images_seen"] == 6
+        assert len(record["predictions"]["sha256"]) == 64
+        assert record["environment"]["processes"] == 1
+    page = (board / "README.md").read_text(encoding="utf-8")
+    assert "plain_resnet18" in page and "iterations" in page
+    assert not list(work_dir.rglob("*.tmp")) and not list(work_dir.rglob("train_state.pth"))
+
+
+def test_asking_again_changes_nothing(finished: tuple[Path, Path], checkpoint: Path) -> None:
+    work_dir, board = finished
+    before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
+    assert evaluate(checkpoint, work_dir, board) == 0
+    assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
+
+
+def test_scores_are_recomputed_from_predictions(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
+    work_dir, board = finished
+    kept = records(board)
+    for scores in work_dir.glob("*/scores.json"):
+        scores.unlink()
+    for record in work_dir.glob("*/record.json"):
+        record.unlink()
+    assert evaluate(checkpoint, work_dir, tmp_path) == 0
+    assert {task: record["scores"] for task, record in records(tmp_path).items()} == {
+        task: record["scores"] for task, record in kept.items()
+    }
+
+
+def test_work_of_another_configuration_is_not_overwritten(
+    finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_dir, _ = finished
+    (run_file,) = [path.with_name("run.json") for path in work_dir.glob("*/model.pth") if _task(path) == "pose"]
+    kept = run_file.read_text(encoding="utf-8")
+    changed = json.loads(kept)
+    changed["fingerprint"], changed["run"]["protocol"] = "0" * 16, "another"
+    run_file.write_text(json.dumps(changed), encoding="utf-8")
+    try:
+        assert evaluate(checkpoint, work_dir, tmp_path, "--tasks", "pose") == 1
+    finally:
+        run_file.write_text(kept, encoding="utf-8")
+    message = capsys.readouterr().err
+    assert "FingerprintMismatch" in message and "0" * 16 in message and "protocol" in message
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    finished: tuple[Path, Path], checkpoint: Path, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, board = finished
+    save = hooks.TrainState.after_train_iter
+
+    def save_and_stop(self: hooks.TrainState, runner: Any, batch_idx: int, **rest: Any) -> None:
+        self.save(runner, batch_idx + 1)
+        if batch_idx == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(hooks.TrainState, "after_train_iter", save_and_stop)
+    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", task) == 130
+    monkeypatch.setattr(hooks.TrainState, "after_train_iter", save)
+    assert not (tmp_path / "board").exists()
+    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", task) == 0
+    expected, resumed = weights(whole, task), weights(tmp_path, task)
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
+    assert records(tmp_path / "board")[task]["scores"] == records(board)[task]["scores"]
+
+
+@pytest.mark.slow
+def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
+    _, board = finished
+    command = [sys.executable, "-m", "transfer", "eval", str(checkpoint), "mini", *SMALL, "--tasks", "segmentation"]
+    command += ["--work-dir", str(tmp_path), "--board", str(tmp_path / "board")]
+    for patience in (6, 9, 12, 15, 18):
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(patience)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert records(tmp_path / "board")["segmentation"]["scores"] == records(board)["segmentation"]["scores"]
+    assert not list(tmp_path.rglob("train_state.pth"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_two_processes_equal_one(finished: tuple[Path, Path], checkpoint: Path, task: str, tmp_path: Path) -> None:
+    alone, board = finished
+    options = ["--work-dir", tmp_path, "--board", tmp_path / "board", "--tasks", task, "--processes", "2"]
+    done = transfer("eval", checkpoint, "mini", *SMALL, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert records(tmp_path / "board")[task]["environment"]["processes"] == 2
+    expected, together = weights(alone, task), weights(tmp_path, task)
+    assert expected.keys() == together.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_processes_must_divide_the_step(checkpoint: Path, tmp_path: Path) -> None:
+    done = transfer("eval", checkpoint, "mini", *SMALL, "--work-dir", tmp_path, "--processes", "3", "--tasks", "pose")
+    assert done.returncode != 0
+    assert "does not divide by 3 processes" in done.stderr
+
+
+def test_a_checkpoint_with_a_missing_tensor_gets_no_score(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = torch.load(checkpoint, weights_only=True)
+    del state["layer3.1.conv2.weight"]
+    torch.save(state, tmp_path / "damaged.pth")
+    assert evaluate(tmp_path / "damaged.pth", tmp_path, tmp_path / "board") == 1
+    assert "layer3.1.conv2.weight" in capsys.readouterr().err
+    assert not (tmp_path / "board").exists()
+
+
+def test_missing_data_root_draws_the_layout(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRANSFER_DATA", str(tmp_path / "nowhere"))
+    assert cli.main(["eval", str(checkpoint), "coco", "--work-dir", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "instances_val2017.json" in message and "TRANSFER_DATA" in message

@@ -1,0 +1,49 @@
+"""Real COCO images, from a DINO-layout and a MoCo-layout file, for a handful of steps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from transfer import cli
+
+pytestmark = [pytest.mark.slow, pytest.mark.real_data]
+
+
+def dino_file(path: Path) -> None:
+    trunk = {f"module.backbone.{k}": v for k, v in resnet18().state_dict().items() if not k.startswith("fc.")}
+    head = {"module.head.mlp.0.weight": torch.randn(64, 512), "module.head.mlp.0.bias": torch.zeros(64)}
+    branches = {"student": trunk | head, "teacher": dict(trunk | head)}
+    loss = {"center": torch.zeros(1, 64)}
+    args = argparse.Namespace(arch="resnet18")
+    torch.save(branches | {"optimizer": {}, "epoch": 1, "args": args, "dino_loss": loss}, path)
+
+
+def moco_file(path: Path) -> None:
+    query = {f"module.encoder_q.{k}": v for k, v in resnet18(num_classes=128).state_dict().items()}
+    key = {name.replace("encoder_q", "encoder_k"): value for name, value in query.items()}
+    queue = {"module.queue": torch.randn(128, 256), "module.queue_ptr": torch.zeros(1, dtype=torch.long)}
+    torch.save({"epoch": 1, "arch": "resnet18", "state_dict": query | key | queue, "optimizer": {}}, path)
+
+
+@pytest.mark.parametrize(("layout", "family"), [(dino_file, "dino"), (moco_file, "moco")])
+def test_a_row_on_real_coco(
+    layout, family: str, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout(tmp_path / "checkpoint.pth")
+    monkeypatch.setenv("TRANSFER_DATA", str(shared_data / "coco_mini"))
+    options = ["--iterations", "3", "--images-per-step", "2", "--work-dir", str(tmp_path), "--board", str(tmp_path)]
+    small = ["--tasks", "detection", "--image-size", "160"]
+    assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, *small]) == 0
+    assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, "--tasks", "pose"]) == 0
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").glob("*.json")]
+    assert {record["run"]["task"] for record in found} == {"detection", "pose"}
+    assert all(record["certificate"]["family"] == family for record in found)
+    assert all(record["certificate"]["coverage"] == 1.0 for record in found)
+    assert all(record["data"]["test"]["images"] > 30 for record in found)
+    assert "checkpoint" in (tmp_path / "README.md").read_text(encoding="utf-8")

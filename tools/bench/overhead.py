@@ -1,0 +1,135 @@
+"""Seconds per training step: our runner against a bare mmengine Runner, same model, same data, one run.
+
+    python tools/bench/overhead.py [--recipe faster_rcnn_fpn_mini] [--arch resnet18] [--steps 20] [--rounds 3]
+
+Rounds alternate between the two, so that a busy machine slows both. Prints medians and their ratio; below 1.02 is the aim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transfer.openmmlab import runner as ours
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from transfer.spec.places import suite_names, suite_path
+from transfer.spec.suite import load_suite
+from transfer.stages.convert import convert
+from transfer.stages.plan import Deviations, plan
+
+
+class StepTimer(Hook):
+    """Seconds between the ends of consecutive steps, data loading included."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def after_train_iter(self, *_: Any, **__: Any) -> None:
+        """Note the time."""
+        self.ends.append(time.perf_counter())
+
+    def seconds(self) -> list[float]:
+        """Without the first steps, which warm up."""
+        return [later - earlier for earlier, later in zip(self.ends[2:], self.ends[3:], strict=False)]
+
+
+def train_ours(config: Config, folder: Path) -> list[float]:
+    """Our `train`, with the timer registered as one more hook."""
+    timer = StepTimer()
+    build = ours._runner
+
+    def with_timer(*arguments: Any, **options: Any) -> Runner:
+        runner = build(*arguments, **options)
+        runner.register_hook(timer)
+        return runner
+
+    ours._runner = with_timer
+    try:
+        ours.train(config, folder, "ours")
+    finally:
+        ours._runner = build
+    return timer.seconds()
+
+
+def train_bare(config: Config, folder: Path) -> list[float]:
+    """mmengine's Runner as its users run it: default hooks, its own samplers, the plain data set."""
+    config = Config(config.to_dict())
+    loader = config.train_dataloader
+    loader.update(
+        dataset=loader.dataset.dataset,
+        sampler=ConfigDict(type="InfiniteSampler", shuffle=True),
+        batch_size=config.task.images_per_step,
+        num_workers=0,
+    )
+    for part in ("rpn", "rcnn"):
+        if part in config.model.get("train_cfg", {}):
+            config.model.train_cfg[part].sampler.type = "RandomSampler"
+    init_default_scope(config.default_scope)
+    timer = StepTimer()
+    runner = Runner(
+        model=config.model,
+        work_dir=str(folder),
+        train_dataloader=loader,
+        train_cfg=config.train_cfg,
+        optim_wrapper=config.optim_wrapper,
+        param_scheduler=config.param_scheduler,
+        default_scope=config.default_scope,
+        custom_hooks=[timer],
+        log_level=logging.WARNING,
+        experiment_name=f"bare-{folder.name}",
+    )
+    runner.train()
+    return timer.seconds()
+
+
+def composed(recipe: str, arch: str, steps: int, work_dir: Path) -> Config:
+    """The config that `transfer eval random:<arch>` would train."""
+    suite, task = next(
+        (suite, task.name)
+        for suite in map(load_suite, map(suite_path, suite_names()))
+        for task in suite.tasks
+        if task.recipe == recipe
+    )
+    deviations = Deviations((task,), (0,), {"iterations": steps})
+    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir, Path("data"))
+    return ours.load_config(job.config)
+
+
+def main() -> None:
+    """Alternate and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="faster_rcnn_fpn_mini")
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    runners: dict[str, Callable[[Config, Path], list[float]]] = {"ours": train_ours, "bare": train_bare}
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    with tempfile.TemporaryDirectory() as folder:
+        config = composed(options.recipe, options.arch, options.steps, Path(folder))
+        for round_number in range(options.rounds):
+            for name, train in runners.items():
+                run_folder = Path(folder) / f"{name}-{round_number}"
+                run_folder.mkdir()
+                seconds[name] += train(config, run_folder)
+    medians = {name: statistics.median(times) for name, times in seconds.items()}
+    for name, median in medians.items():
+        print(f"{name}: median {median:.3f} s per step over {len(seconds[name])} steps")
+    print(f"ratio ours / bare: {medians['ours'] / medians['bare']:.3f}")
+
+
+if __name__ == "__main__":
+    main()
