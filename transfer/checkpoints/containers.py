@@ -22,6 +22,7 @@ from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 
 def read_zip(path: Path) -> Any:
@@ -127,7 +128,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
-    """The `config.json` beside a weights file, empty where there is none. Raises UnreadableCheckpoint if damaged."""
+    """timm's `config.json` beside a weights file, empty where there is none. Raises UnreadableCheckpoint if damaged."""
     config = path.with_name("config.json")
     if not config.is_file():
         return {}
@@ -137,4 +138,4 @@ def read_config(path: Path) -> Mapping[str, Any]:
         raise UnreadableCheckpoint(
             f"{config} beside the weights is not valid JSON ({error}). Repair or remove it."
         ) from error
-    return value if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) and TIMM_KEYS & set(value) else {}

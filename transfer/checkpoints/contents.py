@@ -18,6 +18,7 @@ EMA_COUNTER = "n_averaged"
 """torch's AveragedModel keeps its counter beside `module.*`."""
 
 DEEPEST = 5
+STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "teacher", "student")
 ARCH_KEYS = ("arch", "model", "model_name", "architecture")
 
 
@@ -32,6 +33,10 @@ class Branch:
     def where(self) -> str:
         """The path for people."""
         return f"`{self.path}`" if self.path else "the root"
+
+
+def _decoys(tree: Mapping[Any, Any]) -> tuple[str, ...]:
+    return tuple(key for key, value in tree.items() if key in STATE_DICT_KEYS and value == {})
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,11 @@ class Contents:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
         return args if isinstance(args, Mapping) else {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks odd about the file whatever its family."""
+        return tuple(f"`{key}` is empty: the weights elsewhere in the file were used" for key in _decoys(self.raw.tree))
 
     @property
     def arch(self) -> str | None:

@@ -145,7 +145,7 @@ def _certify(
         dropped={**renamed.dropped, **{path or "(root)": reason for path, reason in others.items()}},
         initialised=matched.initialised,
         resized={},
-        warnings=(*plan.warnings, *matched.warnings),
+        warnings=(*contents.warnings, *plan.warnings, *matched.warnings),
         backbone=spec,
         checkpoint=contents.raw.path.name,
         sha256=file_sha256(contents.raw.path),

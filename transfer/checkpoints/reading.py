@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from transfer.checkpoints.containers import read_config, read_legacy, read_safetensors, read_zip
-from transfer.errors import UnreadableCheckpoint
+from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.pth", "*.pt", "*.bin")
 """What is taken from a folder, in this order."""
@@ -54,9 +54,10 @@ def read_checkpoint(path: str | Path) -> RawCheckpoint:
     to run code.
     """
     file = _weights_file(Path(path))
-    container = _container(file)
     try:
-        return _read(file, container)
+        return _read(file, _container(file))
+    except UnsafeCheckpoint as error:
+        raise UnsafeCheckpoint(f"{file}: {error}") from error
     except _MALFORMED as error:
         raise UnreadableCheckpoint(
             f"{file} is damaged or truncated ({type(error).__name__}: {error!s:.200}). {_again(file)}"
@@ -64,6 +65,7 @@ def read_checkpoint(path: str | Path) -> RawCheckpoint:
 
 
 _MALFORMED = (
+    OSError,
     EOFError,
     zipfile.BadZipFile,
     SafetensorError,

@@ -48,7 +48,7 @@ def _recognise(contents: Contents) -> Claim | None:
         return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
     if contents.raw.config:
         return Claim(f"{layout.name} names beside timm's config.json")
-    if is_plain_resnet(branch, layout):
+    if is_plain_resnet(branch, layout) and (contents.raw.container != "safetensors" or has_head(branch, layout)):
         return None
     timms_own = contents.raw.container == "safetensors" or layout != VIT or _newer_than_dino(branch)
     if branch.path or has_head(branch, layout) or timms_own:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from transfer.backbones.architectures import comparable, resnet_name, swin_name, vit_name
@@ -23,6 +24,7 @@ def infer_spec(shapes: Shapes, plan: Plan) -> BackboneSpec:
     spec = _spec(shapes, plan, claimed)
     if claimed is not None:
         _refuse_contradiction(spec, claimed, plan)
+    _refuse_lost_registers(spec, plan)
     return BackboneSpec(spec.kind, spec.arch, {**spec.options, **plan.options})
 
 
@@ -49,4 +51,14 @@ def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan)
             f"the file says that it holds {plan.arch}, but its tensors in {plan.branch.where} are those of "
             f"{spec.arch}: {'; '.join(differences) or f'a {spec.kind}, not a {claimed.kind}'}. Part of the network is "
             "missing, or the file was put together from two."
+        )
+
+
+def _refuse_lost_registers(spec: BackboneSpec, plan: Plan) -> None:
+    """Registers are one tensor: without it the rest is a network of its own, unless the name counts them."""
+    named = re.search(r"_reg(\d+)", plan.arch or "")
+    if named and spec.kind == "vit" and spec.options.get("registers", 0) != int(named[1]):
+        raise WeightMismatch(
+            f"the file says that it holds {plan.arch}, but has {spec.options.get('registers', 0)} register tokens:\n"
+            f"  - reg_token   (1, {named[1]}, {spec.options['dim']})\nPart of the network is missing."
         )
