@@ -1,13 +1,14 @@
-"""The only place that imports mmengine, mmcv, mmdet, mmseg and mmpose.
+"""Training and prediction with mmengine, mmcv, mmdet, mmseg and mmpose: the only package that imports them.
 
-Importing this package makes the stack importable without compiled mmcv operators and without xtcocotools, in every
-process: what OpenMMLab unpickles in a spawned worker is wrapped in classes of this package, which are imported first.
+Importing it first makes the stack importable without compiled operators and without xtcocotools, here and in every
+process that `multiprocessing` starts from here.
 """
 
-from transfer.openmmlab.bridge import install_bridge
+from __future__ import annotations
+
+from transfer.openmmlab.bridge import install_bridge, install_in_children
 from transfer.openmmlab.cocotools import install_cocotools
-from transfer.openmmlab.stack import import_stack
 
 install_bridge()
 install_cocotools()
-import_stack()
+install_in_children()

@@ -1,55 +1,88 @@
-"""`mmcv._ext` without a compiler: its operators, served by torchvision's compiled ones."""
+"""A stand-in for mmcv's compiled extension `mmcv._ext`, for where mmcv was installed without a compiler.
+
+mmcv looks its operators up in that module when `mmcv.ops` is imported. The stand-in serves those that
+`transfer.openmmlab.ops` implements; any other can be looked up but not called. A compiled extension wins.
+"""
 
 from __future__ import annotations
 
-import importlib.util
+import multiprocessing
 import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
 from types import ModuleType
-from typing import Any
+from typing import NoReturn
 
 from transfer.errors import MissingOp
-from transfer.openmmlab import ops
 
-NAME = "mmcv._ext"
+EXTENSION = "mmcv._ext"
 
 
-class Bridge(ModuleType):
-    """A module with an attribute for every operator name; those that nothing here replaces raise when called."""
+class BridgeLoader(Loader):
+    """Fills the stand-in, so that it has a genuine `__spec__` and can be reloaded."""
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _missing(name)
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An ordinary module object will do."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give `module` every operator that is implemented, and an answer for every other."""
+        from transfer.openmmlab.ops import OPERATORS  # torch and torchvision, not needed to ask `compiled()`
+
+        for operator in OPERATORS:
+            setattr(module, operator.__name__, operator)
+        module.__dict__["__getattr__"] = missing_operator
 
 
 def install_bridge() -> bool:
-    """Register the bridge as `mmcv._ext`, unless compiled operators exist; says whether the bridge is in use."""
-    if isinstance(sys.modules.get(NAME), Bridge):
-        return True
-    if NAME in sys.modules or importlib.util.find_spec(NAME) is not None:
+    """Put the stand-in into `sys.modules`; False, and nothing is touched, where mmcv was compiled."""
+    if compiled():
         return False
-    module = Bridge(NAME, "Operators of mmcv, computed by torchvision.")
-    module.__spec__ = ModuleSpec(NAME, loader=None, origin="transfer.openmmlab.bridge")
-    for operator in ops.OPERATORS:
-        setattr(module, operator.__name__, operator)
-    sys.modules[NAME] = module
+    if EXTENSION not in sys.modules:
+        spec = ModuleSpec(EXTENSION, BridgeLoader())
+        module = module_from_spec(spec)
+        sys.modules[EXTENSION] = module
+        BridgeLoader().exec_module(module)
     return True
 
 
+def install_in_children() -> None:
+    """Make processes started by `spawn` or `forkserver` import this package before they unpickle their arguments.
+
+    A data set of mmdet unpickles by importing mmdet, which needs the stand-in first. A child unpickles its process
+    object's attributes in order, the inherited `_config` before the arguments, and a function unpickles by import.
+    """
+    vars(multiprocessing.current_process())["_config"]["transfer"] = install_bridge
+
+
+def compiled() -> bool:
+    """Whether mmcv was installed with its compiled extension. Imports nothing."""
+    package = PathFinder.find_spec("mmcv")
+    places = package.submodule_search_locations if package else None
+    return bool(places) and PathFinder.find_spec(EXTENSION, places) is not None
+
+
 def status() -> str:
-    """Which operators are in use, for people."""
-    return "mmcv operators come from torchvision" if install_bridge() else "mmcv has compiled operators"
+    """Which operators mmcv uses, in a few words."""
+    return "mmcv's own compiled operators" if compiled() else "mmcv's operators are torchvision's, through the bridge"
 
 
-def _missing(name: str) -> Callable[..., Any]:
-    def operator(*_: Any, **__: Any) -> Any:
+def missing_operator(name: str) -> Callable[..., NoReturn]:
+    """What the stand-in answers for an operator that nothing here implements: a function that raises MissingOp."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+    def operator(*args: object, **kwargs: object) -> NoReturn:
+        from transfer.openmmlab.ops import OPERATORS
+
+        available = ", ".join(sorted(operator.__name__ for operator in OPERATORS))
         raise MissingOp(
-            f"the operator {name!r} of mmcv is compiled code that torchvision does not replace. Recipes of this "
-            f"project do not need it; a config that does needs mmcv built from source for this torch: "
-            f"MMCV_WITH_OPS=1 pip install --no-build-isolation --no-binary onedl-mmcv onedl-mmcv."
+            f"mmcv's compiled operator {name!r} is needed, and this mmcv was installed without compiled operators. "
+            f"Through torchvision there are: {available}. Choose a model that needs only these, or build mmcv with "
+            "its operators (a C++ compiler, and nvcc for GPUs): MMCV_WITH_OPS=1 pip install --no-build-isolation "
+            "--no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv. `transfer doctor` says which are in use."
         )
 
-    operator.__name__ = name
+    operator.__name__ = operator.__qualname__ = name
     return operator

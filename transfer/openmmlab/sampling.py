@@ -1,39 +1,62 @@
-"""Which proposals a detector learns from: drawn from the sample's position, not from a global generator."""
+"""Sampling of anchors and proposals that is the same in one process and in several."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from mmdet.models.task_modules.samplers import RandomSampler
+from mmdet.models.task_modules.assigners import AssignResult
+from mmdet.models.task_modules.samplers import RandomSampler, SamplingResult
 from mmdet.registry import TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor
 
-from transfer.errors import StageFailed
-
-STREAM = 0x9E3779B97F4A7C15
-"""Spreads consecutive positions over the generator's seeds."""
+from transfer.errors import BadOption
 
 
 @TASK_UTILS.register_module()
 class PositionSampler(RandomSampler):
-    """mmdet's RandomSampler whose draws are a function of the image's position in training.
+    """mmdet's RandomSampler, whose draws are a function of (`salt`, position of the image in the training order).
 
-    The global generator would make a draw depend on how many processes there are and on what was drawn before.
-    `PositionedDataset` puts the position on `gt_instances`.
+    RandomSampler draws from the process's generator, whose state depends on which images this process had before.
+    Every candidate gets a random key and those with the smallest keys are taken, so that one candidate more or less
+    (by rounding) changes at most one draw. The position is `gt_instances.position`, set by the data set.
     """
 
-    def sample(self, assign_result: Any, pred_instances: Any, gt_instances: Any, **kwargs: Any) -> Any:
-        """As RandomSampler; raises StageFailed when the position is missing."""
-        if "position" not in gt_instances.metainfo:
-            raise StageFailed(
-                "PositionSampler needs the sample's position on gt_instances: train through PositionedDataset "
-                "(transfer eval does), or use mmdet's RandomSampler in configs of your own."
-            )
-        self._generator = torch.Generator().manual_seed(gt_instances.position * STREAM % 2**63)
-        return super().sample(assign_result, pred_instances, gt_instances, **kwargs)
+    def __init__(self, *args: Any, salt: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.salt = salt
 
-    def random_choice(self, gallery: Any, num: int) -> Any:
-        """`num` of `gallery`, without repetition, in the gallery's own kind."""
-        candidates = torch.as_tensor(gallery)
-        chosen = torch.randperm(candidates.numel(), generator=self._generator)[:num]
-        return candidates[chosen.to(candidates.device)]
+    def sample(
+        self, assign_result: AssignResult, pred_instances: InstanceData, gt_instances: InstanceData, **kwargs: Any
+    ) -> SamplingResult:
+        """As BaseSampler. Raises BadOption where the image has no position."""
+        position = gt_instances.metainfo.get("position")
+        if position is None:
+            raise BadOption(
+                "PositionSampler needs gt_instances.position, the number of the sample since the start of training; "
+                f"found only {sorted(gt_instances.metainfo) or 'no metainfo'}. Wrap the training data set in "
+                "PositionedDataset, or use RandomSampler."
+            )
+        return super().sample(assign_result, pred_instances, gt_instances, position=int(position), **kwargs)
+
+    def _sample_pos(self, assign_result: AssignResult, num_expected: int, *, position: int, **kwargs: Any) -> Tensor:
+        return self._draw(assign_result.gt_inds > 0, num_expected, position)
+
+    def _sample_neg(self, assign_result: AssignResult, num_expected: int, *, position: int, **kwargs: Any) -> Tensor:
+        return self._draw(assign_result.gt_inds == 0, num_expected, position)
+
+    def _draw(self, candidates: Tensor, number: int, position: int) -> Tensor:
+        """Indices of at most `number` true entries of `candidates` `(N,)`."""
+        indices = candidates.nonzero().squeeze(1)
+        if len(indices) <= number:
+            return indices
+        keys = _keys(self.salt, position, len(candidates)).to(indices.device)
+        return indices[keys[indices].topk(number, largest=False).indices]
+
+
+def _keys(salt: int, position: int, number: int) -> Tensor:
+    """`(number,)` uniform keys; float64, so that no two are equal."""
+    seed = int(np.random.SeedSequence([salt, position]).generate_state(1, np.uint64)[0] >> 1)
+    return torch.rand(number, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
