@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from timm.layers import LayerNorm2d
-from torch import nn
+from torch import Tensor, nn
 
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
     """Strides 4 to 32 from a plain ViT's last map, by (de)convolution (Li et al., ViTDet, ECCV 2022, section 3).
 
-    `(B, in_channels, H/stride, W/stride)` → `num_outs` maps of `out_channels`; a fifth is the coarsest, subsampled.
+    `(B, in_channels, H/stride, W/stride)` → `num_outs` (at least 4) maps of `out_channels`; those beyond the fourth
+    subsample the one before. H and W are multiples of `stride` and of 32.
     """
 
     STRIDES = (4, 8, 16, 32)
@@ -23,7 +23,7 @@ class SimpleFeaturePyramid(BaseModule):
         self.extra = num_outs - len(self.STRIDES)
         self.branches = nn.ModuleList(_branch(in_channels, out_channels, stride / target) for target in self.STRIDES)
 
-    def forward(self, levels: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    def forward(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Use the last of `levels`."""
         maps = [branch(levels[-1]) for branch in self.branches]
         for _ in range(self.extra):
@@ -32,14 +32,7 @@ class SimpleFeaturePyramid(BaseModule):
 
 
 def _branch(channels: int, out_channels: int, scale: float) -> nn.Sequential:
-    resize: list[nn.Module] = []
-    while scale >= 2:
-        narrower = max(channels // 2, out_channels // 2)
-        resize += [nn.ConvTranspose2d(channels, narrower, 2, 2), LayerNorm2d(narrower), nn.GELU()]
-        channels, scale = narrower, scale / 2
-    while scale <= 0.5:
-        resize.append(nn.MaxPool2d(2, 2))
-        scale *= 2
+    resize, channels = _resize(channels, scale)
     return nn.Sequential(
         *resize,
         nn.Conv2d(channels, out_channels, 1, bias=False),
@@ -47,3 +40,22 @@ def _branch(channels: int, out_channels: int, scale: float) -> nn.Sequential:
         nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
         LayerNorm2d(out_channels),
     )
+
+
+def _resize(channels: int, scale: float) -> tuple[list[nn.Module], int]:
+    """Layers that make a map `scale` times as large, and the channels they leave.
+
+    Powers of two as in the paper; what is left of a patch side such as 14 is interpolated, so that a level has the
+    stride that anchors and RoI heads believe.
+    """
+    layers: list[nn.Module] = []
+    while scale >= 2:
+        between = [LayerNorm2d(channels), nn.GELU()] if layers else []
+        layers += [*between, nn.ConvTranspose2d(channels, channels // 2, 2, 2)]
+        channels, scale = channels // 2, scale / 2
+    while scale <= 0.5:
+        layers.append(nn.MaxPool2d(2, 2))
+        scale *= 2
+    if scale != 1:
+        layers.append(nn.Upsample(scale_factor=scale, mode="bilinear"))
+    return layers, channels
