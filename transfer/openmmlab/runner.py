@@ -13,10 +13,10 @@ from mmengine.dist import barrier, get_world_size, is_main_process
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
-from transfer.openmmlab import necks, sampling, writers  # noqa: F401  they register what configs name
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, unwrap
+from transfer.openmmlab.stack import import_stack
 from transfer.spec.files import replacing, write_json
 
 
@@ -66,6 +66,7 @@ def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[
     """mmengine's Runner without its console, checkpoint and resume behaviour, which hooks of ours replace."""
     processes = get_world_size()
     config = for_processes(config, processes)
+    import_stack()
     init_default_scope(config.default_scope)
     set_random_seed(config.seed)
     model = apply_norm_policies(MODELS.build(config.model), processes)
