@@ -22,14 +22,14 @@ from transfer.errors import BadOption, MissingData
 
 @DATASETS.register_module()
 class WrappedDataset(Dataset):
-    """An OpenMMLab data set inside a class of this package.
+    """An OpenMMLab data set, read and filtered, inside a class of this package.
 
     A spawned worker unpickles the wrapper first, which installs the operator bridge before mmdet is imported.
+    Raises MissingData when the filters leave nothing.
     """
 
     def __init__(self, dataset: dict[str, Any]) -> None:
-        self.dataset = DATASETS.build(dataset)
-        self.dataset.full_init()
+        self.dataset = _read(dataset)
 
     @property
     def metainfo(self) -> dict[str, Any]:
@@ -49,11 +49,6 @@ class PositionedDataset(WrappedDataset):
 
     def __init__(self, dataset: dict[str, Any], seed: int, positions: int) -> None:
         super().__init__(dataset)
-        if len(self.dataset) == 0:
-            raise MissingData(
-                f"no training sample is left in {dataset['ann_file'] or dataset['data_prefix']}: after its filters "
-                "(images without boxes, persons without joints) the data set is empty."
-            )
         self.seed = seed
         self.positions = positions
 
@@ -69,6 +64,21 @@ class PositionedDataset(WrappedDataset):
         if instances is not None:
             instances.set_metainfo({"position": position})
         return sample
+
+
+def _read(config: dict[str, Any]) -> Any:
+    dataset = DATASETS.build({**config, "lazy_init": True})
+    try:
+        dataset.full_init()
+    except ValueError as error:  # mmengine cannot serialise an empty list
+        if dataset.data_list:
+            raise
+        raise MissingData(
+            f"no sample is left in {config.get('ann_file') or config.get('data_prefix')}: after its filters (images "
+            "without boxes, persons without joints) the data set is empty. Check that its classes and sizes are those "
+            "that the recipe trains on."
+        ) from error
+    return dataset
 
 
 @lru_cache(maxsize=2)
