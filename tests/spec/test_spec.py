@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer import errors
+from transfer.errors import BadOption, TransferError, UnknownName
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
+from transfer.spec.files import replacing, write_json
+from transfer.spec.fingerprint import fingerprint
+from transfer.spec.run import RunSpec
+from transfer.spec.suite import load_suite
+
+CONTRACT = InputContract(IMAGENET_MEAN, IMAGENET_STD, size=(224, 224), patch=16)
+BACKBONE = BackboneSpec("vit", "vit_tiny_patch16_224", {"depth": 12, "image": [224, 224]})
+
+
+def run(**changes: Any) -> RunSpec:
+    fields = dict(
+        checkpoint="ckpt", weights="0" * 64, backbone=BACKBONE.to_json(), input=CONTRACT.to_json(), suite="mini",
+        task="pose", recipe="pose_heatmap_mini", seed=0, overrides={}, protocol="p",
+    )  # fmt: skip
+    return RunSpec(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def test_the_errors_are_one_tree_drawn_in_full() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__]
+    assert all(issubclass(error, TransferError) for error in classes)
+    assert all(error.__name__ in (errors.__doc__ or "") for error in classes)
+
+
+def test_unknown_names_suggest_the_nearest() -> None:
+    message = str(UnknownName.among("suite", "coko", ["mini", "coco"]))
+    assert message == "there is no suite 'coko'. Did you mean coco? Available: coco, mini."
+
+
+def test_a_certificate_survives_json() -> None:
+    certificate = Certificate(
+        "dino", "vit_tiny_patch16_224", "teacher", 1.0, CONTRACT, {"head": "why"}, {}, {}, ("w",), BACKBONE, "f", "0"
+    )
+    again = Certificate.from_json(json.loads(json.dumps(certificate.to_json())))
+    assert again == certificate
+    assert again["input"]["mean"] == again.input.mean == IMAGENET_MEAN
+    assert set(certificate) >= {"family", "arch", "which", "coverage", "input", "dropped", "initialised", "resized"}
+    with pytest.raises(KeyError):
+        certificate["items"]
+
+
+def test_a_run_survives_json() -> None:
+    again = RunSpec.from_json(json.loads(json.dumps(run().to_json())))
+    assert again.fingerprint == run().fingerprint and again.id == run().id
+
+
+@pytest.mark.parametrize(
+    "change", [{"weights": "1" * 64}, {"overrides": {"iterations": 3}}, {"seed": 1}, {"recipe": "another"}]
+)
+def test_other_work_has_another_name(change: dict[str, Any]) -> None:
+    assert run(**change).id != run().id
+    assert run(**change).fingerprint != run().fingerprint
+
+
+def test_another_protocol_has_the_same_name_and_another_fingerprint() -> None:
+    assert run(protocol="q").id == run().id
+    assert run(protocol="q").fingerprint != run().fingerprint
+
+
+@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))
+def test_a_fingerprint_ignores_the_order_of_keys(value: dict[str, Any]) -> None:
+    assert fingerprint(value) == fingerprint(dict(reversed(value.items())))
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"kept": True})
+    with pytest.raises(RuntimeError), replacing(tmp_path / "file.json") as temporary:
+        temporary.write_text("{", encoding="utf-8")
+        raise RuntimeError
+    assert json.loads((tmp_path / "file.json").read_text(encoding="utf-8")) == {"kept": True}
+    assert os.listdir(tmp_path) == ["file.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("title = ", "not valid TOML"),
+        ("title = 'x'\ndescription = ''\nseeds = [0]", "tasks"),
+        ("title = 'x'\ndescription = ''\nseeds = []\ntasks = []", "at least one"),
+        (
+            "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nrecipe='r'\nkind='depth'\nscores=['AP']",
+            "kind must be one of",
+        ),
+    ],
+)
+def test_a_broken_suite_file_is_named(text: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadOption, match=problem):
+        load_suite(path)
