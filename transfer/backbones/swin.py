@@ -17,9 +17,10 @@ PADDINGS = ("timm", "torchvision")
 
 
 class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
-    """A block that pads before it shifts, and does not shift along a side of one window: torchvision's order.
+    """A block that pads before it shifts, and shifts along every side of more than one window: torchvision's way.
 
-    timm shifts first and always. Both agree where the windows fill the map, as they do at the trained size.
+    timm shifts first, and decides at the trained size which blocks shift at all. Both agree there, and differ at
+    sizes that windows do not fill or that give the last stage more than one window.
     """
 
     def _attn(self, x: Tensor) -> Tensor:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from transfer.backbones.building import Backbone, build_backbone, trunk_shapes
+from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.containers import read_safetensors
-from transfer.checkpoints.contents import Contents, contents_of, refuse_mixed_wrappers
-from transfer.checkpoints.family import Family, Plan, Twin
-from transfer.checkpoints.identification import plan_for
-from transfer.checkpoints.inference.spec import infer_spec
-from transfer.checkpoints.matching import Matched, match
+from transfer.checkpoints.contents import Contents, contents_of
+from transfer.checkpoints.filling import Filled, fill_from
+from transfer.checkpoints.matching import match
 from transfer.checkpoints.reading import read_checkpoint
-from transfer.checkpoints.rules import Renamed, apply_rules
-from transfer.errors import UnreadableCheckpoint, WeightMismatch
+from transfer.checkpoints.rules import apply_rules
+from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import BackboneSpec, Certificate, InputContract
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import file_sha256
@@ -37,24 +35,25 @@ def load_backbone(
     `family` overrides identification; `which` chooses among a file's copies (teacher, student, ema, query, ...).
     Raises a CheckpointError unless every tensor of the trunk is accounted for.
     """
-    converted = _convert(path, family, which)
-    return _built(converted), converted.certificate
+    contents, filled = _filled(path, family, which)
+    return _built(filled), _certify(contents, filled)
 
 
 def inspect_checkpoint(path: str | Path, family: str | None = None, *, which: str | None = None) -> Certificate:
     """The certificate that `load_backbone` would return, without building the network."""
-    return _convert(path, family, which).certificate
+    return _certify(*_filled(path, family, which))
 
 
 def convert_checkpoint(
     path: str | Path, output: Path, family: str | None = None, *, which: str | None = None
 ) -> Certificate:
     """Write the trunk under canonical names as safetensors, the certificate in its metadata, whole or not at all."""
-    converted = _convert(path, family, which)
-    state = {name: tensor.contiguous() for name, tensor in _built(converted).trunk.state_dict().items()}
+    contents, filled = _filled(path, family, which)
+    certificate = _certify(contents, filled)
+    state = {name: tensor.contiguous() for name, tensor in _built(filled).trunk.state_dict().items()}
     with replacing(output) as temporary:
-        save_file(state, temporary, metadata={CERTIFICATE: json.dumps(converted.certificate.to_json())})
-    return converted.certificate
+        save_file(state, temporary, metadata={CERTIFICATE: json.dumps(certificate.to_json())})
+    return certificate
 
 
 def load_converted(path: Path) -> Backbone:
@@ -97,56 +96,26 @@ def _certificate(path: Path, metadata: Mapping[str, str]) -> Certificate:
     return Certificate.from_json(json.loads(metadata[CERTIFICATE]))
 
 
-@dataclass(frozen=True)
-class _Converted:
-    state: Mapping[str, Tensor]
-    certificate: Certificate
-
-
-def _convert(path: str | Path, family: str | None, which: str | None) -> _Converted:
+def _filled(path: str | Path, family: str | None, which: str | None) -> tuple[Contents, Filled]:
     contents = contents_of(read_checkpoint(path))
-    chosen, plan = plan_for(contents, family, which)
-    refuse_mixed_wrappers(plan.branch, contents.raw.path.name)
-    renamed = apply_rules(plan.branch.tensors, plan.rules)
-    spec = infer_spec({name: tuple(source.tensor.shape) for name, source in renamed.kept.items()}, plan)
-    title = f"{contents.raw.path.name} → {spec.arch}"
-    matched = match(trunk_shapes(spec), renamed, plan.may_init, title=title, family=chosen.name)
-    for twin in plan.twins:
-        _refuse_different_twin(renamed, twin, title)
-    return _Converted(matched.state, _certify(contents, chosen, plan, spec, renamed, matched))
+    return contents, fill_from(contents, family, which)
 
 
-def _refuse_different_twin(renamed: Renamed, twin: Twin, title: str) -> None:
-    """A copy with other names means that whole blocks of one network stand in the other."""
-    other = apply_rules(twin.tensors, twin.rules)
-    here, there = set(renamed.kept), set(other.kept)
-    if here != there:
-        lines = [f"  - {name}" for name in sorted(there - here)[:20]] + [f"  + {n}" for n in sorted(here - there)[:20]]
-        raise WeightMismatch(
-            f"{title}: {twin.label} should be a copy of the network, but has {len(there - here)} tensors that it lacks "
-            f"and lacks {len(here - there)} that it has:\n" + "\n".join(lines) + "\nThe file mixes two networks."
-        )
-
-
-def _certify(
-    contents: Contents, family: Family, plan: Plan, spec: BackboneSpec, renamed: Renamed, matched: Matched
-) -> Certificate:
-    others = {
-        path: f"another part of the file: {plan.which} was chosen"
-        for path in contents.branches
-        if path != plan.branch.path
-    }
+def _certify(contents: Contents, filled: Filled) -> Certificate:
+    plan, matched = filled.plan, filled.matched
+    others = (path for path in contents.branches if path != plan.branch.path)
+    reason = f"another part of the file: {plan.which} was chosen"
     return Certificate(
-        family=family.name,
-        arch=spec.arch,
+        family=filled.family.name,
+        arch=filled.spec.arch,
         which=plan.which,
         coverage=matched.coverage,
-        input=_complete(plan.input, spec),
-        dropped={**renamed.dropped, **{path or "(root)": reason for path, reason in others.items()}},
+        input=_complete(plan.input, filled.spec),
+        dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
         initialised=matched.initialised,
         resized={},
         warnings=(*contents.warnings, *plan.warnings, *matched.warnings),
-        backbone=spec,
+        backbone=filled.spec,
         checkpoint=contents.raw.path.name,
         sha256=file_sha256(contents.raw.path),
     )
@@ -157,10 +126,10 @@ def _complete(contract: InputContract, spec: BackboneSpec) -> InputContract:
     return replace(contract, size=(image[0], image[1]) if image else None, patch=spec.options.get("patch"))
 
 
-def _built(converted: _Converted) -> Backbone:
+def _built(filled: Filled) -> Backbone:
     """Build the network and fill it; what the certificate lists as initialised keeps its initial value."""
-    backbone = build_backbone(converted.certificate.backbone)
+    backbone = build_backbone(filled.spec)
     initial = backbone.trunk.state_dict()
-    kept = {name: initial[name] for name in converted.certificate.initialised}
-    backbone.trunk.load_state_dict({**kept, **converted.state}, strict=True)
+    kept = {name: initial[name] for name in filled.matched.initialised}
+    backbone.trunk.load_state_dict({**kept, **filled.matched.state}, strict=True)
     return backbone.eval()

@@ -84,13 +84,11 @@ STORAGES = {
 REBUILDERS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _plain,
     "builtins.dict": _plain,
-    "__builtin__.dict": _plain,
     "collections.defaultdict": _default_dict,
     "collections.Counter": _plain,
     "builtins.set": set,
     "builtins.frozenset": frozenset,
     "builtins.list": list,
-    "__builtin__.set": set,
     "builtins.complex": complex,
     "builtins.int": _first,
     "builtins.float": _first,

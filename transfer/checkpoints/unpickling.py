@@ -18,6 +18,8 @@ from transfer.checkpoints.inert import Rebuilder, inert_class
 from transfer.checkpoints.rebuilding import DTYPES, REBUILDERS, STORAGES, StorageType
 
 DEEPEST_TUPLE = 100
+PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Old names of modules, which torch's default protocol still writes."""
 
 
 class SafeUnpickler(pickle._Unpickler):
@@ -50,6 +52,7 @@ class SafeUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         """A table entry or an inert class; raises UnsafeCheckpoint for a dangerous name."""
         refuse_dangerous(module, name)
+        module = PYTHON_2.get(module, module)
         dotted = f"{module}.{name}"
         if module in ("torch", "torch.storage", "torch.cuda") and name in STORAGES:
             return StorageType(STORAGES[name])

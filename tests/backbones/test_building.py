@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from transfer.backbones.architectures import ARCHITECTURES, spec_of
+from transfer.backbones.building import build_backbone, levels_of, trunk_shapes
+from transfer.backbones.kind import Level
+from transfer.backbones.vit import quarters
+from transfer.errors import BadOption, UnknownName
+from transfer.spec.checkpoint import BackboneSpec
+
+VIT = BackboneSpec("vit", "small", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 1})
+SWIN = BackboneSpec("swin", "s", {"dim": 32, "depths": [1, 2, 1, 1], "heads": [1, 2, 4, 8], "window": 4, "patch": 4})
+SMALL = (spec_of("resnet18"), VIT, SWIN)
+
+each_kind = pytest.mark.parametrize("spec", SMALL, ids=lambda spec: spec.kind)
+
+
+@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+def test_names_and_shapes_are_timms(arch: str) -> None:
+    if not timm.is_model(arch):
+        pytest.skip(f"this timm has no {arch}")
+    with torch.device("meta"):
+        expected = timm.create_model(arch, num_classes=0).state_dict()
+    assert {n: t.shape for n, t in trunk_shapes(spec_of(arch)).items()} == {n: t.shape for n, t in expected.items()}
+
+
+@each_kind
+@torch.no_grad()
+def test_levels_are_as_announced_for_any_size(spec: BackboneSpec) -> None:
+    backbone = build_backbone(spec).eval()
+    assert levels_of(spec) == backbone.levels
+    for height, width in ((64, 96), (40, 72)):
+        maps = backbone(torch.randn(1, 3, height, width))
+        for level, features in zip(backbone.levels, maps, strict=True):
+            assert features.shape == (1, level.channels, -(-height // level.stride), -(-width // level.stride))
+
+
+@pytest.mark.parametrize(("stride", "strides"), [(8, [4, 8, 8, 8]), (16, [4, 8, 16, 16]), (32, [4, 8, 16, 32])])
+@torch.no_grad()
+def test_dilation(stride: int, strides: list[int]) -> None:
+    backbone = build_backbone(spec_of("resnet18"), output_stride=stride).eval()
+    assert [level.stride for level in backbone.levels] == strides
+    assert [m.shape[-1] for m in backbone(torch.randn(1, 3, 64, 64))] == [64 // s for s in strides]
+
+
+@pytest.mark.parametrize(("spec", "stride"), [(VIT, 16), (SWIN, 8), (SMALL[0], 4)])
+def test_strides_that_cannot_be(spec: BackboneSpec, stride: int) -> None:
+    with pytest.raises(BadOption, match="output stride"):
+        build_backbone(spec, output_stride=stride)
+
+
+@each_kind
+def test_stages_cover_the_trunk_once(spec: BackboneSpec) -> None:
+    backbone = build_backbone(spec)
+    stages = backbone.stages()
+    assert len(stages) == 5
+    parameters = [id(p) for modules in stages for module in modules for p in module.parameters()]
+    assert sorted(parameters) == sorted(id(p) for p in backbone.parameters())
+
+
+@each_kind
+def test_frozen_stages_come_first(spec: BackboneSpec) -> None:
+    backbone = build_backbone(spec).eval()
+    for module in (module for modules in backbone.stages()[:3] for module in modules):
+        module.requires_grad_(False)
+    maps = backbone(torch.randn(1, 3, 64, 64))
+    assert [features.requires_grad for features in maps] == [False, False, True, True]
+
+
+@torch.no_grad()
+def test_vit_levels_end_the_quarters_before_the_norm() -> None:
+    backbone = build_backbone(VIT).eval()
+    seen: list[Any] = []
+    for block in backbone.trunk.blocks:  # type: ignore[union-attr]
+        block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    maps = backbone(torch.randn(2, 3, 32, 48))
+    for end, features in zip(quarters(6), maps, strict=True):
+        assert torch.equal(features.flatten(2).mT, seen[end][:, 1:])
+
+
+def test_quarters() -> None:
+    assert quarters(12) == (2, 5, 8, 11)
+    assert quarters(6) == (1, 2, 4, 5)
+    assert quarters(2) == (0, 0, 1, 1)
+
+
+@torch.no_grad()
+def test_levels_repeat_where_blocks_are_few() -> None:
+    spec = BackboneSpec("vit", "v", {**VIT.options, "depth": 2})
+    maps = build_backbone(spec).eval()(torch.randn(1, 3, 32, 32))
+    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[1], maps[2])
+
+
+def test_images_that_do_not_divide_into_patches() -> None:
+    with pytest.raises(BadOption, match="30x32"):
+        build_backbone(VIT)(torch.randn(1, 3, 30, 32))
+
+
+def test_unknown_kinds_and_ways() -> None:
+    with pytest.raises(UnknownName, match="resnet, swin, vit"):
+        build_backbone(BackboneSpec("convnext", "convnext_tiny", {}))
+    with pytest.raises(UnknownName, match="dino, timm, torchvision"):
+        build_backbone(BackboneSpec("vit", "v", {**VIT.options, "position_interpolation": "dinov2"}))
+    with pytest.raises(UnknownName, match="timm, torchvision"):
+        build_backbone(BackboneSpec("swin", "s", {**SWIN.options, "padding": "reflect"}))
+    with pytest.raises(UnknownName, match="Did you mean resnet50"):
+        spec_of("resnet5O")
+
+
+@each_kind
+def test_specs_survive_json(spec: BackboneSpec) -> None:
+    import json
+
+    again = BackboneSpec.from_json(json.loads(json.dumps(spec.to_json())))
+    assert again == spec and levels_of(again) == levels_of(spec)
+    assert all(isinstance(level, Level) for level in levels_of(again))
