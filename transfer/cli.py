@@ -121,6 +121,7 @@ def _add_pretrain(verbs: Any) -> None:
 
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Evaluate here, or launch one process per GPU that does."""
+    from transfer.board.terminal import as_text
     from transfer.stages.evaluate import Request, evaluate
     from transfer.stages.plan import Deviations
     from transfer.stages.processes import is_first, launch, launched, processes_wanted
@@ -132,7 +133,7 @@ def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
     where = (options.work_dir, options.board)
     evaluate(Request(options.checkpoint, options.suite, deviations, options.family, options.which, *where))
     if is_first():
-        print((options.board / "README.md").read_text(encoding="utf-8"))
+        print(as_text((options.board / "README.md").read_text(encoding="utf-8")))
     return 0
 
 

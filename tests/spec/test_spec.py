@@ -58,16 +58,17 @@ def test_a_run_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"weights": "1" * 64}, {"overrides": {"iterations": 3}}, {"seed": 1}, {"recipe": "another"}]
+    "change", [{"weights": "1" * 64}, {"overrides": {"iterations": 3}}, {"seed": 1}, {"suite": "coco"}, {"task": "detection"}]
 )
 def test_other_work_has_another_name(change: dict[str, Any]) -> None:
     assert run(**change).id != run().id
     assert run(**change).fingerprint != run().fingerprint
 
 
-def test_another_protocol_has_the_same_name_and_another_fingerprint() -> None:
-    assert run(protocol="q").id == run().id
-    assert run(protocol="q").fingerprint != run().fingerprint
+@pytest.mark.parametrize("change", [{"protocol": "q"}, {"recipe": "another"}])
+def test_a_changed_declaration_keeps_the_name_and_changes_the_fingerprint(change: dict[str, Any]) -> None:
+    assert run(**change).id == run().id
+    assert run(**change).fingerprint != run().fingerprint
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))

@@ -39,8 +39,7 @@ class TransferBackbone(BaseModule):
         self.weights = weights
         self.frozen_stages = frozen_stages
         self.norm = norm
-        self._frozen = [module for stage in self.backbone.stages()[: frozen_stages + 1] for module in stage]
-        for module in self._frozen:
+        for module in (*self._frozen(), *self._unused()):
             module.requires_grad_(False)
 
     def init_weights(self) -> None:
@@ -55,9 +54,17 @@ class TransferBackbone(BaseModule):
     def train(self, mode: bool = True) -> TransferBackbone:
         """Keep frozen stages in evaluation mode."""
         super().train(mode)
-        for module in self._frozen:
+        for module in self._frozen():
             module.eval()
         return self
+
+    def _unused(self) -> list[torch.nn.Module]:
+        """Levels end before the final norm of a transformer; distributed training waits for every gradient."""
+        return [module for name, module in self.backbone.trunk.named_children() if name == "norm"]
+
+    def _frozen(self) -> list[torch.nn.Module]:
+        """Looked up anew each time: converting norms replaces modules."""
+        return [module for stage in self.backbone.stages()[: self.frozen_stages + 1] for module in stage]
 
 
 def apply_norm_policies(model: torch.nn.Module, processes: int) -> torch.nn.Module:

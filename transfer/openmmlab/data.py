@@ -7,6 +7,8 @@ Position `p` is the number of the sample since the start of training: step `p //
 
 from __future__ import annotations
 
+import contextlib
+import io
 import random
 from collections.abc import Iterator
 from functools import lru_cache
@@ -69,7 +71,8 @@ class PositionedDataset(WrappedDataset):
 def _read(config: dict[str, Any]) -> Any:
     dataset = DATASETS.build({**config, "lazy_init": True})
     try:
-        dataset.full_init()
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+            dataset.full_init()
     except ValueError as error:  # mmengine cannot serialise an empty list
         if dataset.data_list:
             raise

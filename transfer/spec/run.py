@@ -50,11 +50,11 @@ class RunSpec(Fields):
 
     @property
     def id(self) -> str:
-        """Name of the run directory and of the record: `<checkpoint>-<hash>--<recipe>--seed<seed>`.
+        """Name of the run directory and of the record: `<checkpoint>-<hash>--<suite>-<task>--seed<seed>`.
 
         The hash covers weights, network, input contract and deviations, so other work gets another name.
         """
-        return f"{self.checkpoint}-{self.origin}--{self.recipe}--seed{self.seed}"
+        return f"{self.checkpoint}-{self.origin}--{self.suite}-{self.task}--seed{self.seed}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSpec:
