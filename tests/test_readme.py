@@ -56,7 +56,9 @@ def test_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, reque
     if launcher == "tools/dist.sh":
         arguments = [*arguments[1:], "--processes", arguments[0]]
     shortened = [*arguments, *(option for option in SHORT)] if "--tasks" not in arguments else [*arguments, *SHORT[2:]]
-    done = subprocess.run([sys.executable, "-m", "transfer", "eval", *shortened], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "transfer", "eval", *shortened], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 

@@ -30,7 +30,9 @@ def run(**changes: Any) -> RunSpec:
 
 
 def test_the_errors_are_one_tree_drawn_in_full() -> None:
-    classes = [value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__]
+    classes = [
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
     assert all(issubclass(error, TransferError) for error in classes)
     assert all(error.__name__ in (errors.__doc__ or "") for error in classes)
 
@@ -58,7 +60,8 @@ def test_a_run_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"weights": "1" * 64}, {"overrides": {"iterations": 3}}, {"seed": 1}, {"suite": "coco"}, {"task": "detection"}]
+    "change",
+    [{"weights": "1" * 64}, {"overrides": {"iterations": 3}}, {"seed": 1}, {"suite": "coco"}, {"task": "detection"}],
 )
 def test_other_work_has_another_name(change: dict[str, Any]) -> None:
     assert run(**change).id != run().id
@@ -71,7 +74,9 @@ def test_a_changed_declaration_keeps_the_name_and_changes_the_fingerprint(change
     assert run(**change).fingerprint != run().fingerprint
 
 
-@given(st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False))))
+@given(
+    st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+)
 def test_a_fingerprint_ignores_the_order_of_keys(value: dict[str, Any]) -> None:
     assert fingerprint(value) == fingerprint(dict(reversed(value.items())))
 

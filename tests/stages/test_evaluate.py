@@ -131,7 +131,9 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
     command = [sys.executable, "-m", "transfer", "eval", str(checkpoint), "mini", *SMALL, "--tasks", "segmentation"]
     command += ["--work-dir", str(tmp_path), "--board", str(tmp_path / "board")]
     for patience in (6, 9, 12, 15, 18):
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         time.sleep(patience)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

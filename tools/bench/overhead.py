@@ -16,13 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from transfer.openmmlab import runner as ours
-
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from transfer.openmmlab import runner as ours
 from transfer.spec.places import suite_names, suite_path
 from transfer.spec.suite import load_suite
 from transfer.stages.convert import convert

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -57,10 +58,7 @@ def _disk() -> Finding:
 def _data() -> list[Finding]:
     root = data_root()
     pairs = [(name, kind) for name, kinds in LAYOUTS.items() if name != "mini" for kind in kinds]
-    return [
-        Finding(f.subject, f.ok, f.text, needed=False)
-        for f in (_attempt(f"data {name} ({kind})", lambda n=name, k=kind: _found(n, k, root)) for name, kind in pairs)
-    ]
+    return [_attempt(f"data {name} ({kind})", partial(_found, name, kind, root), needed=False) for name, kind in pairs]
 
 
 def _found(name: str, kind: str, root: Path) -> str:
@@ -72,8 +70,8 @@ def _devices() -> Finding:
     return Finding("GPU", bool(gpus), ", ".join(gpus) or f"none; {os.cpu_count()} CPU cores", needed=False)
 
 
-def _attempt(subject: str, work: Callable[[], str]) -> Finding:
+def _attempt(subject: str, work: Callable[[], str], needed: bool = True) -> Finding:
     try:
-        return Finding(subject, True, work())
+        return Finding(subject, True, work(), needed)
     except (TransferError, RuntimeError) as error:
-        return Finding(subject, False, str(error).splitlines()[0])
+        return Finding(subject, False, str(error).splitlines()[0], needed)

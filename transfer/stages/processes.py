@@ -52,9 +52,9 @@ def on_first(work: Callable[[], T]) -> T:
         except TransferError as error:
             outcome[0] = (None, error)
     dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
-    result, error = outcome[0]
-    if error is not None:
-        raise error if is_first() else FailedElsewhere(str(error))
+    result, failure = outcome[0]
+    if failure is not None:
+        raise failure if is_first() else FailedElsewhere(str(failure))
     return result  # type: ignore[return-value]
 
 
