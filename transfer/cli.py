@@ -205,7 +205,8 @@ def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:
 
     findings = examine()
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'MISSING' if finding.needed else 'none'}  {finding.subject}: {finding.text}")
+        state = "ok" if finding.ok else "missing" if finding.needed else "none"
+        print(f"{state:8} {finding.subject}: {finding.text}")
     return int(any(finding.needed and not finding.ok for finding in findings))
 
 

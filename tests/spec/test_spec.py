@@ -30,9 +30,8 @@ def run(**changes: Any) -> RunSpec:
 
 
 def test_the_errors_are_one_tree_drawn_in_full() -> None:
-    classes = [
-        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
-    ]
+    found = [value for value in vars(errors).values() if isinstance(value, type)]
+    classes = [error for error in found if error.__module__ == errors.__name__]
     assert all(issubclass(error, TransferError) for error in classes)
     assert all(error.__name__ in (errors.__doc__ or "") for error in classes)
 

@@ -131,9 +131,8 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
     command = [sys.executable, "-m", "transfer", "eval", str(checkpoint), "mini", *SMALL, "--tasks", "segmentation"]
     command += ["--work-dir", str(tmp_path), "--board", str(tmp_path / "board")]
     for patience in (6, 9, 12, 15, 18):
-        process = subprocess.Popen(
-            command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen(command, start_new_session=True, **silent)
         time.sleep(patience)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -146,7 +145,7 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_two_processes_equal_one(finished: tuple[Path, Path], checkpoint: Path, task: str, tmp_path: Path) -> None:
-    alone, board = finished
+    alone, _ = finished
     options = ["--work-dir", tmp_path, "--board", tmp_path / "board", "--tasks", task, "--processes", "2"]
     done = transfer("eval", checkpoint, "mini", *SMALL, *options)
     assert done.returncode == 0, done.stderr[-3000:]

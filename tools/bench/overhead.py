@@ -2,7 +2,8 @@
 
     python tools/bench/overhead.py [--recipe faster_rcnn_fpn_mini] [--arch resnet18] [--steps 20] [--rounds 3]
 
-Rounds alternate between the two, so that a busy machine slows both. Prints medians and their ratio; below 1.02 is the aim.
+Rounds alternate between the two, so that a busy machine slows both. Prints medians and their ratio; the aim is below
+1.02.
 """
 
 from __future__ import annotations

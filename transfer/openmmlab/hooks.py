@@ -102,7 +102,7 @@ class LossLog(Hook):
         step = batch_idx + 1
         if step % self.interval and step != runner.max_iters:
             return
-        loss = float(outputs["loss"])
+        loss = outputs["loss"].detach().item()
         if not math.isfinite(loss):
             raise StageFailed(
                 f"the loss became {loss} at step {step} of {self.title}: training diverged and is not scored. "

@@ -74,4 +74,4 @@ def _attempt(subject: str, work: Callable[[], str], needed: bool = True) -> Find
     try:
         return Finding(subject, True, work(), needed)
     except (TransferError, RuntimeError) as error:
-        return Finding(subject, False, str(error).splitlines()[0], needed)
+        return Finding(subject, False, str(error).splitlines()[0].removesuffix(" Missing:"), needed)
