@@ -13,7 +13,7 @@ from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from transfer.errors import MissingOp
 
@@ -21,18 +21,14 @@ EXTENSION = "mmcv._ext"
 
 
 class BridgeLoader(Loader):
-    """Fills the stand-in, so that it has a genuine `__spec__` and can be reloaded."""
+    """Makes the stand-in, so that it has a genuine `__spec__`."""
 
     def create_module(self, spec: ModuleSpec) -> None:
         """An ordinary module object will do."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give `module` every operator that is implemented, and an answer for every other."""
-        from transfer.openmmlab.ops import OPERATORS  # torch and torchvision, not needed to ask `compiled()`
-
-        for operator in OPERATORS:
-            setattr(module, operator.__name__, operator)
-        module.__dict__["__getattr__"] = missing_operator
+        """Have `operator` answer for every name."""
+        module.__dict__["__getattr__"] = operator
 
 
 def install_bridge() -> bool:
@@ -68,21 +64,23 @@ def status() -> str:
     return "mmcv's own compiled operators" if compiled() else "mmcv's operators are torchvision's, through the bridge"
 
 
-def missing_operator(name: str) -> Callable[..., NoReturn]:
-    """What the stand-in answers for an operator that nothing here implements: a function that raises MissingOp."""
+def operator(name: str) -> Callable[..., Any]:
+    """The operator called `name`, or for one that nothing here implements a function that raises MissingOp."""
     if name.startswith("__"):
         raise AttributeError(name)
+    from transfer.openmmlab.ops import OPERATORS  # torch and torchvision, when they are needed
 
-    def operator(*args: object, **kwargs: object) -> NoReturn:
-        from transfer.openmmlab.ops import OPERATORS
+    return OPERATORS.get(name) or _refusal(name, sorted(OPERATORS))
 
-        available = ", ".join(sorted(operator.__name__ for operator in OPERATORS))
+
+def _refusal(name: str, available: list[str]) -> Callable[..., NoReturn]:
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
         raise MissingOp(
             f"mmcv's compiled operator {name!r} is needed, and this mmcv was installed without compiled operators. "
-            f"Through torchvision there are: {available}. Choose a model that needs only these, or build mmcv with "
-            "its operators (a C++ compiler, and nvcc for GPUs): MMCV_WITH_OPS=1 pip install --no-build-isolation "
-            "--no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv. `transfer doctor` says which are in use."
+            f"Through torchvision there are: {', '.join(available)}. Choose a model that needs only these, or build "
+            "mmcv with its operators (needs a C++ compiler, and nvcc for GPUs): MMCV_WITH_OPS=1 pip install "
+            "--no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv. "
+            "`transfer doctor` says which are in use."
         )
 
-    operator.__name__ = operator.__qualname__ = name
-    return operator
+    return refuse

@@ -393,7 +393,7 @@ def get_compiling_cuda_version() -> str:
     return torch.version.cuda or "not available"
 
 
-OPERATORS = (
+_ALL = (
     nms,
     softnms,
     roi_align_forward,
@@ -410,4 +410,5 @@ OPERATORS = (
     get_compiler_version,
     get_compiling_cuda_version,
 )
-"""All that the stand-in for `mmcv._ext` offers."""
+OPERATORS = {operator.__name__: operator for operator in _ALL}
+"""All that the stand-in for `mmcv._ext` offers, by name."""
