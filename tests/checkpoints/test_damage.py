@@ -74,19 +74,17 @@ def copied(tree: Any) -> Any:
 
 @pytest.mark.parametrize("damage", [drop, reprefix, rename, reshape, poison], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("name", list(TRUNKS))
-@settings(max_examples=4, deadline=None)
-@given(data=st.data())
-def test_one_damaged_tensor(name: str, damage: Callable[[State, str], None], data: st.DataObject, trees: Any) -> None:
+@settings(max_examples=3, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True))
+def test_one_damaged_tensor(name: str, damage: Callable[[State, str], None], place: float, trees: Any) -> None:
     tree = copied(trees[name])
     state = TRUNKS[name](tree)
     trunk = [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
-    victim = data.draw(st.sampled_from(trunk))
+    victim = trunk[int(place * len(trunk))]
     damage(state, victim)
     with pytest.raises(CheckpointError) as caught:
         filled(tree)
-    trunk_name = victim.removeprefix("module.").removeprefix("encoder_q.").removeprefix("backbone.")
-    # a tensor of torchvision's ViT that is gone is missed under its canonical name
-    assert trunk_name in str(caught.value) or (name == "torchvision: vit" and damage is drop)
+    assert victim.removeprefix("module.").removeprefix("encoder_q.").removeprefix("backbone.") in str(caught.value)
 
 
 def test_halves_of_two_encoders(trees: Any) -> None:

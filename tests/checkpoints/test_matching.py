@@ -72,3 +72,19 @@ def test_a_name_outside_the_prefix_cannot_fill() -> None:
     renamed = apply_rules({"a": torch.ones(1)}, (Strip("q."),))
     with pytest.raises(WeightMismatch, match=r"- a .*\n  \+ a"):
         match({"a": torch.empty(1, device="meta")}, renamed, (), title="t", family="f")
+
+
+def test_missing_tensors_are_named_as_the_file_would() -> None:
+    rules = (
+        Rename(r"encoder\.layer_(\d+)\.(?:0|linear)\.(.*)", r"blocks.\1.fc.\2"),
+        Rename(r"(blocks.*)\.w", r"\1.weight"),
+    )
+    target = {"blocks.3.fc.weight": torch.empty(2, device="meta")}
+    with pytest.raises(WeightMismatch, match=r"- blocks\.3\.fc\.weight .*\(named encoder\.layer_3\.0\.w\)"):
+        match(target, apply_rules({}, rules), (), title="t", family="f")
+
+
+def test_the_prefix_of_a_branch_is_not_repeated() -> None:
+    target = {"conv1.weight": torch.empty(2, device="meta")}
+    with pytest.raises(WeightMismatch, match=r"- conv1\.weight   \(2,\)\n  \+ conv1\.w        \(2,\)   closest\n"):
+        match(target, apply_rules({"q.conv1.w": torch.ones(2)}, (Strip("q."),)), (), title="t", family="f")

@@ -51,5 +51,5 @@ def _refuse_different_twin(renamed: Renamed, twin: Twin, title: str) -> None:
             f"{title}: {twin.label} should be a copy of the network, but has {len(lacks)} tensors that it "
             f"lacks and lacks {len(extra)} that it has:\n"
             + "\n".join(lines)
-            + "\nThe file mixes two networks, or one of them is incomplete: write one network's weights into a file of their own."
+            + "\nThe file mixes two networks, or one of them is incomplete: keep one network's weights only."
         )

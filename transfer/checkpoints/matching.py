@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.rules import Renamed, Source
+from transfer.checkpoints.rules import Renamed, Source, name_in_file
 from transfer.errors import WeightMismatch
 
 SHOWN = 40
@@ -84,14 +84,16 @@ def _report(
     counts = [f"{len(unfilled)} of {len(target)} tensors unfilled"] if unfilled else []
     counts += [f"{len(reshaped)} of another shape"] if reshaped else []
     counts += [f"{len(unused)} unused"] if unused else []
-    lines = [("-", name, _shape(target[name]), "") for name in unfilled]
+    lines = [("-", name, _shape(target[name]), _named(name, name_in_file(name, renamed.rules))) for name in unfilled]
     for name in reshaped:
         source = renamed.kept[name]
         lines += [("-", name, _shape(target[name]), "expected")]
-        lines += [("+", name, _shape(source.tensor), f"in the file{_origin(name, source)}")]
+        lines += [("+", name, _shape(source.tensor), f"in the file{_named(name, source.name)}")]
     near = _closest(unfilled, unused)
     for name, source in sorted(unused.items(), key=lambda item: item[0] not in near):
-        lines.append(("+", name, _shape(source.tensor), ("closest" if name in near else "") + _origin(name, source)))
+        lines.append(
+            ("+", name, _shape(source.tensor), ("closest" if name in near else "") + _named(name, source.name))
+        )
     return f"{title}: {', '.join(counts)}\n{_table(lines)}\n{_advice(family)}"
 
 
@@ -119,8 +121,9 @@ def _shape(tensor: Tensor) -> str:
     return str(tuple(tensor.shape))
 
 
-def _origin(name: str, source: Source) -> str:
-    return "" if source.name == name else f"   (named {source.name})"
+def _named(name: str, in_file: str) -> str:
+    """The name in the file, unless it is the canonical one behind a prefix."""
+    return "" if in_file.endswith(name) else f"   (named {in_file})"
 
 
 def _refuse_not_finite(sources: Mapping[str, Source], title: str) -> None:

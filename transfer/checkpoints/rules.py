@@ -52,6 +52,7 @@ class Renamed:
     kept: Mapping[str, Source]
     dropped: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, Source] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
 
 
 def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed:
@@ -72,7 +73,7 @@ def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed
             )
         else:
             kept[result] = Source(name, tensor)
-    return Renamed(kept, dropped, foreign)
+    return Renamed(kept, dropped, foreign, tuple(rules))
 
 
 def _follow(name: str, rules: Sequence[Rule]) -> str | Drop | None:
@@ -86,3 +87,29 @@ def _follow(name: str, rules: Sequence[Rule]) -> str | Drop | None:
                 return rule
             name = match.expand(rule.replacement)
     return name
+
+
+def name_in_file(name: str, rules: Sequence[Rule]) -> str:
+    """What a tensor with this canonical name is called in the file, as far as the rules can be read backwards."""
+    source = name
+    for rule in reversed(rules):
+        if isinstance(rule, Strip):
+            source = rule.prefix + source
+        elif isinstance(rule, Rename):
+            source = _undo(source, rule)
+    return source if _follow(source, rules) == name else name
+
+
+def _undo(name: str, rule: Rename) -> str:
+    """Swap the rule's sides: its groups move to the replacement, the first of alternatives stands for all."""
+    groups = re.findall(r"\((?!\?)[^()]*\)", rule.pattern)
+    backward = re.escape(rule.replacement)
+    for number, group in enumerate(groups, 1):
+        backward = backward.replace(rf"\\{number}", f"(?P<g{number}>{group[1:-1]})")
+    match = re.fullmatch(backward, name)
+    if match is None:
+        return name
+    forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", rule.pattern)
+    for number, group in enumerate(groups, 1):
+        forward = forward.replace(group, match[f"g{number}"], 1)
+    return forward.replace("\\.", ".")
