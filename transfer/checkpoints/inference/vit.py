@@ -73,8 +73,9 @@ def _image(shapes: Shapes, patch: int, tokens: dict[str, Any], image: tuple[int,
     if _positions(shapes) and not _square(cells):
         raise WeightMismatch(
             f"the position embedding pos_embed has {_positions(shapes)} entries: {cells} cells after {prefix} class "
-            "and register tokens, which is no square grid. A token (cls_token, dist_token, reg_token) is missing, or the grid is oblong: "
-            'then put a config.json beside the file that says {"pretrained_cfg": {"input_size": [3, height, width]}}.'
+            "and register tokens, which is no square grid. A token (cls_token, dist_token, reg_token) is missing, "
+            "or the grid is oblong: then put a config.json beside the file that says "
+            '{"pretrained_cfg": {"input_size": [3, height, width]}}.'
         )
     side = math.isqrt(cells) * patch if _positions(shapes) else 224
     return [side, side]
