@@ -29,5 +29,7 @@ def describe(certificate: Certificate) -> str:
 def _grouped(title: str, entries: Mapping[str, str]) -> list[str]:
     """One line for each reason, with the number of tensors it covers and one of their names."""
     counts = Counter(entries.values())
-    examples = {reason: name for name, reason in reversed(entries.items())}
-    return [f"{title:11} {count} ({examples[reason]}{', ...' * (count > 1)}): {reason}" for reason, count in counts.items()]
+    examples = {reason: name for name, reason in reversed(list(entries.items()))}
+    return [
+        f"{title:11} {count} ({examples[reason]}{', ...' * (count > 1)}): {reason}" for reason, count in counts.items()
+    ]

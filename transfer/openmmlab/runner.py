@@ -16,7 +16,7 @@ from mmengine.runner import Runner, set_random_seed
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, unwrap
-from transfer.openmmlab.stack import import_stack
+from transfer.openmmlab.stack import import_stack, quiet
 from transfer.spec.files import replacing, write_json
 
 
@@ -69,7 +69,8 @@ def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[
     import_stack()
     init_default_scope(config.default_scope)
     set_random_seed(config.seed)
-    model = apply_norm_policies(MODELS.build(config.model), processes)
+    with quiet():
+        model = apply_norm_policies(MODELS.build(config.model), processes)
     phase = (
         {key: config[key] for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")}
         if training

@@ -6,18 +6,27 @@ import contextlib
 import importlib
 import io
 import warnings
+from collections.abc import Iterator
 
-THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in ("datasets", "models"))
+PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
+THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
 OURS = tuple(f"transfer.openmmlab.{part}" for part in ("backbone", "data", "necks", "sampling", "writers"))
 
 
-def import_stack() -> None:
-    """Fill OpenMMLab's registries with what configs name; takes seconds.
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Drop what OpenMMLab prints and warns while it imports and builds: nothing that a user of ours can act on.
 
-    They print and warn on import about optional packages, moved names and their own escape sequences: nothing that a
-    user of ours can act on. Warnings raised while training are not touched.
+    Optional packages, moved names, escape sequences of its own, defaults that our recipes chose on purpose. Warnings
+    raised while training are not touched.
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def import_stack() -> None:
+    """Fill OpenMMLab's registries with what configs name; takes seconds."""
+    with quiet():
         for module in THEIRS + OURS:
             importlib.import_module(module)

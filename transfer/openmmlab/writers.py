@@ -20,6 +20,8 @@ MINIMUM_JOINT_SCORE = 0.2
 class _ResultsWriter(BaseMetric):
     """Collect COCO result entries over all ranks and write them as one JSON list."""
 
+    default_prefix = "written"
+
     def __init__(self, output: str, category_ids: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.output = Path(output)
@@ -89,6 +91,8 @@ def _pose_score(scores: np.ndarray) -> float:
 @METRICS.register_module()
 class LabelMapWriter(BaseMetric):
     """Label maps as 8-bit PNGs at the original size, `<output>/<image stem>.png`; every rank writes its own."""
+
+    default_prefix = "written"
 
     def __init__(self, output: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
