@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.structures import InstanceData, PixelData
 from PIL import Image
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 
 import transfer
 from transfer.errors import MissingOp, TransferError
@@ -104,6 +105,14 @@ def test_compiled_operators_win(tmp_path: Path) -> None:
     assert answer == "True False True mmcv's own compiled operators"
 
 
+def test_an_extension_that_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an editable install of mmcv would load it, from a place that only its own finder knows."""
+    loaded = ModuleType("mmcv._ext")
+    monkeypatch.setitem(sys.modules, "mmcv._ext", loaded)
+    assert bridge.compiled() and not bridge.install_bridge()
+    assert sys.modules["mmcv._ext"] is loaded
+
+
 def test_importing_the_package_imports_no_framework() -> None:
     heavy = "print([name for name in ('torch', 'mmengine', 'mmcv', 'mmdet', 'mmseg', 'mmpose') if name in sys.modules])"
     assert python(f"import transfer.openmmlab; {heavy}") == "[]"
@@ -113,40 +122,54 @@ def test_importing_the_package_imports_no_framework() -> None:
 
 
 @pytest.fixture
-def coco_dataset(tmp_path: Path) -> Any:
-    """mmdet's own data set and transforms, on one image with one box."""
+def truth(tmp_path: Path) -> Path:
+    """One image with one person, in COCO's layout."""
     Image.new("RGB", (40, 30), "red").save(tmp_path / "image.png")
-    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 10], "area": 200, "iscrowd": 0}
-    truth = {
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 10], "area": 200, "iscrowd": 0}
+    content = {
         "images": [{"id": 1, "file_name": "image.png", "width": 40, "height": 30}],
-        "annotations": [annotation],
-        "categories": [{"id": 1, "name": "thing"}],
+        "annotations": [{**person, "keypoints": [10, 10, 2] * 17, "num_keypoints": 17}],
+        "categories": [{"id": 1, "name": "person"}],
     }
-    (tmp_path / "truth.json").write_text(json.dumps(truth))
-    transforms = [
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def theirs(scope: str, truth: Path, *steps: dict[str, Any]) -> Any:
+    """A data set with transforms, all of them of `scope`."""
+    pipeline = [{**step, "type": f"{scope}.{step['type']}"} for step in steps]
+    config = {"ann_file": str(truth), "data_prefix": {"img": str(truth.parent)}, "pipeline": pipeline}
+    return DATASETS.build({"type": f"{scope}.CocoDataset", **config})
+
+
+@pytest.mark.filterwarnings("ignore:The metainfo config file")  # mmpose, whose configs are installed elsewhere
+@pytest.mark.filterwarnings("ignore:The metainfo config file:UserWarning")  # mmpose looks in two places
+def test_workers_can_unpickle_foreign_data_sets(truth: Path) -> None:
+    """By `forkserver`; test_workers.py does it by `spawn`."""
+    boxes = theirs(
+        "mmdet",
+        truth,
         {"type": "LoadImageFromFile"},
         {"type": "LoadAnnotations", "with_bbox": True},
-        {"type": "Resize", "scale": (80, 60), "keep_ratio": True},
+        {"type": "Resize", "scale": (80, 60)},
         {"type": "PackDetInputs"},
-    ]
-    config = {
-        "type": "mmdet.CocoDataset",
-        "data_root": str(tmp_path),
-        "ann_file": "truth.json",
-        "data_prefix": {"img": ""},
-        "metainfo": {"classes": ("thing",)},
-        "pipeline": [{**step, "type": f"mmdet.{step['type']}"} for step in transforms],
-    }
-    return DATASETS.build(config)
-
-
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_workers_can_unpickle_a_dataset_of_mmdet(method: str, coco_dataset: Any) -> None:
-    assert type(coco_dataset).__module__.startswith("mmdet.")
-    loader = DataLoader(coco_dataset, num_workers=1, collate_fn=list, multiprocessing_context=method)
-    (sample,) = next(iter(loader))
-    assert sample["inputs"].shape == (3, 60, 80)
-    assert sample["data_samples"].gt_instances.bboxes.tensor.tolist() == [[10, 10, 50, 30]]
+    )
+    poses = theirs(
+        "mmpose",
+        truth,
+        {"type": "LoadImage"},
+        {"type": "GetBBoxCenterScale"},
+        {"type": "TopdownAffine", "input_size": (24, 32)},
+        {"type": "PackPoseInputs"},
+    )
+    both = ConcatDataset([poses, boxes])  # mmpose, which needs all of the stand-ins, is unpickled first
+    loader = DataLoader(both, batch_size=2, num_workers=1, collate_fn=list, multiprocessing_context="forkserver")
+    ((pose, box),) = list(loader)
+    assert pose["inputs"].shape == (3, 32, 24)
+    assert pose["data_samples"].gt_instances.keypoints.shape == (1, 17, 2)
+    assert box["inputs"].shape == (3, 60, 80)
+    assert box["data_samples"].gt_instances.bboxes.tensor.tolist() == [[10, 10, 50, 30]]
 
 
 # Models train through it

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,15 @@ def test_crowding_levels_are_half_open() -> None:
     easy, medium, hard = evaluation.stats[6:]
     assert (easy, hard) == (pytest.approx(1), 0)
     assert medium == pytest.approx(51 / 101)  # recall reaches one half: 51 of the 101 recall levels
+
+
+def test_mmpose_and_the_import_system_find_it() -> None:
+    from mmpose.datasets.datasets.base import base_coco_style_dataset
+    from mmpose.evaluation.metrics import coco_metric
+
+    assert base_coco_style_dataset.COCO is COCO
+    assert coco_metric.COCOeval is cocotools.COCOeval
+    assert importlib.util.find_spec("xtcocotools") is sys.modules["xtcocotools"].__spec__
 
 
 def fresh(package: Path, code: str) -> str:

@@ -275,7 +275,7 @@ def test_deformable_convolution_in_half_precision(deformable: tuple[Tensor, ...]
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_focal_loss(weighted: bool, reduction: str) -> None:
     logits = (torch.randn(6, 3, generator=torch.Generator().manual_seed(0)) * 4).double().requires_grad_()
-    target, weight = torch.tensor([0, 1, 2, 3, 3, 0]), torch.tensor([0.5, 2.0, 3.0]).double()
+    target, weight = torch.tensor([0, 1, 2, 3, -1, 0]), torch.tensor([0.5, 2.0, 3.0]).double()
     p, (gamma, alpha) = logits.sigmoid(), (2.0, 0.25)
     positive = -alpha * (1 - p) ** gamma * p.log()
     negative = -(1 - alpha) * p**gamma * (1 - p).log()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import init_default_scope
+from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 from torch.utils.data import ConcatDataset, DataLoader
 
@@ -65,11 +65,12 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 def test_a_spawned_worker_delivers_what_the_process_itself_would(coco: dict[str, Any]) -> None:
     plain = {**coco, "pipeline": [step for step in coco["pipeline"] if step not in RANDOM_TRANSFORMS]}
-    dataset = ConcatDataset([PositionedDataset(coco, seed=7, positions=2 * IMAGES), WrappedDataset(plain)])
+    ours = PositionedDataset(coco, seed=7, positions=2 * IMAGES), WrappedDataset(plain)
+    dataset = ConcatDataset([DATASETS.build(plain), *ours])  # mmdet's own comes first: nothing of ours is imported yet
     options: dict[str, Any] = {"batch_size": None, "num_workers": 1, "multiprocessing_context": "spawn"}
     there = list(DataLoader(dataset, **options))
     here = [dataset[index] for index in range(len(dataset))]
-    assert len(there) == len(here) == 3 * IMAGES
+    assert len(there) == len(here) == 4 * IMAGES
     assert all(map(same, there, here))
 
 

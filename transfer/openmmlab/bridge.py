@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import module_from_spec
+from importlib.util import find_spec, module_from_spec
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -53,8 +53,10 @@ def install_in_children() -> None:
 
 
 def compiled() -> bool:
-    """Whether mmcv was installed with its compiled extension. Imports nothing."""
-    package = PathFinder.find_spec("mmcv")
+    """Whether mmcv has its compiled extension, loaded or installed. Imports nothing."""
+    if EXTENSION in sys.modules:
+        return not isinstance(sys.modules[EXTENSION].__loader__, BridgeLoader)
+    package = find_spec("mmcv")
     places = package.submodule_search_locations if package else None
     return bool(places) and PathFinder.find_spec(EXTENSION, places) is not None
 

@@ -11,7 +11,8 @@ import importlib
 import io
 import sys
 from collections.abc import Sequence
-from types import ModuleType
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,7 @@ def install_cocotools() -> bool:
     """Serve `xtcocotools` from pycocotools; False where the genuine one can be imported."""
     if _importable("xtcocotools._mask"):
         return False
-    package = ModuleType("xtcocotools", __doc__)
-    package.__path__ = []
+    package = module_from_spec(ModuleSpec("xtcocotools", None, is_package=True))
     parts = {"coco": coco, "cocoeval": sys.modules[__name__], "mask": mask}
     for name, module in parts.items():
         setattr(package, name, module)

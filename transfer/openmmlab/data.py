@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import random
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -69,19 +70,27 @@ class PositionedDataset(WrappedDataset):
 
 
 def _read(config: dict[str, Any]) -> Any:
-    dataset = DATASETS.build({**config, "lazy_init": True})
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress there
+    with _quietly():
+        dataset = DATASETS.build({**config, "lazy_init": True})
+        try:
             dataset.full_init()
-    except ValueError as error:  # mmengine cannot serialise an empty list
-        if dataset.data_list:
-            raise
-        raise MissingData(
-            f"no sample is left in {config.get('ann_file') or config.get('data_prefix')}: after its filters (images "
-            "without boxes, persons without joints) the data set is empty. Check that its classes and sizes are those "
-            "that the recipe trains on."
-        ) from error
+        except ValueError as error:  # mmengine cannot serialise an empty list
+            if dataset.data_list:
+                raise
+            raise MissingData(
+                f"no sample is left in {config.get('ann_file') or config.get('data_prefix')}: after its filters "
+                "(images without boxes, persons without joints) the data set is empty. Check that its classes and "
+                "sizes are those that the recipe trains on."
+            ) from error
     return dataset
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without pycocotools' progress, and without mmpose's note on where it finds the file that describes joints."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The metainfo config file", UserWarning)
+        yield
 
 
 @lru_cache(maxsize=2)
