@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -102,6 +103,14 @@ def test_compiled_operators_win(tmp_path: Path) -> None:
         tmp_path,
     )
     assert answer == "True False True mmcv's own compiled operators"
+
+
+def test_an_extension_that_is_loaded_already_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an editable install of mmcv would load it, from a place that only its own finder knows."""
+    loaded = ModuleType("mmcv._ext")
+    monkeypatch.setitem(sys.modules, "mmcv._ext", loaded)
+    assert bridge.compiled() and not bridge.install_bridge()
+    assert sys.modules["mmcv._ext"] is loaded
 
 
 def test_importing_the_package_imports_no_framework() -> None:
