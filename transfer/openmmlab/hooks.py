@@ -25,7 +25,7 @@ class TrainState(Hook):
     mmengine's own resume loads weights with `strict=False` and writes its files in place, so it is not used.
     """
 
-    priority = "VERY_HIGH"
+    priority = "VERY_LOW"  # a step ends when the learning rate has moved on
 
     def __init__(self, path: Path, seconds: float = 120.0) -> None:
         self.path = path
@@ -75,6 +75,8 @@ class TrainState(Hook):
 
 class LossLog(Hook):
     """A progress bar on rank 0, the loss curve as JSON lines, and an error when the loss is not finite."""
+
+    priority = "VERY_LOW"  # after TrainState, which says where training resumes
 
     def __init__(self, title: str, path: Path, interval: int = 10) -> None:
         self.title = title
