@@ -151,6 +151,14 @@ def test_roi_align_computes_half_precision_in_single(dtype: torch.dtype) -> None
     assert torch.equal(images.grad, exact.grad.to(dtype))
 
 
+def test_roi_align_of_a_ramp_is_the_middle_of_each_bin() -> None:
+    """Rows and columns differ in number, so that they cannot be mistaken for each other."""
+    down, right = torch.meshgrid(torch.arange(20.0), torch.arange(30.0), indexing="ij")
+    pooled = ops.RoIAlign((2, 4), 0.5, 3)(torch.stack([down, right])[None], torch.tensor([[0.0, 8, 4, 40, 20]]))
+    rows, columns = torch.tensor([3.5, 7.5]), torch.tensor([5.5, 9.5, 13.5, 17.5])
+    torch.testing.assert_close(pooled[0], torch.stack([rows[:, None].expand(2, 4), columns.expand(2, 4)]))
+
+
 def test_roi_align_of_nothing_is_empty_and_differentiable() -> None:
     images = torch.randn(1, 3, 8, 8, requires_grad=True)
     pooled = ops.roi_align(images, torch.zeros(0, 5), 7)
@@ -260,6 +268,20 @@ def test_modulated_deformable_convolution(deformable: tuple[Tensor, ...], with_b
         expected = expected + bias[:, None, None]
     actual = ops.modulated_deform_conv2d(images, offset, mask, weight, bias if with_bias else None, 2, 1, 1, 2, 2)
     assert_same_gradients(actual, expected, deformable if with_bias else deformable[:4])
+
+
+@pytest.mark.parametrize("modulated", [True, False])
+def test_without_offsets_it_is_convolution(modulated: bool) -> None:
+    """Vertical and horizontal geometry differ, so that they cannot be mistaken for each other."""
+    geometry = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2}
+    layer = (ops.ModulatedDeformConv2d if modulated else ops.DeformConv2d)(
+        4, 6, (3, 2), bias=False, **geometry
+    ).double()
+    images = torch.randn(2, 4, 11, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    expected = functional.conv2d(images, layer.weight, **geometry)
+    offset = expected.new_zeros(2, 2 * 6, *expected.shape[2:])
+    actual = layer(images, offset, torch.ones_like(offset[:, ::2])) if modulated else layer(images, offset)
+    assert_same_gradients(actual, expected, (images, layer.weight))
 
 
 def test_deformable_convolution_in_half_precision(deformable: tuple[Tensor, ...]) -> None:
