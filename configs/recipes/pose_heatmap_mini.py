@@ -8,8 +8,8 @@ Expected:  AP above 0.1 for a ResNet-18; leaderboard/README.md holds real runs.
 
 _base_ = "./pose_heatmap_coco.py"
 
-task = dict(dataset="mini", images_per_step=16)
-codec = dict(type="MSRAHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5)
+task = dict(dataset="mini", images_per_step=32)
+codec = dict(type="MSRAHeatmap", input_size=(64, 96), heatmap_size=(16, 24), sigma=1.5)
 
 model = dict(head=dict(deconv_width=64, decoder=codec), test_cfg=dict(flip_test=False))
 
@@ -19,7 +19,7 @@ train_dataloader = dict(
             dict(type="LoadImage"),
             dict(type="GetBBoxCenterScale"),
             dict(type="RandomFlip", direction="horizontal"),
-            dict(type="RandomBBoxTransform"),
+            dict(type="RandomBBoxTransform", shift_prob=0.0, scale_factor=(0.8, 1.2), rotate_prob=0.0),
             dict(type="TopdownAffine", input_size=codec["input_size"]),
             dict(type="GenerateTarget", encoder=codec),
             dict(type="PackPoseInputs"),
@@ -38,8 +38,8 @@ test_dataloader = dict(
 )
 
 train_cfg = dict(max_iters=200)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=20),
-    dict(type="MultiStepLR", by_epoch=False, begin=0, end=200, milestones=[170], gamma=0.1),
+    dict(type="MultiStepLR", by_epoch=False, begin=0, end=200, milestones=[140], gamma=0.1),
 ]

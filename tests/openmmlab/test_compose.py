@@ -77,14 +77,14 @@ def test_image_size_scales_crops_and_images() -> None:
     crops = composed("deeplab_aspp_voc", image_size=129)
     assert tuple(crops.model.data_preprocessor.size) == (129, 129)
     images = composed("faster_rcnn_fpn_coco", image_size=333)
-    scales = [step.scale for step in images.test_dataloader.dataset.pipeline if "scale" in step]
+    scales = [step.scale for step in images.test_dataloader.dataset.dataset.pipeline if "scale" in step]
     assert [tuple(scale) for scale in scales] == [(333, 200)]
     with pytest.raises(BadOption, match="pose"):
         composed("pose_heatmap_mini", image_size=64)
 
 
 def test_a_mistyped_key_is_refused() -> None:
-    with pytest.raises(BadOption, match="has no 'learning_rate' there. Available: .*lr"):
+    with pytest.raises(BadOption, match=r"has no 'learning_rate' there\. Available: .*lr"):
         composed("faster_rcnn_fpn_mini", **{"optim_wrapper.optimizer.learning_rate": 1})
     assert composed("faster_rcnn_fpn_mini", **{"optim_wrapper.optimizer.lr": 1}).optim_wrapper.optimizer.lr == 1
 

@@ -100,7 +100,7 @@ def _resize_images(config: Config, size: int) -> None:
 def _check_keys(config: Config, overrides: Mapping[str, Any]) -> None:
     """A mistyped key would silently change nothing: mmengine adds it."""
     for key in overrides:
-        node: Any = config
+        node: Any = config.to_dict()
         for part in key.split("."):
             known = list(node) if isinstance(node, Mapping) else [str(i) for i in range(len(node))]
             if part not in known:

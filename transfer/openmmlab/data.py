@@ -7,10 +7,7 @@ Position `p` is the number of the sample since the start of training: step `p //
 
 from __future__ import annotations
 
-import contextlib
-import io
 import random
-import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -21,6 +18,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
 from transfer.errors import BadOption, MissingData
+from transfer.openmmlab.stack import quiet
 
 
 @DATASETS.register_module()
@@ -70,7 +68,7 @@ class PositionedDataset(WrappedDataset):
 
 
 def _read(config: dict[str, Any]) -> Any:
-    with _quietly():
+    with quiet():  # pycocotools prints its progress, mmpose warns of where it finds the joints
         dataset = DATASETS.build({**config, "lazy_init": True})
         try:
             dataset.full_init()
@@ -83,14 +81,6 @@ def _read(config: dict[str, Any]) -> Any:
                 "sizes are those that the recipe trains on."
             ) from error
     return dataset
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without pycocotools' progress, and without mmpose's note on where it finds the file that describes joints."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The metainfo config file", UserWarning)
-        yield
 
 
 @lru_cache(maxsize=2)

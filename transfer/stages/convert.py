@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfer import __version__
 from transfer.backbones.architectures import spec_of
 from transfer.checkpoints.loading import convert_checkpoint
 from transfer.errors import UnreadableCheckpoint
@@ -71,8 +72,9 @@ def _converted(path: Path, folder: Path, family: str | None, which: str | None) 
 
 
 def _origin_hash(path: Path, family: str | None, which: str | None) -> str:
+    """Content, choices and our version: an upgrade converts anew."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return fingerprint([*(file_sha256(file) for file in files), family, which])[:8]
+    return fingerprint([*(file_sha256(file) for file in files), family, which, __version__])[:8]
 
 
 def _control(arch: str) -> Origin:
