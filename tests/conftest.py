@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bitwise comparisons, and one process unless a test asks for more
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

@@ -139,6 +139,9 @@ def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Deviations from the recipe, as RunSpec stores them."""
+    taken = {"iterations", "images_per_step", "image_size"} & {text.partition("=")[0] for text in options.set}
+    if taken:
+        raise BadOption(f"--set {taken.pop()}: use the option of that name.")
     named = {key: getattr(options, key) for key in ("iterations", "images_per_step", "image_size")}
     return {key: value for key, value in named.items() if value is not None} | dict(map(_assignment, options.set))
 
@@ -223,6 +226,8 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals:
         raise BadOption(f"--set takes KEY=VALUE, for example optim_wrapper.optimizer.lr=0.01; got {text!r}.")
     try:
-        return key, ast.literal_eval(value)
+        return key, json.loads(json.dumps(ast.literal_eval(value)))
     except (ValueError, SyntaxError):
         return key, value
+    except TypeError as error:
+        raise BadOption(f"--set {key}: numbers, strings, booleans, lists and dicts only; {error}.") from error

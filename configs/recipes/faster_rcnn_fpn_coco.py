@@ -16,7 +16,7 @@ image_scale = (1333, 800)
 
 model = dict(
     type="FasterRCNN",
-    data_preprocessor=dict(type="DetDataPreprocessor", pad_size_divisor=32),
+    data_preprocessor=dict(type="StepDetDataPreprocessor", pad_size_divisor=32),
     backbone=dict(type="TransferBackbone", frozen_stages=-1, norm="sync"),
     neck=dict(type="FPN", out_channels=256, num_outs=5),
     rpn_head=dict(

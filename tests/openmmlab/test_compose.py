@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from mmengine.registry import PARAM_SCHEDULERS
 
 from transfer.backbones.architectures import spec_of
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
 from transfer.openmmlab.compose import Classes, compose, for_processes, load_recipe
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 from transfer.spec.places import recipe_names, recipe_path
 
 CLASSES = Classes(("ball", "box", "person"), (3, 5, 9))
@@ -18,10 +20,12 @@ IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 ARCHITECTURES = ("resnet18", "resnet50", "vit_small_patch16_224", "swin_tiny_patch4_window7_224")
 
 
-def composed(recipe: str, arch: str = "resnet18", contract: InputContract = IMAGENET, **overrides: Any) -> Any:
+def composed(
+    recipe: str, arch: str | BackboneSpec = "resnet18", contract: InputContract = IMAGENET, **overrides: Any
+) -> Any:
     return compose(
         load_recipe(recipe_path(recipe), overrides),
-        backbone=spec_of(arch),
+        backbone=spec_of(arch) if isinstance(arch, str) else arch,
         contract=contract,
         weights=None,
         train=SPLIT,
@@ -50,10 +54,13 @@ def test_the_contract_reaches_the_preprocessor() -> None:
 
 
 def test_a_patch_widens_the_padding() -> None:
-    contract = InputContract(IMAGENET_MEAN, IMAGENET_STD, patch=14)
-    assert composed("faster_rcnn_fpn_coco", contract=contract).model.data_preprocessor.pad_size_divisor == 224
-    size = composed("deeplab_aspp_voc", contract=contract).model.data_preprocessor.size
+    vit = spec_of("vit_small_patch16_224")
+    wide = BackboneSpec("vit", "vit_small_patch14_224", {**vit.options, "patch": 14})
+    assert composed("faster_rcnn_fpn_coco", wide).model.data_preprocessor.pad_size_divisor == 224
+    size = composed("deeplab_aspp_voc", wide).model.data_preprocessor.size
     assert all(side % 14 == 0 and side >= 513 for side in size)
+    with pytest.raises(BadOption, match="pose crops of 192x256"):
+        composed("pose_heatmap_coco", wide)
 
 
 def test_plain_vits_get_a_simple_feature_pyramid() -> None:
@@ -69,8 +76,27 @@ def test_heatmaps_have_stride_four(arch: str, deconvolutions: int) -> None:
 
 def test_iterations_scale_the_whole_schedule() -> None:
     config = composed("faster_rcnn_fpn_coco", iterations=90)
-    warmup, steps = config.param_scheduler
-    assert (config.train_cfg.max_iters, warmup.end, steps.end, list(steps.milestones)) == (90, 1, 90, [60, 80])
+    (steps,) = config.param_scheduler
+    assert (config.train_cfg.max_iters, steps.begin, steps.end, list(steps.milestones)) == (90, 0, 90, [60, 80])
+    warmup, _ = composed("faster_rcnn_fpn_coco", iterations=900).param_scheduler
+    assert (warmup.type, warmup.end) == ("LinearLR", 5)
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("iterations", [1, 2, 3, 17, 100])
+def test_a_short_run_reaches_the_full_learning_rate(recipe: str, iterations: int) -> None:
+    config = composed(recipe, iterations=iterations)
+    weight = torch.nn.Parameter(torch.zeros(1))
+    full = config.optim_wrapper.optimizer.lr
+    optimizer = torch.optim.SGD([weight], lr=full)
+    schedulers = [PARAM_SCHEDULERS.build({**s, "optimizer": optimizer}) for s in config.param_scheduler]
+    rates = []
+    for _ in range(iterations):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    assert max(rates) == pytest.approx(full, rel=0.35)
 
 
 def test_image_size_scales_crops_and_images() -> None:
@@ -79,8 +105,14 @@ def test_image_size_scales_crops_and_images() -> None:
     images = composed("faster_rcnn_fpn_coco", image_size=333)
     scales = [step.scale for step in images.test_dataloader.dataset.dataset.pipeline if "scale" in step]
     assert [tuple(scale) for scale in scales] == [(333, 200)]
-    with pytest.raises(BadOption, match="pose"):
-        composed("pose_heatmap_mini", image_size=64)
+    assert composed("pose_heatmap_mini", image_size=64).model == composed("pose_heatmap_mini").model
+
+
+@pytest.mark.parametrize("option", ["iterations", "images_per_step", "image_size"])
+@pytest.mark.parametrize("value", [0, -1, "many"])
+def test_counts_are_positive(option: str, value: Any) -> None:
+    with pytest.raises(BadOption, match="whole number from 1 on"):
+        composed("faster_rcnn_fpn_mini", **{option: value})
 
 
 def test_a_mistyped_key_is_refused() -> None:
@@ -95,3 +127,9 @@ def test_the_recipe_does_not_know_the_world_size() -> None:
     assert "batch_size" not in config.train_dataloader
     with pytest.raises(BadOption, match="does not divide"):
         for_processes(config, 3)
+
+
+@pytest.mark.parametrize("key", ["train_cfg.max_iters.deeper", "nothing", "param_scheduler.7.end"])
+def test_keys_must_lead_somewhere(key: str) -> None:
+    with pytest.raises(BadOption, match="the recipe has no"):
+        composed("faster_rcnn_fpn_mini", **{key: 1})

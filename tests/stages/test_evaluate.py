@@ -14,7 +14,7 @@ import torch
 
 from tests.stages.conftest import SMALL, transfer
 from transfer import cli
-from transfer.openmmlab import hooks
+from transfer.openmmlab import compose, hooks
 
 TASKS = ("detection", "segmentation", "pose")
 
@@ -123,6 +123,17 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
     assert records(tmp_path / "board")[task]["scores"] == records(board)[task]["scores"]
+
+
+def test_decoding_processes_change_nothing(
+    finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, board = finished
+    monkeypatch.setattr(compose, "loader_workers", lambda processes: 1)
+    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", "segmentation") == 0
+    expected, decoded_elsewhere = weights(whole, "segmentation"), weights(tmp_path, "segmentation")
+    assert all(torch.equal(expected[name], decoded_elsewhere[name]) for name in expected)
+    assert records(tmp_path / "board")["segmentation"]["scores"] == records(board)["segmentation"]["scores"]
 
 
 @pytest.mark.slow

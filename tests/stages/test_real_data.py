@@ -10,6 +10,7 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from tests.stages.conftest import transfer
 from transfer import cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_data]
@@ -38,12 +39,26 @@ def test_a_row_on_real_coco(
     layout(tmp_path / "checkpoint.pth")
     monkeypatch.setenv("TRANSFER_DATA", str(shared_data / "coco_mini"))
     options = ["--iterations", "3", "--images-per-step", "2", "--work-dir", str(tmp_path), "--board", str(tmp_path)]
-    small = ["--tasks", "detection", "--image-size", "160"]
-    assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, *small]) == 0
-    assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, "--tasks", "pose"]) == 0
+    assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, "--image-size", "160"]) == 0
     found = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").glob("*.json")]
     assert {record["run"]["task"] for record in found} == {"detection", "pose"}
     assert all(record["certificate"]["family"] == family for record in found)
     assert all(record["certificate"]["coverage"] == 1.0 for record in found)
     assert all(record["data"]["test"]["images"] > 30 for record in found)
     assert "checkpoint" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_two_processes_equal_one_on_images_of_many_sizes(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFER_DATA", str(shared_data / "coco_mini"))
+    small = ["--iterations", "2", "--images-per-step", "4", "--image-size", "160", "--tasks", "detection"]
+    weights = []
+    for processes in ("1", "2"):
+        where = ["--work-dir", tmp_path / processes, "--board", tmp_path / processes, "--processes", processes]
+        done = transfer("eval", "random:resnet18", "coco", *small, *where)
+        assert done.returncode == 0, done.stderr[-3000:]
+        (model,) = (tmp_path / processes).glob("*/model.pth")
+        weights.append(torch.load(model, weights_only=True)["state_dict"])
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
     if (iterations := plain.pop("iterations", None)) is not None:
         _scale_schedule(config, iterations)
     if (images_per_step := plain.pop("images_per_step", None)) is not None:
-        config.task.images_per_step = images_per_step
+        config.task.images_per_step = _positive("images-per-step", images_per_step)
     if (image_size := plain.pop("image_size", None)) is not None:
         _resize_images(config, image_size)
     _check_keys(config, plain)
@@ -62,7 +62,7 @@ def compose(
     config = Config(recipe.to_dict())
     kind = config.task.kind
     _set_backbone(config.model, backbone, weights)
-    _set_input(config.model.data_preprocessor, contract, kind)
+    _set_input(config.model.data_preprocessor, contract, backbone.options.get("patch", 1), kind)
     _set_classes(config.model, len(classes.names), kind)
     config.train_dataloader = _train_loader(config, train, classes, seed)
     config.test_dataloader = _test_loader(config, test, classes)
@@ -72,29 +72,45 @@ def compose(
 
 
 def _scale_schedule(config: Config, iterations: int) -> None:
-    """Shorten or lengthen the schedule; every milestone keeps its share of it."""
-    if iterations < 1:
-        raise BadOption(f"--iterations must be at least 1, not {iterations}.")
-    ratio = iterations / config.train_cfg.max_iters
+    """Shorten or lengthen the schedule; warm-up and milestones keep their share of it.
+
+    A warm-up that shrinks below two steps is dropped: its only step would leave the rate at its start factor.
+    """
+    ratio = _positive("iterations", iterations) / config.train_cfg.max_iters
     config.train_cfg.max_iters = iterations
-    for scheduler in config.param_scheduler:
-        scheduler.end = max(1, round(scheduler.end * ratio))
-        if "milestones" in scheduler:
-            scheduler.milestones = [max(1, round(step * ratio)) for step in scheduler.milestones]
+    scaled = [_scaled(scheduler, ratio) for scheduler in config.param_scheduler]
+    config.param_scheduler = [s for s in scaled if s.type != "LinearLR" or s.end - s.begin >= 2]
+
+
+def _scaled(scheduler: ConfigDict, ratio: float) -> ConfigDict:
+    scheduler = ConfigDict(scheduler)
+    scheduler.begin, scheduler.end = round(scheduler.begin * ratio), max(1, round(scheduler.end * ratio))
+    if "milestones" in scheduler:
+        scheduler.milestones = [max(1, round(step * ratio)) for step in scheduler.milestones]
+    return scheduler
 
 
 def _resize_images(config: Config, size: int) -> None:
-    """Scale the pipelines so that the longest side of a crop, or of an image where none is cropped, is `size`."""
+    """Scale the pipelines so that the longest side of a crop, or of an image where none is cropped, is `size`.
+
+    Pose recipes keep their crops: their heatmaps belong to one size.
+    """
+    _positive("image-size", size)
     if config.task.kind == "keypoints":
-        raise BadOption("--image-size does not apply to pose recipes: their crops and heatmaps have one fixed size.")
+        return
     steps = [step for loader in _loaders(config) for step in loader.dataset.pipeline]
     crops = [step.crop_size for step in steps if "crop_size" in step]
     ratio = size / max(max(pair) for pair in crops or [step.scale for step in steps if "scale" in step])
-    for node, key in [(step, key) for step in steps for key in ("scale", "crop_size")] + [
-        (config.model.data_preprocessor, "size")
-    ]:
+    sized = [(step, key) for step in steps for key in ("scale", "crop_size")]
+    for node, key in [*sized, (config.model.data_preprocessor, "size")]:
         if key in node:
             node[key] = tuple(max(1, round(side * ratio)) for side in node[key])
+
+
+def _positive(option: str, value: Any) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise BadOption(f"--{option} must be a whole number from 1 on, not {value!r}.")
+    return value
 
 
 def _check_keys(config: Config, overrides: Mapping[str, Any]) -> None:
@@ -102,10 +118,18 @@ def _check_keys(config: Config, overrides: Mapping[str, Any]) -> None:
     for key in overrides:
         node: Any = config.to_dict()
         for part in key.split("."):
-            known = list(node) if isinstance(node, Mapping) else [str(i) for i in range(len(node))]
+            known = _keys(node)
             if part not in known:
-                raise BadOption(f"--set {key}: the recipe has no {part!r} there. Available: {', '.join(known)}.")
-            node = node[int(part)] if isinstance(node, Sequence) else node[part]
+                raise BadOption(
+                    f"--set {key}: the recipe has no {part!r} there. Available: {', '.join(known) or 'nothing below it'}."
+                )
+            node = node[int(part)] if isinstance(node, list | tuple) else node[part]
+
+
+def _keys(node: Any) -> list[str]:
+    if isinstance(node, Mapping):
+        return list(node)
+    return [str(index) for index in range(len(node))] if isinstance(node, list | tuple) else []
 
 
 def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | None) -> None:
@@ -145,12 +169,11 @@ def _set_deconvolutions(head: ConfigDict, stride: int) -> None:
     head.deconv_kernel_sizes = (4,) * doublings
 
 
-def _set_input(preprocessor: ConfigDict, contract: InputContract, kind: str) -> None:
+def _set_input(preprocessor: ConfigDict, contract: InputContract, patch: int, kind: str) -> None:
     scale = PIXEL_SCALE[contract.range]
     preprocessor.mean = [value * scale for value in contract.mean]
     preprocessor.std = [value * scale for value in contract.std]
     preprocessor.bgr_to_rgb = contract.channel_order == "RGB"  # images are decoded as BGR
-    patch = contract.patch or 1
     if kind == "bbox":
         preprocessor.pad_size_divisor = math.lcm(preprocessor.pad_size_divisor, patch)
     elif kind == "miou":
@@ -209,8 +232,9 @@ def for_processes(config: Config, processes: int) -> Config:
 
 
 def loader_workers(processes: int) -> int:
-    """Decoding processes beside each training process: its share of the cores but two, at most eight."""
-    return max(0, min(8, len(os.sched_getaffinity(0)) // processes - 2))
+    """Decoding processes beside each training process: its share of this machine's cores but two, at most eight."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", processes))
+    return max(0, min(8, (os.cpu_count() or 1) // here - 2))
 
 
 def _loaders(config: Config) -> Iterator[ConfigDict]:

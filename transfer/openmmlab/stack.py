@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
 THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
-OURS = tuple(f"transfer.openmmlab.{part}" for part in ("backbone", "data", "necks", "sampling", "writers"))
+OURS = tuple(
+    f"transfer.openmmlab.{part}" for part in ("backbone", "data", "necks", "preprocessing", "sampling", "writers")
+)
 
 
 @contextlib.contextmanager
