@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer import __version__
-from transfer.errors import BadOption, TransferError
+from transfer.errors import BadOption, FailedElsewhere, TransferError
 
 EXAMPLES = """\
 examples:
@@ -29,9 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     try:
         return int(options.verb(options, given) or 0)
+    except FailedElsewhere:
+        return 1
     except TransferError as error:
-        if type(error).__name__ != "FailedElsewhere":
-            print(f"transfer: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"transfer: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -122,16 +123,16 @@ def _add_pretrain(verbs: Any) -> None:
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Evaluate here, or launch one process per GPU that does."""
     from transfer.board.terminal import as_text
-    from transfer.stages.evaluate import Request, evaluate
+    from transfer.stages.evaluate import Request, evaluate, processes_for
     from transfer.stages.plan import Deviations
-    from transfer.stages.processes import is_first, launch, launched, processes_wanted
+    from transfer.stages.processes import is_first, launch, launched
 
-    processes = processes_wanted(options.processes)
-    if processes > 1 and not launched():
-        return launch(processes, given)
     deviations = Deviations(options.tasks, options.seeds, overrides(options))
     where = (options.work_dir, options.board)
-    evaluate(Request(options.checkpoint, options.suite, deviations, options.family, options.which, *where))
+    request = Request(options.checkpoint, options.suite, deviations, options.family, options.which, *where)
+    if not launched() and (processes := processes_for(request, options.processes)) > 1:
+        launch(processes, given)
+    evaluate(request)
     if is_first():
         print(as_text((options.board / "README.md").read_text(encoding="utf-8")))
     return 0

@@ -17,7 +17,9 @@
     ├── RunError                a run directory or a launch
     │   ├── FingerprintMismatch     work of another configuration stands where this one would go
     │   ├── StageFailed             a stage ended without its output
-    │   └── BrokenRecord            a record that is damaged or contradicts itself
+    │   ├── BrokenRecord            a record that is damaged or contradicts itself
+    │   └── FailedElsewhere         another process met the error and reports it
+    ├── BrokenInstallation      files that belong to this package are not there
     └── MissingOp               a compiled operator that nothing here can replace
 
 A message says what was expected, what came, the nearest valid name and what to do next.
@@ -107,6 +109,14 @@ class StageFailed(RunError):
 
 class BrokenRecord(RunError):
     """A record is damaged or contradicts itself."""
+
+
+class FailedElsewhere(RunError):
+    """The first process met an error and reports it; this one only ends."""
+
+
+class BrokenInstallation(TransferError):
+    """Files that belong to this package are not there."""
 
 
 class MissingOp(TransferError, NotImplementedError):

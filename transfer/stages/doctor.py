@@ -1,4 +1,4 @@
-"""Is this machine ready?"""
+"""Is this machine ready? Missing packages are part of the answer: nothing here is imported before it is tried."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from transfer.datasets.layouts import LAYOUTS, locate
 from transfer.errors import TransferError
-from transfer.openmmlab.bridge import status
+from transfer.spec.packages import DISTRIBUTIONS, version
 from transfer.spec.places import data_root
-from transfer.stages.environment import DISTRIBUTIONS, version
 
 
 @dataclass(frozen=True)
@@ -29,25 +26,22 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Packages, compiled operators, one convolution, disk, data sets, GPUs."""
-    return [*_packages(), _operators(), _disk(), *_data(), _devices()]
+    """Packages, operators, disk, data sets, GPUs."""
+    return [*_packages(), _attempt("operators", _operators), _disk(), *_data(), _devices()]
 
 
 def _packages() -> list[Finding]:
     found = {name: version(name) for name in DISTRIBUTIONS}
-    return [Finding(name, found[name] is not None, found[name] or "run `make setup`") for name in DISTRIBUTIONS]
+    return [
+        Finding(name, installed is not None, installed or "not installed; run `make setup`")
+        for name, installed in found.items()
+    ]
 
 
-def _operators() -> Finding:
-    from torchvision.ops import nms, roi_align
+def _operators() -> str:
+    from transfer.openmmlab.trial import try_operators
 
-    def work() -> str:
-        boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0]])
-        nms(boxes, torch.ones(1), 0.5)
-        roi_align(torch.zeros(1, 1, 8, 8), [boxes], 2)
-        return f"NMS and RoI align run; {status()}"
-
-    return _attempt("operators", work)
+    return try_operators()
 
 
 def _disk() -> Finding:
@@ -66,12 +60,24 @@ def _found(name: str, kind: str, root: Path) -> str:
 
 
 def _devices() -> Finding:
-    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    try:
+        gpus = _gpus()
+    except (ImportError, OSError) as error:
+        return Finding("GPU", False, f"unknown without torch: {error}", needed=False)
     return Finding("GPU", bool(gpus), ", ".join(gpus) or f"none; {os.cpu_count()} CPU cores", needed=False)
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _attempt(subject: str, work: Callable[[], str], needed: bool = True) -> Finding:
     try:
         return Finding(subject, True, work(), needed)
-    except (TransferError, RuntimeError) as error:
-        return Finding(subject, False, str(error).splitlines()[0].removesuffix(" Missing:"), needed)
+    except ImportError as error:
+        return Finding(subject, False, f"{error}; run `make setup`", needed)
+    except (TransferError, RuntimeError, OSError) as error:
+        first = str(error).partition("\n")[0] or type(error).__name__
+        return Finding(subject, False, first.removesuffix(" Missing:"), needed)

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 import transfer
+from transfer.spec.packages import DISTRIBUTIONS, version
 from transfer.spec.places import PACKAGE
-
-DISTRIBUTIONS = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "pycocotools",
-    "onedl-mmengine",
-    "onedl-mmcv",
-    "onedl-mmdetection",
-    "onedl-mmsegmentation",
-    "mmpose",
-)
 
 
 def environment() -> dict[str, Any]:
@@ -40,28 +28,25 @@ def environment() -> dict[str, Any]:
     }
 
 
-def version(distribution: str) -> str | None:
-    """Installed version, None if it is not installed."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def commit() -> str | None:
-    """Revision of the checkout, with `+changes` when the working tree differs; None outside a checkout."""
-    revision = _git("rev-parse", "HEAD")
-    if revision is None:
+    """Revision of the checkout, with `+changes` when its code or configs differ; None outside a checkout of ours."""
+    return revision_of(PACKAGE.parent)
+
+
+def revision_of(checkout: Path) -> str | None:
+    """Revision of a repository whose top is `checkout`; None for anything else, as a wheel inside another's."""
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    revision = _git(checkout, "rev-parse", "HEAD")
+    if top is None or revision is None or Path(top).resolve() != checkout.resolve():
         return None
-    return revision + (
-        "+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", "transfer", "configs") else ""
-    )
+    changes = _git(checkout, "status", "--porcelain", "--untracked-files=all", "--", "transfer", "configs")
+    return f"{revision}+changes" if changes else revision
 
 
-def _git(*arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, timeout=30, check=False
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -6,6 +6,8 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.openmmlab.data import per_process
+from transfer.openmmlab.runner import load_config
 from transfer.spec.places import data_root, suite_path
 from transfer.spec.record import Record
 from transfer.spec.suite import load_suite
@@ -14,7 +16,7 @@ from transfer.stages.fit import fit
 from transfer.stages.job import Job
 from transfer.stages.plan import Deviations, plan
 from transfer.stages.predict import predict
-from transfer.stages.processes import on_first, process_group
+from transfer.stages.processes import dividing, most_processes, on_first, process_group
 from transfer.stages.publish import publish, rebuild, record
 
 
@@ -34,13 +36,30 @@ class Request:
 def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
-        jobs = on_first(lambda: _prepare(request))
+        jobs = on_first(lambda: prepare(request))
         records = [_complete(job, request.board) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
 
 
-def _prepare(request: Request) -> list[Job]:
+def processes_for(request: Request, asked: int | None) -> int:
+    """Processes to start on this machine: `asked`, or as many as there are GPUs and every job's step divides by.
+
+    Before several are started, what is wrong with the request is raised here, once.
+    """
+    most = most_processes(asked)
+    if most == 1:
+        return 1
+    steps = [load_config(job.config).task.images_per_step for job in prepare(request)]
+    if asked is None:
+        return dividing(most, steps)
+    for images in steps:
+        per_process(images, asked)
+    return asked
+
+
+def prepare(request: Request) -> list[Job]:
+    """Convert the checkpoint, check the data and compose the configs of all jobs; what is done already is read."""
     suite = load_suite(suite_path(request.suite))
     origin = convert(request.checkpoint, request.work_dir, family=request.family, which=request.which)
     return plan(origin, suite, request.deviations, request.work_dir, data_root())

@@ -1,35 +1,72 @@
-"""One process or several: the group, and work that only the first process does."""
+"""One process or several: how many, starting them, the group, and work that only the first process does."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import timedelta
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 
-from transfer.errors import BadOption, TransferError
+from transfer.errors import BadOption, FailedElsewhere, TransferError
 
 T = TypeVar("T")
 
+PATIENCE = timedelta(hours=4)
+"""The others wait while the first process checks data and scores, which takes longer than torch's 10 or 30 minutes."""
 
-class FailedElsewhere(TransferError):
-    """The first process met an error and has reported it."""
+
+def most_processes(asked: int | None) -> int:
+    """`asked`, or one for every visible GPU, or one. Raises BadOption for a number that this machine cannot serve."""
+    gpus = torch.cuda.device_count()
+    if asked is None:
+        return max(1, gpus)
+    if asked < 1:
+        raise BadOption(f"--processes must be at least 1, not {asked}.")
+    if asked > gpus > 0:
+        raise BadOption(
+            f"{asked} processes need {asked} GPUs and {gpus} are visible. Ask for at most {gpus}, or hide the GPUs "
+            "with CUDA_VISIBLE_DEVICES= to run on the CPU."
+        )
+    return asked
+
+
+def dividing(most: int, images_per_step: Iterable[int]) -> int:
+    """The largest number of processes up to `most` that gives each the same share of every job's step."""
+    steps = list(images_per_step)
+    return next(number for number in range(most, 0, -1) if all(images % number == 0 for images in steps))
+
+
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def launch(processes: int, arguments: Sequence[str]) -> NoReturn:
+    """Become torchrun with `processes` processes of `transfer ARGUMENTS`, so that who stops us stops them."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    share = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // processes))}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [*torchrun, "-m", "transfer", *arguments], share | os.environ)
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started; a single process needs no group."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Join the processes that torchrun started; a process started otherwise needs no group."""
+    if not launched():
         yield
         return
+    backend = "gloo"
     if torch.cuda.is_available():
+        most_processes(int(os.environ["LOCAL_WORLD_SIZE"]))
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo")
+        backend = "cuda:nccl,cpu:gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
     finally:
@@ -42,35 +79,17 @@ def is_first() -> bool:
 
 
 def on_first(work: Callable[[], T]) -> T:
-    """Do `work` in the first process and hand its result to all; its error ends all of them."""
+    """Do `work` in the first process and hand its result to all; an error that a user can meet ends all of them."""
     if not dist.is_initialized():
         return work()
-    outcome: list[tuple[T | None, TransferError | None]] = [(None, None)]
+    outcome: list[tuple[T | None, TransferError | OSError | None]] = [(None, None)]
     if is_first():
         try:
             outcome[0] = (work(), None)
-        except TransferError as error:
+        except (TransferError, OSError) as error:
             outcome[0] = (None, error)
     dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
     result, failure = outcome[0]
     if failure is not None:
         raise failure if is_first() else FailedElsewhere(str(failure))
     return result  # type: ignore[return-value]
-
-
-def launch(processes: int, arguments: Sequence[str]) -> int:
-    """Run `transfer ARGUMENTS` in `processes` processes of this machine through torchrun; returns the exit status."""
-    if processes < 1:
-        raise BadOption(f"--processes must be at least 1, not {processes}.")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return subprocess.run([*torchrun, "-m", "transfer", *arguments], check=False).returncode
-
-
-def launched() -> bool:
-    """Whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
-
-
-def processes_wanted(asked: int | None) -> int:
-    """`asked`, or one process for every visible GPU, or one."""
-    return asked if asked is not None else max(1, torch.cuda.device_count())
