@@ -5,14 +5,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 UV_VERSION=0.13.8
-PYTHON=${PYTHON:-$(command -v python3.13 python3.12 python3.11 python3 | while read -r candidate; do
-    "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$candidate" && break; done || true)}
-[ -n "$PYTHON" ] || { echo "setup: Python 3.11 or newer is needed; found $(python3 --version 2>&1). Set PYTHON=/path/to/python3.12." >&2; exit 1; }
-
 stamp=".venv/.ready-$(cat requirements.lock pyproject.toml | sha256sum | cut -c1-16)"
 checkout=$(pwd -P)
 [ "$(cat "$stamp" 2>/dev/null)" = "$checkout" ] && exit 0
 
+PYTHON=$(tools/python.sh)
 echo "setup: installing the locked packages into .venv ($("$PYTHON" --version))" >&2
 mkdir -p .venv  # it may be a link to a shared place that does not exist yet
 if [ ! -x .venv/uv/bin/uv ]; then
