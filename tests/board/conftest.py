@@ -37,7 +37,7 @@ def record() -> Callable[..., Record]:
         weights = CONTROL if checkpoint == CONTROL else checkpoint
         run = {"checkpoint": checkpoint, "weights": weights, "backbone": {"arch": "resnet18"}, "input": {},
                "suite": "mini", "task": task, "recipe": known.recipe, "seed": 0, "overrides": {},
-               "protocol": f"{task[:3]}-protocol", **changes}  # fmt: skip
+               "work": f"{task[:3]}-work", "protocol": f"{task[:3]}-protocol", **changes}  # fmt: skip
         return Record(
             run=RunSpec(**run),
             scores=score if isinstance(score, dict) else dict.fromkeys(known.scores, score),

@@ -17,7 +17,7 @@ def record() -> Callable[..., Record]:
         run = RunSpec(**{
             "checkpoint": "dino_r50", "weights": "ab" * 32, "backbone": {"kind": "resnet", "arch": "resnet50"},
             "input": {"mean": [0.5, 0.5, 0.5]}, "suite": "mini", "task": "detection", "recipe": "faster_rcnn_mini",
-            "seed": 0, "overrides": {}, "protocol": "0123456789abcdef", **changes,
+            "seed": 0, "overrides": {}, "work": "a1", "protocol": "0123456789abcdef", **changes,
         })  # fmt: skip
         return Record(
             run=run,

@@ -40,11 +40,18 @@ def test_rescored_record_replaces(tmp_path, record):
 
 def test_other_run_of_the_same_name_is_kept(tmp_path, record):
     path = write_record(tmp_path, record())
-    other = record(protocol="fedcba9876543210")
-    message = f"{record().run.fingerprint}, not {other.run.fingerprint}: protocol '0123456789abcdef' there"
+    other = record(work="b2")
+    message = f"{record().run.fingerprint}, not {other.run.fingerprint}: work 'a1' there, 'b2' here"
     with pytest.raises(FingerprintMismatch, match=re.escape(message)):
         write_record(tmp_path, other)
     assert read_record(path).run == record().run
+
+
+def test_another_metric_replaces(tmp_path, record):
+    write_record(tmp_path, record())
+    path = write_record(tmp_path, record(protocol="fedcba9876543210"))
+    assert [found.run.protocol for found in read_records(tmp_path)] == ["fedcba9876543210"]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("name", ["../escape", "a/b", ".hidden"])

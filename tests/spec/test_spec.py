@@ -24,7 +24,7 @@ BACKBONE = BackboneSpec("vit", "vit_tiny_patch16_224", {"depth": 12, "image": [2
 def run(**changes: Any) -> RunSpec:
     fields = dict(
         checkpoint="ckpt", weights="0" * 64, backbone=BACKBONE.to_json(), input=CONTRACT.to_json(), suite="mini",
-        task="pose", recipe="pose_heatmap_mini", seed=0, overrides={}, protocol="p",
+        task="pose", recipe="pose_heatmap_mini", seed=0, overrides={}, work="w", protocol="p",
     )  # fmt: skip
     return RunSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -67,7 +67,7 @@ def test_other_work_has_another_name(change: dict[str, Any]) -> None:
     assert run(**change).fingerprint != run().fingerprint
 
 
-@pytest.mark.parametrize("change", [{"protocol": "q"}, {"recipe": "another"}])
+@pytest.mark.parametrize("change", [{"work": "v"}, {"recipe": "another"}])
 def test_a_changed_declaration_keeps_the_name_and_changes_the_fingerprint(change: dict[str, Any]) -> None:
     assert run(**change).id == run().id
     assert run(**change).fingerprint != run().fingerprint

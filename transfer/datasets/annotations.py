@@ -30,12 +30,13 @@ REQUIRED = {
 
 @dataclass(frozen=True)
 class Annotations:
-    """A COCO json that was read: its class names by ascending id, (name, width, height) of its images, and its content.
+    """A COCO json that was read: names and ids of its categories as listed, (name, width, height) of its images.
 
     `digest` is the SHA-256 of all records, whatever their order and the file's formatting.
     """
 
     classes: tuple[str, ...]
+    category_ids: tuple[int, ...]
     images: tuple[tuple[str, int, int], ...]
     digest: str
 
@@ -48,7 +49,7 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
     data = _parse(path)
     malformed = [problem for section in REQUIRED for problem in _malformed(data[section], section)]
     if malformed:
-        return Annotations((), (), ""), malformed
+        return Annotations((), (), (), ""), malformed
     problems = [*_duplicates(data), *_references(data), *_boxes(data)]
     if kind == "keypoints":
         problems += _keypoints(data)
@@ -156,9 +157,10 @@ def _keypoints(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
 
 
 def _summary(data: Mapping[str, list[Entry]]) -> Annotations:
-    classes = tuple(entry["name"] for entry in sorted(data["categories"], key=lambda entry: int(entry["id"])))
+    classes = tuple(entry["name"] for entry in data["categories"])
+    category_ids = tuple(entry["id"] for entry in data["categories"])
     images = tuple((i["file_name"], int(i["width"]), int(i["height"])) for i in data["images"])
-    return Annotations(classes, images, _digest(data))
+    return Annotations(classes, category_ids, images, _digest(data))
 
 
 def _digest(data: Mapping[str, list[Entry]]) -> str:

@@ -12,9 +12,11 @@ class Manifest(Fields):
     """The certificate of a checked split.
 
     `images` counts the images used; `sha256` covers the annotations and the bytes of every image used, and depends
-    on neither path, machine nor order; `classes` are the names by label, starting at label 0.
+    on neither path, machine nor order; `classes` are the names by label, starting at label 0, and `category_ids` their
+    ids in a COCO json (empty for label maps). A json's labels follow the order in which it lists its categories.
     """
 
     images: int
     sha256: str
     classes: tuple[str, ...]
+    category_ids: tuple[int, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 
 from transfer.spec.files import replacing
 
-VERSION = 1
+VERSION = 2
 
 
 class Memo:

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
         problems.append(Problem("no images are listed"))
     raise_problems(problems, split.annotations)
     hashes = {name: fact.sha256 for name, fact in zip(sizes, found, strict=True) if isinstance(fact, ImageFacts)}
-    return Manifest(len(sizes), _content_hash(annotations.digest, hashes), annotations.classes)
+    content = _content_hash(annotations.digest, hashes)
+    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids)
 
 
 def _check_label_maps(split: Split, memo: Memo) -> Manifest:
@@ -97,10 +99,10 @@ def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[P
     known = memo.get(key)
     if known is not None:
         images = tuple((name, width, height) for name, width, height in known["images"])
-        return Annotations(tuple(known["classes"]), images, known["digest"]), []
+        return Annotations(tuple(known["classes"]), tuple(known["category_ids"]), images, known["digest"]), []
     annotations, problems = read_annotations(path, kind)
     if not problems:
-        memo.add(key, {"classes": annotations.classes, "images": annotations.images, "digest": annotations.digest})
+        memo.add(key, asdict(annotations))
     return annotations, problems
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, get_world_size, is_main_process
+from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
@@ -25,20 +27,28 @@ def load_config(path: Path) -> Config:
     return Config.fromfile(path)
 
 
-def train(config: Config, folder: Path, title: str, save_seconds: float = 120.0) -> None:
+def train(
+    config: Config,
+    folder: Path,
+    title: str,
+    save_seconds: float = 120.0,
+    environment: Mapping[str, Any] = MappingProxyType({}),
+    hooks: Sequence[Hook] = (),
+) -> None:
     """Fine-tune and write `folder/model.pth`; goes on from `folder/train_state.pth` if there is one.
 
-    `folder/losses.jsonl` gets the loss curve, `folder/fit.json` the seconds over all attempts and the images seen.
-    The first process writes. Raises StageFailed when the loss diverges.
+    `folder/losses.jsonl` gets the loss curve, `folder/fit.json` the seconds over all attempts, the images seen
+    and `environment`. The first process writes. Raises StageFailed when the loss diverges.
     """
     state = TrainState(folder / "train_state.pth", save_seconds)
     runner = _runner(config, folder, training=True)
-    for hook in (state, LossLog(title, folder / "losses.jsonl")):
+    for hook in (state, LossLog(title, folder / "losses.jsonl"), *hooks):
         runner.register_hook(hook)
     runner.train()
     if is_main_process():
         images = config.train_cfg.max_iters * config.task.images_per_step
-        write_json(folder / "fit.json", {"seconds": round(state.seconds_spent(), 1), "images": images})
+        cost = {"seconds": round(state.seconds_spent(), 1), "images": images}
+        write_json(folder / "fit.json", {**cost, "environment": dict(environment)})
         with replacing(folder / "model.pth") as temporary:
             torch.save({"state_dict": unwrap(runner.model).state_dict(), "iterations": runner.iter}, temporary)
         state.path.unlink(missing_ok=True)

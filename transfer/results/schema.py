@@ -34,6 +34,7 @@ RUN: Types = {
     "recipe": (str,),
     "seed": (int,),
     "overrides": (dict,),
+    "work": (str,),
     "protocol": (str,),
 }
 

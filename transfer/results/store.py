@@ -10,6 +10,7 @@ from transfer.errors import BadOption, BrokenRecord, FingerprintMismatch
 from transfer.results.schema import parse_record
 from transfer.spec.files import write_json
 from transfer.spec.record import Record
+from transfer.spec.run import RunSpec
 
 
 def write_record(folder: Path, record: Record) -> Path:
@@ -17,17 +18,24 @@ def write_record(folder: Path, record: Record) -> Path:
 
     Raises FingerprintMismatch when the file holds another run's record.
     """
-    path = folder / f"{record.run.id}.json"
-    if path.parent != folder or path.name.startswith("."):
-        raise BadOption(
-            f"{record.run.id!r} cannot name a record file. Choose a checkpoint name without / or leading dot."
-        )
     value = record.to_json()
     parse_record(value, f"record of {record.run.id}")
-    if path.exists():
-        _check_same_run(path, record)
+    path = record_path(folder, record.run)
     if not path.exists() or read_record(path).to_json() != value:
         write_json(path, value)
+    return path
+
+
+def record_path(folder: Path, run: RunSpec) -> Path:
+    """Where the record of `run` goes, checked to be free or the same run's (scores and metric may differ).
+
+    Raises BadOption when the run's name is no file name, FingerprintMismatch when another run's record is there.
+    """
+    path = folder / f"{run.id}.json"
+    if path.parent != folder or path.name.startswith("."):
+        raise BadOption(f"{run.id!r} cannot name a record file. Choose a checkpoint name without / or leading dot.")
+    if path.exists():
+        _check_same_run(path, run)
     return path
 
 
@@ -48,13 +56,13 @@ def read_record(path: Path) -> Record:
     return record
 
 
-def _check_same_run(path: Path, record: Record) -> None:
+def _check_same_run(path: Path, run: RunSpec) -> None:
     present = read_record(path).run
-    if present.fingerprint != record.run.fingerprint:
-        there, here = present.to_json(), record.run.to_json()
+    if present.fingerprint != run.fingerprint:
+        there, here = present.to_json(), run.to_json()
         values = [f"{key} {there[key]!r} there, {here[key]!r} here" for key in there if there[key] != here[key]]
         raise FingerprintMismatch(
-            f"{path} holds run {present.fingerprint}, not {record.run.fingerprint}: {'; '.join(values)}. "
+            f"{path} holds run {present.fingerprint}, not {run.fingerprint}: {'; '.join(values)}. "
             "Move that record away to publish this one."
         )
 

@@ -18,8 +18,8 @@ class RunSpec(Fields):
     """Everything that decides a run's numbers.
 
     `checkpoint` is the name shown in tables, `weights` the SHA-256 of the checkpoint file (`random` for the control);
-    `overrides` are the user's deviations from the recipe (empty for an official row); `protocol` identifies recipe,
-    metric and data, and is the same for every checkpoint that may share a column.
+    `overrides` are the user's deviations from the recipe (empty for an official row); `work` identifies recipe and
+    data; `protocol` identifies recipe, data and metric, and is the same for every checkpoint that may share a column.
     """
 
     checkpoint: str
@@ -31,6 +31,7 @@ class RunSpec(Fields):
     recipe: str
     seed: int
     overrides: Mapping[str, Any]
+    work: str
     protocol: str
 
     @property
@@ -40,8 +41,8 @@ class RunSpec(Fields):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all fields."""
-        return fingerprint(self.to_json())
+        """Hash of all fields but `protocol`: a metric that is defined anew scores the same predictions again."""
+        return fingerprint({key: value for key, value in self.to_json().items() if key != "protocol"})
 
     @property
     def origin(self) -> str:

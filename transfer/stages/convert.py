@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfer import __version__
 from transfer.backbones.architectures import spec_of
 from transfer.checkpoints.loading import convert_checkpoint
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
-from transfer.spec.files import write_json
+from transfer.spec.files import replacing, write_json
 from transfer.spec.fingerprint import file_sha256, fingerprint
 from transfer.spec.run import CONTROL
 
 CONTROL_PREFIX = f"{CONTROL}:"
+
+WEIGHTS = "backbone.safetensors"
+
+CONVERSION = 1
+"""Raise it when a rule changes what a file converts to: all files then convert anew."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def convert(checkpoint: str, work_dir: Path, *, family: str | None = None, which
         certificate.sha256,
         certificate.backbone,
         certificate.input,
-        folder / "backbone.safetensors",
+        folder / WEIGHTS,
         certificate.to_json(),
     )
 
@@ -63,18 +67,30 @@ def display_name(path: Path) -> str:
 
 
 def _converted(path: Path, folder: Path, family: str | None, which: str | None) -> Certificate:
-    report, weights = folder / "conversion.json", folder / "backbone.safetensors"
-    if report.exists() and weights.exists():
+    report, weights, seal = (folder / name for name in ("conversion.json", WEIGHTS, f"{WEIGHTS}.sha256"))
+    if report.exists() and _sealed(weights, seal):
         return Certificate.from_json(json.loads(report.read_text(encoding="utf-8")))
     certificate = convert_checkpoint(path, weights, family=family, which=which)
     write_json(report, certificate.to_json())
+    with replacing(seal) as temporary:
+        temporary.write_text(_line(weights), encoding="utf-8")
     return certificate
 
 
+def _sealed(weights: Path, seal: Path) -> bool:
+    """Whether the weights are, byte by byte, those that the report was written for."""
+    return weights.exists() and seal.exists() and seal.read_text(encoding="utf-8") == _line(weights)
+
+
+def _line(weights: Path) -> str:
+    """As `sha256sum` prints it, so that `sha256sum -c` checks it."""
+    return f"{file_sha256(weights)}  {weights.name}\n"
+
+
 def _origin_hash(path: Path, family: str | None, which: str | None) -> str:
-    """Content, choices and our version: an upgrade converts anew."""
+    """Content, choices and `CONVERSION`."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return fingerprint([*(file_sha256(file) for file in files), family, which, __version__])[:8]
+    return fingerprint([*(file_sha256(file) for file in files), family, which, CONVERSION])[:8]
 
 
 def _control(arch: str) -> Origin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from transfer.spec.record import Record
 from transfer.spec.suite import load_suite
 from transfer.stages.convert import convert
 from transfer.stages.fit import fit
-from transfer.stages.job import Job
+from transfer.stages.job import Job, in_use
 from transfer.stages.plan import Deviations, plan
 from transfer.stages.predict import predict
 from transfer.stages.processes import dividing, most_processes, on_first, process_group
-from transfer.stages.publish import publish, rebuild, record
+from transfer.stages.publish import check_publishable, publish, rebuild, record
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
         jobs = on_first(lambda: prepare(request))
+        on_first(lambda: check_publishable(jobs, request.board))
         records = [_complete(job, request.board) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
@@ -66,9 +68,11 @@ def prepare(request: Request) -> list[Job]:
 
 
 def _complete(job: Job, board: Path) -> Record:
-    fit(job)
-    predict(job)
-    gc.collect()
-    result = on_first(lambda: record(job))
-    on_first(lambda: publish(result, board))
+    with ExitStack() as held:
+        on_first(lambda: held.enter_context(in_use(job)))
+        fit(job)
+        predict(job)
+        gc.collect()
+        result = on_first(lambda: record(job))
+        on_first(lambda: publish(result, board))
     return result

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transfer.datasets.layouts import Split
-from transfer.errors import FingerprintMismatch
+from transfer.errors import FingerprintMismatch, RunError
 from transfer.spec.files import write_json
 from transfer.spec.run import RunSpec
 
@@ -41,6 +43,11 @@ class Job:
         return self.folder / "model.pth"
 
     @property
+    def train_state(self) -> Path:
+        """What an interrupted fit goes on from."""
+        return self.folder / "train_state.pth"
+
+    @property
     def predictions(self) -> Path:
         """COCO results, or a folder of label maps."""
         return self.folder / ("predictions" if self.kind == "miou" else "predictions.json")
@@ -62,24 +69,44 @@ class Job:
 
     @property
     def fit_cost(self) -> Path:
-        """Seconds and images of fitting."""
+        """Seconds, images and environment of fitting."""
         return self.folder / "fit.json"
 
     @property
     def predict_cost(self) -> Path:
-        """Seconds and images of predicting."""
+        """Seconds and images of predicting, and the SHA-256 of the model that predicted."""
         return self.folder / "predict.json"
 
 
 def claim(job: Job) -> None:
     """Create the run's folder or go on in it. Raises FingerprintMismatch when it holds other work."""
     path = job.folder / "run.json"
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["fingerprint"] != job.run.fingerprint:
-            raise FingerprintMismatch(_describe(job, found))
-        return
-    write_json(path, {"fingerprint": job.run.fingerprint, "run": job.run.to_json()})
+    ours = {"fingerprint": job.run.fingerprint, "run": job.run.to_json()}
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if found is not None and found["fingerprint"] != ours["fingerprint"]:
+        raise FingerprintMismatch(_describe(job, found))
+    if found != ours:  # new, or the metric has been defined anew
+        write_json(path, ours)
+
+
+@contextmanager
+def in_use(job: Job) -> Iterator[None]:
+    """Keep other launches out of the run's folder. Raises RunError when one is in there; a dead one never is."""
+    with (job.folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"{job.folder} is in use by another launch. Wait until that one ends, or choose another "
+                f"folder with --work-dir."
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)  # closing would not do: forked data loaders may still hold the file
 
 
 def _describe(job: Job, found: Mapping[str, Any]) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from transfer.board.markdown import build_board
-from transfer.results.store import write_record
+from transfer.results.store import record_path, write_record
 from transfer.spec.files import write_json
 from transfer.spec.places import load_suites
 from transfer.spec.record import Record
-from transfer.stages.environment import environment
 from transfer.stages.job import Job
 from transfer.stages.score import score
 
@@ -35,12 +35,21 @@ def record(job: Job) -> Record:
             "score_seconds": scored["seconds"],
             "images_seen": fitted["images"],
         },
-        environment=environment(),
+        environment=fitted["environment"],
         predictions=scored["predictions"],
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_json(job.record, result.to_json())
     return result
+
+
+def check_publishable(jobs: Iterable[Job], board: Path) -> None:
+    """Find out before training that a record could not be put among the leaderboard's.
+
+    Raises FingerprintMismatch when another run's record has the name, BrokenRecord when a damaged one has.
+    """
+    for job in jobs:
+        record_path(board / "records", job.run)
 
 
 def publish(result: Record, board: Path) -> Path:
