@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from transfer.errors import BadOption, FailedElsewhere, TransferError
 
 T = TypeVar("T")
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PATIENCE = timedelta(hours=4)
 """The others wait while the first process checks data and scores, which takes longer than torch's 10 or 30 minutes."""
 
@@ -61,6 +64,7 @@ def process_group() -> Iterator[None]:
     if not launched():
         yield
         return
+    _end_with_torchrun()
     backend = "gloo"
     if torch.cuda.is_available():
         most_processes(int(os.environ["LOCAL_WORLD_SIZE"]))
@@ -71,6 +75,12 @@ def process_group() -> Iterator[None]:
         yield
     finally:
         dist.destroy_process_group()
+
+
+def _end_with_torchrun() -> None:
+    """Have Linux end this process with its parent: a torchrun that is killed outright cannot do so itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def is_first() -> bool:
