@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,3 +108,14 @@ def test_a_broken_suite_file_is_named(text: str, problem: str, tmp_path: Path) -
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadOption, match=problem):
         load_suite(path)
+
+
+def test_a_full_disk_is_recognised_behind_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = SimpleNamespace(free=0)
+    monkeypatch.setattr("transfer.spec.files.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match="No space left") as caught, replacing(tmp_path / "model.pth"):
+        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")
+    assert caught.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
+    usage.free = 2**40
+    with pytest.raises(RuntimeError, match="unexpected pos"), replacing(tmp_path / "model.pth"):
+        raise RuntimeError("[enforce fail at inline_container.cc] unexpected pos")

@@ -2,6 +2,8 @@
 
     python tools/bench/overhead.py [--recipe faster_rcnn_fpn_mini] [--arch resnet18] [--steps 20] [--rounds 3]
 
+Recipes on real data read $TRANSFER_DATA. Both train with the same number of data workers.
+
 Rounds alternate between the two, so that a busy machine slows both. Prints medians and their ratio; the aim is below
 1.02.
 """
@@ -22,8 +24,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transfer.openmmlab import runner as ours
-from transfer.spec.places import suite_names, suite_path
+from transfer.openmmlab.compose import for_processes
+from transfer.openmmlab.runner import load_config, train
+from transfer.spec.places import data_root, suite_names, suite_path
 from transfer.spec.suite import load_suite
 from transfer.stages.convert import convert
 from transfer.stages.plan import Deviations, plan
@@ -47,33 +50,18 @@ class StepTimer(Hook):
 
 
 def train_ours(config: Config, folder: Path) -> list[float]:
-    """Our `train`, with the timer registered as one more hook."""
+    """Our `train`, with the timer as one more hook."""
     timer = StepTimer()
-    build = ours._runner
-
-    def with_timer(*arguments: Any, **options: Any) -> Runner:
-        runner = build(*arguments, **options)
-        runner.register_hook(timer)
-        return runner
-
-    ours._runner = with_timer
-    try:
-        ours.train(config, folder, "ours")
-    finally:
-        ours._runner = build
+    train(config, folder, "ours", hooks=[timer])
     return timer.seconds()
 
 
 def train_bare(config: Config, folder: Path) -> list[float]:
     """mmengine's Runner as its users run it: default hooks, its own samplers, the plain data set."""
-    config = Config(config.to_dict())
+    config = for_processes(config, 1)
     loader = config.train_dataloader
-    loader.update(
-        dataset=loader.dataset.dataset,
-        sampler=ConfigDict(type="InfiniteSampler", shuffle=True),
-        batch_size=config.task.images_per_step,
-        num_workers=0,
-    )
+    loader.dataset = loader.dataset.dataset
+    loader.sampler = ConfigDict(type="InfiniteSampler", shuffle=True)
     for part in ("rpn", "rcnn"):
         if part in config.model.get("train_cfg", {}):
             config.model.train_cfg[part].sampler.type = "RandomSampler"
@@ -104,8 +92,8 @@ def composed(recipe: str, arch: str, steps: int, work_dir: Path) -> Config:
         if task.recipe == recipe
     )
     deviations = Deviations((task,), (0,), {"iterations": steps})
-    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir, Path("data"))
-    return ours.load_config(job.config)
+    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir, data_root())
+    return load_config(job.config)
 
 
 def main() -> None:
@@ -121,10 +109,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         config = composed(options.recipe, options.arch, options.steps, Path(folder))
         for round_number in range(options.rounds):
-            for name, train in runners.items():
+            for name, run in runners.items():
                 run_folder = Path(folder) / f"{name}-{round_number}"
                 run_folder.mkdir()
-                seconds[name] += train(config, run_folder)
+                seconds[name] += run(config, run_folder)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     for name, median in medians.items():
         print(f"{name}: median {median:.3f} s per step over {len(seconds[name])} steps")

@@ -120,9 +120,8 @@ def _check_keys(config: Config, overrides: Mapping[str, Any]) -> None:
         for part in key.split("."):
             known = _keys(node)
             if part not in known:
-                raise BadOption(
-                    f"--set {key}: the recipe has no {part!r} there. Available: {', '.join(known) or 'nothing below it'}."
-                )
+                available = ", ".join(known) or "nothing below it"
+                raise BadOption(f"--set {key}: the recipe has no {part!r} there. Available: {available}.")
             node = node[int(part)] if isinstance(node, list | tuple) else node[part]
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL = 2**20
+"""Bytes free at which a failed write is blamed on the disk."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it vanishes.
 
-    What a killed writer of the same path left behind on this machine vanishes, too.
+    What a killed writer of the same path left behind on this machine vanishes, too. Raises OSError (ENOSPC) when the
+    writing failed because the disk is full, whatever the library that wrote made of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{path.name}.{platform.node()}."
@@ -27,6 +33,11 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except Exception as error:
+        # torch and safetensors report a full disk as errors of their own
+        if shutil.disk_usage(path.parent).free < FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
