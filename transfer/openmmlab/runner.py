@@ -95,6 +95,12 @@ def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[
         default_hooks={name: None for name in ("logger", "timer", "checkpoint")},
         log_level=logging.WARNING,
         experiment_name=f"{folder.name}-{'train' if training else 'test'}-{id(model)}",
-        cfg=Config(),
+        cfg=Config({"model_wrapper_cfg": _wrapper()}),
         **phase,
     )
+
+
+def _wrapper() -> dict[str, Any]:
+    """As mmengine wraps by default, but without the device number that torch refuses for a model on the CPU."""
+    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+    return wrapper if torch.cuda.is_available() else {**wrapper, "device_ids": None}
