@@ -30,7 +30,7 @@ others = st.sampled_from([{}, {}, {}, {"protocol": "new", "recipe": "other"}, {"
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(runs, others), min_size=1, max_size=30), st.sampled_from([(0,), (0, 1), (2, 0)]))
 def test_every_rule_holds_for_any_records(suite, record, parsed, drawn, seeds):
-    records = {item.run.id: item for run, other in drawn for item in [record(**run, **other)]}
+    records = {item.run.record_name: item for run, other in drawn for item in [record(**run, **other)]}
     board = render_board([suite(*seeds)], list(records.values()))
     assert board == render_board([suite(*seeds)], list(records.values())[::-1])
     tables = parsed(board)
@@ -205,7 +205,7 @@ def test_names_cannot_break_the_table_or_its_links(suite, record, parsed):
     item = record("a|b `c` (d) é")
     table, = parsed(render_board([suite()], [item]))  # fmt: skip
     (row,) = table["rows"]
-    assert row["Detection AP"].ids == (item.run.id,)
+    assert row["Detection AP"].ids == (item.run.record_name,)
 
 
 def test_suites_without_records_are_left_out(suite, record):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from transfer.errors import BadOption, BrokenRecord, FingerprintMismatch
+from transfer.errors import BadOption, BrokenRecord
 from transfer.results import schema
 from transfer.results.store import read_record, read_records, write_record
 from transfer.spec.record import Record
@@ -16,9 +16,9 @@ from transfer.spec.run import RunSpec
 def test_written_records_are_read_back_in_order(tmp_path, record):
     records = [record(seed=seed, checkpoint=name) for seed in (2, 0) for name in ("moco", "dino")]
     paths = [write_record(tmp_path, item) for item in records]
-    assert [path.name for path in paths] == [f"{item.run.id}.json" for item in records]
+    assert [path.name for path in paths] == [f"{item.run.record_name}.json" for item in records]
     assert [item.to_json() for item in read_records(tmp_path)] == [
-        item.to_json() for item in sorted(records, key=lambda item: item.run.id)
+        item.to_json() for item in sorted(records, key=lambda item: item.run.record_name)
     ]
 
 
@@ -38,13 +38,18 @@ def test_rescored_record_replaces(tmp_path, record):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_other_run_of_the_same_name_is_kept(tmp_path, record):
+def test_other_work_of_the_same_name_stands_beside(tmp_path, record):
+    paths = [write_record(tmp_path, item) for item in (record(), record(work="b2"))]
+    assert len({*paths}) == len(read_records(tmp_path)) == 2
+
+
+def test_a_foreign_record_under_the_name_is_not_overwritten(tmp_path, record):
     path = write_record(tmp_path, record())
-    other = record(work="b2")
-    message = f"{record().run.fingerprint}, not {other.run.fingerprint}: work 'a1' there, 'b2' here"
-    with pytest.raises(FingerprintMismatch, match=re.escape(message)):
-        write_record(tmp_path, other)
-    assert read_record(path).run == record().run
+    foreign = json.dumps(record(work="b2").to_json())
+    path.write_text(foreign, encoding="utf-8")
+    with pytest.raises(BrokenRecord, match="expected the file name"):
+        write_record(tmp_path, record())
+    assert path.read_text(encoding="utf-8") == foreign
 
 
 def test_another_metric_replaces(tmp_path, record):
@@ -118,7 +123,7 @@ def test_the_schema_knows_every_field():
         (lambda record: changed(record, "data", test=4), "data.test: expected a manifest"),
         (lambda record: changed(record, "certificate", coverage=99), "certificate.coverage: expected a share"),
         (lambda record: changed(record, "certificate", coverage=KeyError), "certificate.coverage: expected a share"),
-        (lambda record: changed(record, "run", seed=9), "expected the file name .*seed9.json"),
+        (lambda record: changed(record, "run", seed=9), "expected the file name .*seed9--.*json"),
     ],
 )
 def test_damaged_files_are_named(tmp_path, record, content, message):

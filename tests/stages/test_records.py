@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from transfer.datasets.preflight import check_split
-from transfer.errors import BadOption, BrokenAnnotation, FingerprintMismatch, RunError
+from transfer.errors import BadOption, BrokenAnnotation, BrokenRecord, FingerprintMismatch, RunError
 from transfer.openmmlab.compose import load_recipe
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256
@@ -118,11 +118,11 @@ def test_a_taken_record_is_found_before_training(
     work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, job, result = finished(work_dir, tmp_path, seed=4)
-    taken = tmp_path / "records" / f"{result.run.id}.json"
+    taken = tmp_path / "records" / f"{result.run.record_name}.json"
     write_json(taken, replace(result, run=replace(result.run, work="another")).to_json())
     job.model.unlink()
     forbid(monkeypatch)
-    with pytest.raises(FingerprintMismatch, match="Move that record away"):
+    with pytest.raises(BrokenRecord, match="expected the file name"):
         evaluate(asked)
 
 

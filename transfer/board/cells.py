@@ -55,7 +55,7 @@ def text_cell(text: str) -> str:
 
 def link(label: str, record: Record) -> str:
     """`label` linked to the file of `record`."""
-    return f"[{label}](records/{quote(record.run.id)}.json)"
+    return f"[{label}](records/{quote(record.run.record_name)}.json)"
 
 
 def percent(share: float) -> float:

@@ -43,7 +43,7 @@ def build_board(folder: Path, suites: Sequence[Suite]) -> Path:
 
 def render_board(suites: Sequence[Suite], records: Sequence[Record]) -> str:
     """The leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
-    ordered = sorted(records, key=lambda record: record.run.id)
+    ordered = sorted(records, key=lambda record: record.run.record_name)
     sections = [_section(suite, tables) for suite in suites if (tables := tables_of(suite, ordered))]
     parts = ["# Leaderboard\n", *(sections or [EMPTY]), _not_shown(suites, ordered), LEGEND]
     return "\n".join(part for part in parts if part)

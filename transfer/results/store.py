@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transfer.errors import BadOption, BrokenRecord, FingerprintMismatch
+from transfer.errors import BadOption, BrokenRecord
 from transfer.results.schema import parse_record
 from transfer.spec.files import write_json
 from transfer.spec.record import Record
@@ -14,10 +14,7 @@ from transfer.spec.run import RunSpec
 
 
 def write_record(folder: Path, record: Record) -> Path:
-    """Write `<run.id>.json` into `folder`, atomically; an identical file stays, one of the same run is replaced.
-
-    Raises FingerprintMismatch when the file holds another run's record.
-    """
+    """Write `<run.record_name>.json` into `folder`, atomically; an identical file stays, one of the same run is replaced."""
     value = record.to_json()
     parse_record(value, f"record of {record.run.id}")
     path = record_path(folder, record.run)
@@ -27,15 +24,15 @@ def write_record(folder: Path, record: Record) -> Path:
 
 
 def record_path(folder: Path, run: RunSpec) -> Path:
-    """Where the record of `run` goes, checked to be free or the same run's (scores and metric may differ).
+    """Where the record of `run` goes, checked to be free or a sound record of the same run.
 
-    Raises BadOption when the run's name is no file name, FingerprintMismatch when another run's record is there.
+    Raises BadOption when the run's name is no file name, BrokenRecord when what is there is no record of this run.
     """
-    path = folder / f"{run.id}.json"
+    path = folder / f"{run.record_name}.json"
     if path.parent != folder or path.name.startswith("."):
         raise BadOption(f"{run.id!r} cannot name a record file. Choose a checkpoint name without / or leading dot.")
     if path.exists():
-        _check_same_run(path, run)
+        read_record(path)
     return path
 
 
@@ -51,20 +48,11 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise BrokenRecord(f"{path}: damaged: {error}. Delete it and score its run again.") from error
     record = parse_record(data, str(path))
-    if path.stem != record.run.id:
-        raise BrokenRecord(f"{path}: expected the file name {record.run.id}.json, which its run makes. Rename it.")
-    return record
-
-
-def _check_same_run(path: Path, run: RunSpec) -> None:
-    present = read_record(path).run
-    if present.fingerprint != run.fingerprint:
-        there, here = present.to_json(), run.to_json()
-        values = [f"{key} {there[key]!r} there, {here[key]!r} here" for key in there if there[key] != here[key]]
-        raise FingerprintMismatch(
-            f"{path} holds run {present.fingerprint}, not {run.fingerprint}: {'; '.join(values)}. "
-            "Move that record away to publish this one."
+    if path.stem != record.run.record_name:
+        raise BrokenRecord(
+            f"{path}: expected the file name {record.run.record_name}.json, which its run makes. Rename it."
         )
+    return record
 
 
 def _refuse(constant: str) -> Any:

@@ -14,7 +14,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Record(Fields):
-    """A leaderboard cell with its provenance; written as `leaderboard/records/<run.id>.json`.
+    """A leaderboard cell with its provenance; written as `leaderboard/records/<run.record_name>.json`.
 
     `scores` are shares (0 to 1; -1 where COCO defines no value); `certificate` is the conversion's (None for the
     control); `data` maps `train` and `test` to manifests (`sha256`, `images`); `cost` holds `fit_seconds`,

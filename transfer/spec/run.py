@@ -51,11 +51,19 @@ class RunSpec(Fields):
 
     @property
     def id(self) -> str:
-        """Name of the run directory and of the record: `<checkpoint>-<hash>--<suite>-<task>--seed<seed>`.
+        """Name of the run directory: `<checkpoint>-<hash>--<suite>-<task>--seed<seed>`.
 
         The hash covers weights, network, input contract and deviations, so other work gets another name.
         """
         return f"{self.checkpoint}-{self.origin}--{self.suite}-{self.task}--seed{self.seed}"
+
+    @property
+    def record_name(self) -> str:
+        """Name of the record file: the id and 8 digits of the fingerprint.
+
+        A recipe or data set that changed, or embedded data drawn otherwise on another platform, stands beside.
+        """
+        return f"{self.id}--{self.fingerprint[:8]}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSpec:

@@ -38,7 +38,6 @@ def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
         jobs = on_first(lambda: prepare(request))
-        on_first(lambda: check_publishable(jobs, request.board))
         records = [_complete(job, request.board) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
@@ -61,10 +60,15 @@ def processes_for(request: Request, asked: int | None) -> int:
 
 
 def prepare(request: Request) -> list[Job]:
-    """Convert the checkpoint, check the data and compose the configs of all jobs; what is done already is read."""
+    """Convert the checkpoint, check the data and compose the configs of all jobs; what is done already is read.
+
+    Every error that a user can meet before training is raised here.
+    """
     suite = load_suite(suite_path(request.suite))
     origin = convert(request.checkpoint, request.work_dir, family=request.family, which=request.which)
-    return plan(origin, suite, request.deviations, request.work_dir, data_root())
+    jobs = plan(origin, suite, request.deviations, request.work_dir, data_root())
+    check_publishable(jobs, request.board)
+    return jobs
 
 
 def _complete(job: Job, board: Path) -> Record:

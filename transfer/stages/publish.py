@@ -46,7 +46,7 @@ def record(job: Job) -> Record:
 def check_publishable(jobs: Iterable[Job], board: Path) -> None:
     """Find out before training that a record could not be put among the leaderboard's.
 
-    Raises FingerprintMismatch when another run's record has the name, BrokenRecord when a damaged one has.
+    Raises BrokenRecord when a damaged or foreign file has its name, BadOption when the name is none.
     """
     for job in jobs:
         record_path(board / "records", job.run)
