@@ -14,7 +14,7 @@ from transfer.spec.run import RunSpec
 
 
 def write_record(folder: Path, record: Record) -> Path:
-    """Write `<run.record_name>.json` into `folder`, atomically; an identical file stays, one of the same run is replaced."""
+    """Write `<run.record_name>.json` atomically; an identical file stays, one of the same run is replaced."""
     value = record.to_json()
     parse_record(value, f"record of {record.run.id}")
     path = record_path(folder, record.run)
