@@ -25,9 +25,8 @@ class StepDetDataPreprocessor(DetDataPreprocessor):
         data = super().forward(data, training)
         if training and dist.is_initialized():
             data["inputs"] = pad_to(data["inputs"], largest_over_processes(data["inputs"]), self.pad_value)
-            size = tuple(data["inputs"].shape[-2:])
-            for sample in data["data_samples"]:
-                sample.set_metainfo({"batch_input_shape": size, "pad_shape": size})
+            for sample in data["data_samples"]:  # an image's own `pad_shape` says which anchors are valid, and stays
+                sample.set_metainfo({"batch_input_shape": tuple(data["inputs"].shape[-2:])})
         return data
 
 
