@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
 from transfer.checkpoints.layouts import (
     RESNET,
     VIT,
@@ -83,7 +83,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         input=_contract(contents, layout),
         may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
         arch=contents.arch,
-        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+        twins=other_copies(copies, chosen, rules),
     )
 
 

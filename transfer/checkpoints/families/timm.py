@@ -9,7 +9,7 @@ from typing import Any
 import timm.models
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
 from transfer.checkpoints.layouts import (
     RESNET,
     SWIN,
@@ -80,7 +80,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         arch=contents.arch,
         heads=_model_args(contents).get("num_heads"),
         image=_image(contents),
-        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+        twins=other_copies(copies, chosen, rules),
         warnings=warnings,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose, with_average
+from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
 from transfer.checkpoints.layouts import (
     BUFFER,
     CLASSIFIER,
@@ -86,7 +86,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
         options=_options(layout),
         arch=contents.arch,
-        twins=tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen),
+        twins=other_copies(copies, chosen, rules),
         warnings=_warnings(branch, layout),
     )
 
