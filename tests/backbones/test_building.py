@@ -15,7 +15,9 @@ from transfer.spec.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "small", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 1})
 SWIN = BackboneSpec("swin", "s", {"dim": 32, "depths": [1, 2, 1, 1], "heads": [1, 2, 4, 8], "window": 4, "patch": 4})
-SMALL = (spec_of("resnet18"), VIT, SWIN)
+BEIT = BackboneSpec("beit", "b", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 2, "bias": "shared"})
+DINOV3 = BackboneSpec("dinov3", "d", {"patch": 8, "dim": 64, "depth": 6, "heads": 2})
+SMALL = (spec_of("resnet18"), VIT, SWIN, BEIT, DINOV3)
 
 each_kind = pytest.mark.parametrize("spec", SMALL, ids=lambda spec: spec.kind)
 
@@ -102,11 +104,11 @@ def test_images_that_do_not_divide_into_patches() -> None:
 
 
 def test_unknown_kinds_and_ways() -> None:
-    with pytest.raises(UnknownName, match="resnet, swin, vit"):
+    with pytest.raises(UnknownName, match="beit, dinov3, resnet, swin, vit"):
         build_backbone(BackboneSpec("convnext", "convnext_tiny", {}))
-    with pytest.raises(UnknownName, match="dino, timm, torchvision"):
+    with pytest.raises(UnknownName, match="bicubic, dino, flax, timm, torchvision"):
         build_backbone(BackboneSpec("vit", "v", {**VIT.options, "position_interpolation": "dinov2"}))
-    with pytest.raises(UnknownName, match="timm, torchvision"):
+    with pytest.raises(UnknownName, match="ibot, mmdet, mmpretrain, timm, torchvision"):
         build_backbone(BackboneSpec("swin", "s", {**SWIN.options, "padding": "reflect"}))
     with pytest.raises(UnknownName, match="Did you mean resnet50"):
         spec_of("resnet5O")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from transfer.backbones.beit import BEIT
+from transfer.backbones.dinov3 import DINOV3
 from transfer.backbones.kind import Kind, Level
 from transfer.backbones.resnet import RESNET
 from transfer.backbones.swin import SWIN
@@ -12,7 +14,7 @@ from transfer.backbones.vit import VIT
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import BackboneSpec
 
-KINDS: tuple[Kind, ...] = (RESNET, VIT, SWIN)
+KINDS: tuple[Kind, ...] = (RESNET, VIT, SWIN, BEIT, DINOV3)
 
 
 class Backbone(nn.Module):

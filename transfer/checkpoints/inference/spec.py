@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from transfer.backbones.architectures import comparable, resnet_name, swin_name, vit_name
+from transfer.backbones.architectures import beit_name, comparable, dinov3_name, resnet_name, swin_name, vit_name
 from transfer.checkpoints.family import Plan
+from transfer.checkpoints.inference.beit import infer_beit
+from transfer.checkpoints.inference.dinov3 import infer_dinov3
 from transfer.checkpoints.inference.resnet import infer_resnet
 from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
@@ -35,9 +37,15 @@ def _spec(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> BackboneS
     if plan.kind == "swin":
         options = infer_swin(shapes)
         return BackboneSpec("swin", swin_name(options), options)
+    if plan.kind == "dinov3":
+        options = infer_dinov3(shapes)
+        return BackboneSpec("dinov3", dinov3_name(options), options)
+    if plan.kind == "beit":
+        options = infer_beit(shapes, plan.heads)
+        return BackboneSpec("beit", beit_name(options), options)
     heads = plan.heads or (claimed.options.get("heads") if claimed is not None and claimed.kind == "vit" else None)
     options = infer_vit(shapes, heads, plan.image)
-    return BackboneSpec("vit", vit_name(options), options)
+    return BackboneSpec("vit", vit_name({**options, **plan.options}), options)
 
 
 def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan) -> None:
