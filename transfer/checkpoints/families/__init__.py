@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.families import dino, fdsl, moco, timm, torchvision
+from transfer.checkpoints.families import (
+    dino,
+    fdsl,
+    moco,
+    remixmatch,
+    simclr_google,
+    slim,
+    timm,
+    torchvision,
+    usb,
+)
 from transfer.checkpoints.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision.FAMILY, timm.FAMILY, dino.FAMILY, moco.FAMILY, fdsl.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    torchvision.FAMILY,
+    timm.FAMILY,
+    dino.FAMILY,
+    moco.FAMILY,
+    fdsl.FAMILY,
+    slim.FAMILY,
+    simclr_google.FAMILY,
+    remixmatch.FAMILY,
+    usb.FAMILY,
+)
