@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from transfer.errors import UnknownName
@@ -15,6 +15,17 @@ def _resnet(block: str, *depths: int, **options: Any) -> dict[str, Any]:
 
 
 _D: dict[str, Any] = {"stem": "deep", "stem_width": 32, "avg_down": True}
+
+
+def _times(factor: int) -> dict[str, Any]:
+    return {"stem_width": 64 * factor, "widths": [width * factor for width in (64, 128, 256, 512)]}
+
+
+def _clip(width: int) -> dict[str, Any]:
+    """CLIP's ModifiedResNet: the stem of ResNet-D, but average pools in the place of all strides but the first."""
+    widths = {} if width == 64 else {"widths": [width * factor for factor in (1, 2, 4, 8)]}
+    return {"stem": "deep", "stem_width": width // 2, "avg_down": True, "antialias": True, **widths}
+
 
 RESNETS: dict[str, dict[str, Any]] = {
     "resnet18": _resnet("basic", 2, 2, 2, 2),
@@ -34,7 +45,50 @@ RESNETS: dict[str, dict[str, Any]] = {
     "resnext101_64x4d": _resnet("bottleneck", 3, 4, 23, 3, groups=64, base_width=4),
     "wide_resnet50_2": _resnet("bottleneck", 3, 4, 6, 3, base_width=128),
     "wide_resnet101_2": _resnet("bottleneck", 3, 4, 23, 3, base_width=128),
+    "resnet18_cifar": _resnet("basic", 2, 2, 2, 2, stem="cifar"),
+    "resnet34_cifar": _resnet("basic", 3, 4, 6, 3, stem="cifar"),
+    "resnet50_cifar": _resnet("bottleneck", 3, 4, 6, 3, stem="cifar"),
+    "resnet50x2": _resnet("bottleneck", 3, 4, 6, 3, **_times(2)),
+    "resnet50x4": _resnet("bottleneck", 3, 4, 6, 3, **_times(4)),
+    "resnet101x2": _resnet("bottleneck", 3, 4, 23, 3, **_times(2)),
+    "resnet152x2": _resnet("bottleneck", 3, 8, 36, 3, **_times(2)),
+    "resnet50_clip": _resnet("bottleneck", 3, 4, 6, 3, **_clip(64)),
+    "resnet101_clip": _resnet("bottleneck", 3, 4, 23, 3, **_clip(64)),
+    "resnet50x4_clip": _resnet("bottleneck", 4, 6, 10, 6, **_clip(80)),
+    "resnet50x16_clip": _resnet("bottleneck", 6, 8, 18, 8, **_clip(96)),
+    "resnet50x64_clip": _resnet("bottleneck", 3, 15, 36, 10, **_clip(128)),
 }
+
+PREACTIVATION_DEPTHS: dict[int, tuple[int, ...]] = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+BIT_WIDTHS: dict[int, tuple[int, ...]] = {50: (1, 3), 101: (1, 3), 152: (2, 4)}
+"""Depth → multiples of the standard width."""
+
+
+def _bit(depth: int, factor: int) -> dict[str, Any]:
+    wide = {"stem_width": 64 * factor, "widths": [256 * factor * 2**stage for stage in range(4)]}
+    standardised = {"weight_standardised": True, "pool_padding": "zeros"}
+    return {"depths": list(PREACTIVATION_DEPTHS[depth]), **(wide if factor > 1 else {}), **standardised}
+
+
+RESNETS_V2: dict[str, dict[str, Any]] = {
+    **{f"resnetv2_{d}x{f}_bit": _bit(d, f) for d, factors in BIT_WIDTHS.items() for f in factors},
+    **{f"resnetv2_{d}": {"depths": list(depths), "norm": "batch"} for d, depths in PREACTIVATION_DEPTHS.items()},
+    "resnetv2_50d": {"depths": [3, 4, 6, 3], "norm": "batch", "stem": "deep", "avg_down": True},
+}
+
+CONVNEXT_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
+    "atto": (40, (2, 2, 6, 2)),
+    "femto": (48, (2, 2, 6, 2)),
+    "pico": (64, (2, 2, 6, 2)),
+    "nano": (80, (2, 2, 8, 2)),
+    "tiny": (96, (3, 3, 9, 3)),
+    "small": (96, (3, 3, 27, 3)),
+    "base": (128, (3, 3, 27, 3)),
+    "large": (192, (3, 3, 27, 3)),
+    "xlarge": (256, (3, 3, 27, 3)),
+    "huge": (352, (3, 3, 27, 3)),
+}
+"""Name → width of the first stage and depths."""
 
 VIT_SIZES: dict[str, tuple[int, int, int]] = {
     "tiny": (192, 12, 3),
@@ -78,8 +132,27 @@ def _swin(size: str, window: int) -> dict[str, Any]:
     return {"dim": dim, "depths": list(depths), "heads": heads, "window": window, "patch": 4}
 
 
+def _convnext(size: str, version: str) -> dict[str, Any]:
+    width, depths = CONVNEXT_SIZES[size]
+    options: dict[str, Any] = {"depths": list(depths), "widths": [width * factor for factor in (1, 2, 4, 8)]}
+    if width < 96:  # timm's sizes, which its own training made
+        options["convolutional_mlp"] = True
+    return options if version == "" else {**options, "response_norm": True, "layer_scale": False}
+
+
+def _wide_resnet(depth: int, factor: int) -> dict[str, Any]:
+    return {"units": (depth - 4) // 6, "widths": [16 * factor * 2**block for block in range(3)]}
+
+
 def _table() -> dict[str, BackboneSpec]:
     specs = [BackboneSpec("resnet", name, options) for name, options in RESNETS.items()]
+    specs += [BackboneSpec("resnetv2", name, options) for name, options in RESNETS_V2.items()]
+    for depth, factor in ((28, 2), (28, 8), (28, 10), (34, 2), (40, 2)):
+        specs.append(BackboneSpec("wide_resnet", f"wide_resnet{depth}_{factor}", _wide_resnet(depth, factor)))
+    convnexts = [(size, "") for size in CONVNEXT_SIZES if size != "huge"]
+    convnexts += [(size, "v2") for size in CONVNEXT_SIZES if size != "xlarge"]
+    for size, version in convnexts:
+        specs.append(BackboneSpec("convnext", f"convnext{version}_{size}", _convnext(size, version)))
     for size, patch in [(size, patch) for size in ("tiny", "small", "base", "large") for patch in (8, 16)]:
         for model in ("vit", "deit"):
             specs.append(BackboneSpec("vit", f"{model}_{size}_patch{patch}_224", _vit(size, patch, 224)))
@@ -104,10 +177,40 @@ def spec_of(arch: str) -> BackboneSpec:
     return ARCHITECTURES[arch]
 
 
+UNNAMED = {
+    *("stride_in", "padding", "pool_padding", "stem_padding", "weight_eps", "eps"),
+    *("projection", "bias", "convolutional_mlp"),
+}
+"""Options that leave a convolutional network its name."""
+
+
+def _named(options: Mapping[str, Any], known: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
+    named = {key: value for key, value in options.items() if key not in UNNAMED}
+    return next((n for n, other in known if {k: v for k, v in other.items() if k not in UNNAMED} == named), None)
+
+
 def resnet_name(options: Mapping[str, Any]) -> str:
     """`resnet50` where the options are its, else a description such as `resnet_bottleneck_1-2-2-1`."""
-    known = (name for name, other in RESNETS.items() if other == dict(options))
-    return next(known, f"resnet_{options['block']}_{'-'.join(map(str, options['depths']))}")
+    return _named(options, RESNETS.items()) or f"resnet_{options['block']}_{'-'.join(map(str, options['depths']))}"
+
+
+def resnetv2_name(options: Mapping[str, Any]) -> str:
+    """`resnetv2_50x1_bit`, `resnetv2_50`, or a description such as `resnetv2_group_1-2-2-1`."""
+    depths = "-".join(map(str, options["depths"]))
+    return _named(options, RESNETS_V2.items()) or f"resnetv2_{options.get('norm', 'group')}_{depths}"
+
+
+def wide_resnet_name(options: Mapping[str, Any]) -> str:
+    """`wide_resnet28_2`: depth and widening factor."""
+    return f"wide_resnet{6 * options['units'] + 4}_{options['widths'][0] // 16}"
+
+
+def convnext_name(options: Mapping[str, Any]) -> str:
+    """`convnext_tiny`, `convnextv2_base`, or `convnext_16x1-1-2-1` for other widths and depths."""
+    width, depths = options["widths"][0], tuple(options["depths"])
+    size = next((name for name, other in CONVNEXT_SIZES.items() if other == (width, depths)), None)
+    version = "v2" if options.get("response_norm") else ""
+    return f"convnext{version}_{size or f'{width}x' + '-'.join(map(str, depths))}"
 
 
 def vit_name(options: Mapping[str, Any]) -> str:
@@ -161,6 +264,23 @@ def swin_name(options: Mapping[str, Any]) -> str:
     last = options.get("last_window", options["window"])
     size = next((name for name, other in SWIN_SIZES.items() if other == shape), f"{shape[0]}x{depths}")
     return f"swin_{size}_patch{options['patch']}_window{options['window']}_{8 * last * options['patch']}"
+
+
+NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "resnet": resnet_name,
+    "resnetv2": resnetv2_name,
+    "wide_resnet": wide_resnet_name,
+    "convnext": convnext_name,
+    "vit": vit_name,
+    "swin": swin_name,
+    "beit": beit_name,
+    "dinov3": dinov3_name,
+}
+
+
+def name_of(kind: str, options: Mapping[str, Any]) -> str:
+    """A network's name for people, from its builder's options."""
+    return NAMERS[kind](options)
 
 
 def comparable(arch: str) -> BackboneSpec | None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
 from transfer.backbones.beit import BEIT
+from transfer.backbones.convnext import CONVNEXT
 from transfer.backbones.dinov3 import DINOV3
 from transfer.backbones.kind import Kind, Level
 from transfer.backbones.resnet import RESNET
+from transfer.backbones.resnetv2 import RESNETV2
 from transfer.backbones.swin import SWIN
 from transfer.backbones.vit import VIT
+from transfer.backbones.wide_resnet import WIDE_RESNET
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import BackboneSpec
 
-KINDS: tuple[Kind, ...] = (RESNET, VIT, SWIN, BEIT, DINOV3)
+KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, SWIN, BEIT, DINOV3)
 
 
 class Backbone(nn.Module):
@@ -35,17 +40,17 @@ class Backbone(nn.Module):
         """`(B, 3, H, W)` normalised images → feature levels `(B, C, H/stride, W/stride)`, finest first.
 
         Hierarchical trunks: the output of each stage. Plain ViTs: the patch tokens after the blocks that end each
-        quarter of the depth, before the final norm.
+        quarter of the depth, before the final norm. A wide ResNet for small images has three levels, other trunks four.
         """
         return self.kind.maps(self.trunk, images)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """What timm returns: final normalised tokens, class and registers first; ResNet and Swin: the last map."""
+        """What timm returns: final normalised tokens, class and registers first; hierarchical trunks: the last map."""
         features: Tensor = self.trunk.forward_features(images)  # type: ignore[operator]
         return features
 
     def stages(self) -> list[list[nn.Module]]:
-        """Modules of the stem, then of each of the four stages; freezing the first k+1 lists freezes k stages.
+        """Modules of the stem, then of each stage (as many as levels); freezing the first k+1 lists freezes k stages.
 
         A plain ViT's stem holds its class, register and position parameters (as a ParameterList), its stages are
         quarters of the depth. The final norm belongs to the last stage.
@@ -54,7 +59,7 @@ class Backbone(nn.Module):
 
 
 def build_backbone(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
-    """A randomly initialised network of `spec`; ResNets dilate for an `output_stride` of 8 or 16.
+    """A randomly initialised network of `spec`; convolutional ones dilate for an `output_stride` of 8 or 16.
 
     Raises UnknownName for a kind that has no builder, BadOption for an output stride that the kind cannot have.
     """
@@ -64,13 +69,29 @@ def build_backbone(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
     return Backbone(spec, kind, kind.build(spec.options, output_stride))
 
 
+def outline_of(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
+    """The network without storage: names, shapes and levels."""
+    with torch.device("meta"):
+        return build_backbone(spec, output_stride=output_stride)
+
+
 def levels_of(spec: BackboneSpec, *, output_stride: int = 32) -> tuple[Level, ...]:
     """Stride and channels of each feature level, without allocating weights."""
-    with torch.device("meta"):
-        return build_backbone(spec, output_stride=output_stride).levels
+    return outline_of(spec, output_stride=output_stride).levels
 
 
 def trunk_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
     """The trunk's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
-    with torch.device("meta"):
-        return dict(build_backbone(spec).trunk.state_dict())
+    return dict(outline_of(spec).trunk.state_dict())
+
+
+def stage_of_tensors(backbone: Backbone) -> dict[str, str]:
+    """Name in the trunk's `state_dict` → `stem`, `stage 1`, ...; `beside` for what belongs to none."""
+    stages = {
+        id(tensor): "stem" if index == 0 else f"stage {index}"
+        for index, modules in enumerate(backbone.stages())
+        for module in modules
+        for tensor in chain(module.parameters(), module.buffers())
+    }
+    named = chain(backbone.trunk.named_parameters(), backbone.trunk.named_buffers())
+    return {name: stages.get(id(tensor), "beside") for name, tensor in named}

@@ -1,4 +1,4 @@
-"""Residual networks with a 7x7 or a deep stem: ResNet, ResNeXt, wide ResNet, ResNet-D."""
+"""Residual networks: ResNet, ResNeXt, wide ResNet, ResNet-D, those of Caffe, TensorFlow, CLIP and for small images."""
 
 from __future__ import annotations
 
@@ -8,22 +8,57 @@ from typing import Any
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
 
+from transfer.backbones.choices import choice
 from transfer.backbones.kind import Kind, Level
+from transfer.backbones.norms import set_eps
+from transfer.backbones.padding import pad_as_tensorflow
+from transfer.backbones.resnet_variants import (
+    PADDINGS,
+    STRIDES_IN,
+    average_instead_of_striding,
+    end_with_strides,
+    pool_as_tensorflow,
+    project_first_block,
+    set_stem,
+    stride_in_first_convolution,
+)
 from transfer.errors import BadOption
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+STEMS = ("", "deep", "deep_tiered", "cifar")
 STANDARD_WIDTHS = (64, 128, 256, 512)
 
 
 def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
     """A timm ResNet without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
 
-    Options: `block` (basic, bottleneck), `depths`, `widths`, `groups`, `base_width`, `stem` ("", deep, deep_tiered),
-    `stem_width`, `avg_down`.
+    Options that shapes show: `block` (basic, bottleneck), `depths`, `widths`, `groups`, `base_width`,
+    `stem` ("" 7x7, deep, deep_tiered, cifar: 3x3 of stride 1 without pooling), `stem_width` (channels of the stem, of
+    its first convolutions where it is deep), `avg_down`, `projection` (layer1.0 of basic blocks has a shortcut
+    convolution, as in haiku and google-research/simclr).
+
+    Options that leave no trace in shapes: `stride_in` (3x3: torchvision; 1x1: Caffe, MSRA; last_unit: TF-slim, whose
+    blocks stride as they end, so that levels have strides 8, 16, 32, 32), `padding` and `pool_padding` (symmetric,
+    same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `eps` of the norms, `antialias` (CLIP:
+    average pools instead of strides, sides rounded down).
+
+    Raises BadOption for what cannot go together, UnknownName for values that do not exist.
     """
     if output_stride not in (8, 16, 32):
         raise BadOption(f"output stride {output_stride}: a ResNet has 8, 16 or 32.")
-    trunk: nn.Module = ResNet(
+    small = choice(options, "stem", STEMS) == "cifar"
+    trunk = _timm_resnet(options, output_stride=min(32, 4 * output_stride) if small else output_stride)
+    if small or _stem_width(options) != 64:
+        set_stem(trunk, small=small, padding=options.get("stem_padding", 1))
+    _set_variant(trunk, options)
+    return trunk  # type: ignore[no-any-return]
+
+
+def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
+    plain = options.get("stem", "") in ("", "cifar")
+    # only timm's deep stems have a width: a plain one of another width is exchanged for one of them
+    narrow = plain and _stem_width(options) == 64
+    return ResNet(
         BLOCKS[options["block"]],
         tuple(options["depths"]),
         num_classes=0,
@@ -31,12 +66,37 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
         output_stride=output_stride,
         cardinality=options.get("groups", 1),
         base_width=options.get("base_width", 64),
-        stem_width=options.get("stem_width", 64),
-        stem_type=options.get("stem", ""),
+        stem_width=_stem_width(options) // 2 if plain else options.get("stem_width", 64),
+        stem_type="" if narrow else "deep" if plain else options["stem"],
         avg_down=options.get("avg_down", False),
+        aa_layer=nn.AvgPool2d if options.get("antialias") else None,
         channels=tuple(options.get("widths", STANDARD_WIDTHS)),
     )
-    return trunk
+
+
+def _stem_width(options: Mapping[str, Any]) -> int:
+    """Channels of a plain stem; 64 for deep ones, which timm builds itself."""
+    return int(options.get("stem_width", 64)) if options.get("stem", "") in ("", "cifar") else 64
+
+
+def _set_variant(trunk: ResNet, options: Mapping[str, Any]) -> None:
+    stride_in = choice(options, "stride_in", STRIDES_IN)
+    if stride_in != "3x3" and (options["block"] == "basic" or options.get("antialias") or options.get("avg_down")):
+        raise BadOption(f"stride_in {stride_in}: only plain bottleneck blocks have it; leave the option out.")
+    if stride_in == "1x1":
+        stride_in_first_convolution(trunk)
+    elif stride_in == "last_unit":
+        end_with_strides(trunk)
+    if options.get("projection"):
+        project_first_block(trunk)
+    if options.get("antialias"):
+        average_instead_of_striding(trunk)
+    if choice(options, "padding", PADDINGS) == "same":
+        pad_as_tensorflow(trunk)
+    if choice(options, "pool_padding", PADDINGS) == "same":
+        pool_as_tensorflow(trunk)
+    if "eps" in options:
+        set_eps(trunk, options["eps"])
 
 
 def _levels(trunk: nn.Module) -> tuple[Level, ...]:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from transfer.backbones.resnet import STANDARD_WIDTHS
-from transfer.checkpoints.inference.votes import Shapes, any_name, count, lengths, most_common, of_rank
+from transfer.checkpoints.inference.stages import stage_depths
+from transfer.checkpoints.inference.votes import Shapes, any_name, lengths, most_common, of_rank
 from transfer.errors import WeightMismatch
 
 VECTORS = r"(weight|bias|running_mean|running_var)"
 
 
-def infer_resnet(shapes: Shapes) -> dict[str, Any]:
-    """Options of `build_resnet`. Raises WeightMismatch for missing stages and stems that no canonical ResNet has."""
-    depths = [count(shapes, rf"layer{stage}\.(\d+)\.") for stage in (1, 2, 3, 4)]
-    missing = [f"  - layer{stage}.*" for stage, depth in enumerate(depths, 1) if not depth]
-    if missing:
-        raise WeightMismatch(
-            "a ResNet's trunk has four stages; without a tensor in the file:\n" + "\n".join(missing) + "\nClosest "
-            f"names: {', '.join(list(shapes)[-4:])}. Only a whole trunk can be evaluated."
-        )
+def infer_resnet(shapes: Shapes, stem: str | None = None) -> dict[str, Any]:
+    """Options of `build_resnet`; `stem` as the file's family says, which a stem of 3x3 kernels needs.
+
+    Raises WeightMismatch for missing stages and stems that no canonical ResNet has.
+    """
+    depths = stage_depths(shapes, "ResNet", {f"layer{s}": rf"layer{s}\.(\d+)\." for s in (1, 2, 3, 4)})
     bottleneck = any_name(shapes, r"layer\d\.\d+\.(conv3|bn3)\.")
     inner = [most_common(lengths(shapes, rf"layer{s}\.\d+\.bn1\.{VECTORS}"), 64) for s in (1, 2, 3, 4)]
     outer = [most_common(lengths(shapes, rf"layer{s}\.\d+\.bn{2 + bottleneck}\.{VECTORS}"), 64) for s in (1, 2, 3, 4)]
@@ -29,7 +27,15 @@ def infer_resnet(shapes: Shapes) -> dict[str, Any]:
         options |= _cardinality(shapes, inner[0], widths[0])
     if tuple(widths) != STANDARD_WIDTHS:
         options["widths"] = widths
-    return options | _stem(shapes) | ({"avg_down": True} if any_name(shapes, r"layer\d\.0\.downsample\.2\.") else {})
+    options |= _stem(shapes, stem)
+    return options | _shortcuts(shapes, options.get("stem_width", 64) == widths[0] and not bottleneck)
+
+
+def _shortcuts(shapes: Shapes, equal_widths: bool) -> dict[str, bool]:
+    """Whether shortcuts average, and whether there is one that widths do not ask for."""
+    average = any_name(shapes, r"layer\d\.0\.downsample\.2\.")
+    projection = equal_widths and any_name(shapes, r"layer1\.0\.downsample\.")
+    return ({"avg_down": True} if average else {}) | ({"projection": True} if projection else {})
 
 
 def _cardinality(shapes: Shapes, inner: int, width: int) -> dict[str, int]:
@@ -40,19 +46,24 @@ def _cardinality(shapes: Shapes, inner: int, width: int) -> dict[str, int]:
     return {key: value for key, value in (("groups", groups), ("base_width", base_width)) if value != plain[key]}
 
 
-def _stem(shapes: Shapes) -> dict[str, Any]:
-    if not any_name(shapes, r"conv1\.\d"):
-        _refuse_small_kernel(shapes.get("conv1.weight", ()))
-        return {}
-    first = most_common(lengths(shapes, rf"conv1\.1\.{VECTORS}"), 32)
-    second = most_common(lengths(shapes, rf"conv1\.4\.{VECTORS}"), first)
-    return {"stem": "deep" if first == second else "deep_tiered", "stem_width": second}
+def _stem(shapes: Shapes, stem: str | None) -> dict[str, Any]:
+    if any_name(shapes, r"conv1\.\d"):
+        first = most_common(lengths(shapes, rf"conv1\.1\.{VECTORS}"), 32)
+        second = most_common(lengths(shapes, rf"conv1\.4\.{VECTORS}"), first)
+        return {"stem": "deep" if first == second else "deep_tiered", "stem_width": second}
+    width = most_common(lengths(shapes, rf"bn1\.{VECTORS}"), 64)
+    wide = {} if width == 64 else {"stem_width": width}
+    return wide | ({"stem": "cifar"} if _is_small(shapes.get("conv1.weight", ()), stem) else {})
 
 
-def _refuse_small_kernel(shape: tuple[int, ...]) -> None:
-    if len(shape) == 4 and shape[1] == 3 and shape[2:] != (7, 7):
-        raise WeightMismatch(
-            f"the stem conv1.weight has shape {shape}; a canonical ResNet's has 7x7 kernels:\n"
-            f"  - conv1.weight   (64, 3, 7, 7)\n  + conv1.weight   {shape}\n"
-            "A stem for small images (CIFAR) or patches is another network: it has no canonical form here."
-        )
+def _is_small(shape: tuple[int, ...], stem: str | None) -> bool:
+    """Whether the stem's kernels are 3x3, which only a family can tell: padding and pooling leave no trace."""
+    usual = len(shape) != 4 or shape[1] != 3 or shape[2:] == (7, 7)
+    if usual or (stem == "cifar" and shape[2:] == (3, 3)):
+        return not usual
+    raise WeightMismatch(
+        f"the stem conv1.weight has shape {shape}; a canonical ResNet's has 7x7 kernels:\n"
+        f"  - conv1.weight   (64, 3, 7, 7)\n  + conv1.weight   {shape}\n"
+        "A stem for small images (CIFAR) or patches is another network, whose padding and pooling leave no trace in "
+        "weights: only a family that knows them can read it (--family)."
+    )

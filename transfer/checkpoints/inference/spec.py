@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from transfer.backbones.architectures import beit_name, comparable, dinov3_name, resnet_name, swin_name, vit_name
+from transfer.backbones.architectures import comparable, name_of
 from transfer.checkpoints.family import Plan
 from transfer.checkpoints.inference.beit import infer_beit
+from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
 from transfer.checkpoints.inference.resnet import infer_resnet
+from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
 from transfer.checkpoints.inference.votes import Shapes
+from transfer.checkpoints.inference.wide_resnet import infer_wide_resnet
 from transfer.errors import WeightMismatch
 from transfer.spec.checkpoint import BackboneSpec
 
-STRUCTURE = ("block", "depths", "groups", "base_width", "stem", "dim", "depth", "heads", "patch", "window")
+FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
+    "resnetv2": infer_resnetv2,
+    "wide_resnet": infer_wide_resnet,
+    "convnext": infer_convnext,
+    "swin": infer_swin,
+    "dinov3": infer_dinov3,
+}
+"""Kinds of which shapes tell everything that they show."""
+
+STRUCTURE = (
+    *("block", "depths", "widths", "groups", "base_width", "stem", "response_norm", "norm", "units"),
+    *("dim", "depth", "heads", "patch", "window"),
+)
 """Options that a name such as resnet50 decides; image size and interpolation may differ."""
 
 
@@ -27,32 +43,30 @@ def infer_spec(shapes: Shapes, plan: Plan) -> BackboneSpec:
     if claimed is not None:
         _refuse_contradiction(spec, claimed, plan)
     _refuse_lost_registers(spec, plan)
-    return BackboneSpec(spec.kind, spec.arch, {**spec.options, **plan.options})
+    return spec
 
 
 def _spec(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> BackboneSpec:
+    options = {**_options(shapes, plan, claimed), **plan.options}
+    return BackboneSpec(plan.kind, name_of(plan.kind, options), options)
+
+
+def _options(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> dict[str, Any]:
     if plan.kind == "resnet":
-        options: dict[str, Any] = infer_resnet(shapes)
-        return BackboneSpec("resnet", resnet_name(options), options)
-    if plan.kind == "swin":
-        options = infer_swin(shapes)
-        return BackboneSpec("swin", swin_name(options), options)
-    if plan.kind == "dinov3":
-        options = infer_dinov3(shapes)
-        return BackboneSpec("dinov3", dinov3_name(options), options)
+        return infer_resnet(shapes, plan.options.get("stem"))
+    if plan.kind in FROM_SHAPES:
+        return FROM_SHAPES[plan.kind](shapes)
     if plan.kind == "beit":
-        options = infer_beit(shapes, plan.heads)
-        return BackboneSpec("beit", beit_name(options), options)
+        return infer_beit(shapes, plan.heads)
     heads = plan.heads or (claimed.options.get("heads") if claimed is not None and claimed.kind == "vit" else None)
-    options = infer_vit(shapes, heads, plan.image)
-    return BackboneSpec("vit", vit_name({**options, **plan.options}), options)
+    return infer_vit(shapes, heads, plan.image)
 
 
 def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan) -> None:
     differences = [
         f"{key} {spec.options.get(key, 'usual')} instead of {claimed.options.get(key, 'usual')}"
         for key in STRUCTURE
-        if spec.options.get(key) != claimed.options.get(key)
+        if key not in plan.options and spec.options.get(key) != claimed.options.get(key)
     ]
     if spec.kind != claimed.kind or differences:
         raise WeightMismatch(

@@ -1,0 +1,90 @@
+"""What makes a ResNet another one than torchvision's, as changes to a timm network that keep its names.
+
+Each function changes the network in place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timm.layers import create_pool2d
+from timm.models.resnet import ResNet
+from torch import nn
+
+from transfer.errors import BadOption
+
+STRIDES_IN = ("3x3", "1x1", "last_unit")
+PADDINGS = ("symmetric", "same")
+
+
+def _layers(trunk: ResNet) -> list[Any]:
+    return [trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
+
+
+def set_stem(trunk: ResNet, *, small: bool, padding: int) -> None:
+    """One convolution of the width that the network was built for: 7x7, or 3x3 without stride and pooling."""
+    width = trunk.bn1.num_features
+    if not small:
+        trunk.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        return
+    trunk.conv1 = nn.Conv2d(3, width, 3, padding=padding, bias=False)
+    trunk.maxpool = nn.Identity()
+    for info in trunk.feature_info:
+        info["reduction"] = max(1, info["reduction"] // 4)
+
+
+def pool_as_tensorflow(trunk: ResNet) -> None:
+    """A max-pool with SAME padding in the stem (TF-slim, SimCLR, BYOL). Raises BadOption where there is none."""
+    if not isinstance(trunk.maxpool, nn.MaxPool2d):
+        raise BadOption("pool_padding: this stem has no max-pool; leave the option out.")
+    trunk.maxpool = create_pool2d("max", 3, stride=2, padding="same")
+
+
+def project_first_block(trunk: ResNet) -> None:
+    """A shortcut convolution in the very first block, whose input has its width already."""
+    block: Any = trunk.layer1[0]
+    if block.downsample is not None:
+        raise BadOption("projection: layer1.0 of this network has one already; leave the option out.")
+    width = trunk.bn1.num_features
+    block.downsample = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
+
+
+def stride_in_first_convolution(trunk: ResNet) -> None:
+    """The stride of a stage in the 1x1 convolution of its first block (He et al., CVPR 2016; Caffe, Detectron)."""
+    for layer in _layers(trunk):
+        layer[0].conv1.stride, layer[0].conv2.stride = layer[0].conv2.stride, (1, 1)
+        _dilate_alike(layer)
+
+
+def end_with_strides(trunk: ResNet) -> None:
+    """Strides at the end of blocks 1 to 3, as TF-slim has them: its last unit strides in the 3x3 convolution.
+
+    That equals subsampling the output of a last unit without stride. Where the output stride forbids a stride, the
+    following blocks dilate.
+    """
+    for layer, following in zip(_layers(trunk), _layers(trunk)[1:], strict=False):
+        stride, following[0].conv2.stride = following[0].conv2.stride, (1, 1)
+        following[0].downsample[0].stride = (1, 1)
+        layer.append(nn.MaxPool2d(1, stride))
+        _dilate_alike(following)
+    shift_reductions(trunk.feature_info)
+
+
+def shift_reductions(features: list[dict[str, Any]]) -> None:
+    """A map has the size of its stage's successor; `features` begin with the stem and tell strides."""
+    for feature, following in zip(features[1:], [feature["reduction"] for feature in features[2:]], strict=False):
+        feature["reduction"] = following
+
+
+def _dilate_alike(layer: Any) -> None:
+    """What comes after a removed stride is dilated; timm's first block strides behind its 3x3 convolution."""
+    for block in layer:
+        block.conv2.dilation = block.conv2.padding = (block.dilation, block.dilation)
+
+
+def average_instead_of_striding(trunk: ResNet) -> None:
+    """CLIP's ModifiedResNet: average pools of a network built with `avg_down` that leave odd rows and columns out."""
+    for layer in _layers(trunk):
+        pool = layer[0].downsample[0] if layer[0].downsample is not None else None
+        if isinstance(pool, nn.AvgPool2d):
+            pool.ceil_mode = False
