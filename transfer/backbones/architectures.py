@@ -272,6 +272,8 @@ NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "wide_resnet": wide_resnet_name,
     "convnext": convnext_name,
     "vit": vit_name,
+    "beit": beit_name,
+    "dinov3": dinov3_name,
     "swin": swin_name,
     "beit": beit_name,
     "dinov3": dinov3_name,

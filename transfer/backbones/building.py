@@ -19,7 +19,7 @@ from transfer.backbones.wide_resnet import WIDE_RESNET
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import BackboneSpec
 
-KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, SWIN, BEIT, DINOV3)
+KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, BEIT, DINOV3, SWIN)
 
 
 class Backbone(nn.Module):

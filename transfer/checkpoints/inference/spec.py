@@ -24,6 +24,7 @@ FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
     "resnetv2": infer_resnetv2,
     "wide_resnet": infer_wide_resnet,
     "convnext": infer_convnext,
+    "dinov3": infer_dinov3,
     "swin": infer_swin,
     "dinov3": infer_dinov3,
 }
