@@ -275,8 +275,6 @@ NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "beit": beit_name,
     "dinov3": dinov3_name,
     "swin": swin_name,
-    "beit": beit_name,
-    "dinov3": dinov3_name,
 }
 
 

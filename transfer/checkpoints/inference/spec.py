@@ -26,7 +26,6 @@ FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
     "convnext": infer_convnext,
     "dinov3": infer_dinov3,
     "swin": infer_swin,
-    "dinov3": infer_dinov3,
 }
 """Kinds of which shapes tell everything that they show."""
 
