@@ -75,12 +75,6 @@ def test_convolutional_stems() -> None:
     assert infer_vit(shapes_of(BackboneSpec("vit", "v", whole)), heads=4) == whole
 
 
-def test_a_network_without_final_norm_has_another_before_its_classifier() -> None:
-    shapes = shapes_of(BackboneSpec("vit", "v", {**BEIT, "heads": 1, "final_norm": False}))
-    assert "final_norm" not in infer_vit(shapes)
-    assert infer_vit({**shapes, "fc_norm.weight": (64,)})["final_norm"] is False
-
-
 @pytest.mark.parametrize(
     "options",
     [
