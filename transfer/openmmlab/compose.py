@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from transfer.backbones.building import levels_of
+from transfer.backbones.kind import Level
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
 from transfer.openmmlab.data import per_process
@@ -137,7 +138,7 @@ def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | Non
     model.backbone.update(spec=backbone.to_json(), weights=None if weights is None else str(weights))
     levels = levels_of(backbone, output_stride=model.backbone.get("output_stride", 32))
     if "neck" in model:
-        _set_neck(model, backbone, [level.channels for level in levels], levels[-1].stride)
+        _set_neck(model, levels)
     for head in ("decode_head", "head"):
         if head in model:
             model[head].in_channels = levels[-1].channels
@@ -145,13 +146,14 @@ def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | Non
         _set_deconvolutions(model.head, levels[-1].stride)
 
 
-def _set_neck(model: ConfigDict, backbone: BackboneSpec, channels: list[int], stride: int) -> None:
+def _set_neck(model: ConfigDict, levels: Sequence[Level]) -> None:
+    """A pyramid from all levels, or from the last where they have one resolution (plain transformers)."""
     neck = model.neck
-    if backbone.kind == "vit":
+    if len({level.stride for level in levels}) == 1:
         simple = {"type": "SimpleFeaturePyramid", "out_channels": neck.out_channels, "num_outs": neck.num_outs}
-        model.neck = ConfigDict(simple, in_channels=channels[-1], stride=stride)
+        model.neck = ConfigDict(simple, in_channels=levels[-1].channels, stride=levels[-1].stride)
     else:
-        neck.in_channels = channels
+        neck.in_channels = [level.channels for level in levels]
 
 
 def _set_deconvolutions(head: ConfigDict, stride: int) -> None:
