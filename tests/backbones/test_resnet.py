@@ -170,6 +170,18 @@ def test_dilation_computes_the_same_at_more_places(stride_in: str, output_stride
     assert_close(fine[:, :, ::step, ::step], coarse)
 
 
+@torch.no_grad()
+def test_levels_before_the_strides_of_tf_slim() -> None:
+    options = {**BOTTLENECK, "stride_in": "last_unit"}
+    usual, fine = (random_backbone("resnet", {**options, "levels": f"{where}_stride"}) for where in ("after", "before"))
+    assert list(usual.state_dict()) == list(fine.state_dict())
+    fine.load_state_dict(usual.state_dict())
+    assert [level.stride for level in fine.levels] == [4, 8, 16, 32]
+    for coarse, map, step in zip(usual(images()), fine(images()), (2, 2, 2, 1), strict=True):
+        assert_close(map[:, :, ::step, ::step], coarse)
+    assert torch.equal(usual.forward_features(images()), fine.forward_features(images()))
+
+
 def test_strides_of_tf_slim() -> None:
     options = {**BOTTLENECK, "stride_in": "last_unit"}
     for output_stride, strides in ((32, [8, 16, 32, 32]), (16, [8, 16, 16, 16]), (8, [8, 8, 8, 8])):

@@ -59,10 +59,16 @@ def build_backbone(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
 
     Raises UnknownName for a kind that has no builder, BadOption for an output stride that the kind cannot have.
     """
+    kind = kind_of(spec)
+    return Backbone(spec, kind, kind.build(spec.options, output_stride))
+
+
+def kind_of(spec: BackboneSpec) -> Kind:
+    """The kind that builds `spec`. Raises UnknownName."""
     kind = next((kind for kind in KINDS if kind.name == spec.kind), None)
     if kind is None:
         raise UnknownName.among("kind of backbone", spec.kind, (kind.name for kind in KINDS))
-    return Backbone(spec, kind, kind.build(spec.options, output_stride))
+    return kind
 
 
 def levels_of(spec: BackboneSpec, *, output_stride: int = 32) -> tuple[Level, ...]:

@@ -111,4 +111,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return [stem, *blocks[:3], [*blocks[3], trunk.norm]]
 
 
-VIT = Kind("vit", build_vit, _levels, _maps, _stages)
+VIT = Kind("vit", build_vit, _levels, _maps, _stages, after_levels=("norm",))
