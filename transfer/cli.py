@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
     _verb(verbs, "suites", run_suites, "list the suites, their tasks and recipes")
     _verb(verbs, "families", run_families, "list the checkpoint families that are recognised")
+    _verb(verbs, "archs", run_archs, "list the architectures that have a name")
     _verb(verbs, "doctor", run_doctor, "is this machine ready: packages, operators, data, GPUs")
     return top
 
@@ -80,6 +81,8 @@ def _add_checkpoint(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("checkpoint", metavar="CKPT", help="checkpoint file")
     verb.add_argument("--family", help="who wrote the file, where its names do not say (see: transfer families)")
     verb.add_argument("--which", help="branch of the file: teacher, student, ema, query, ...")
+    verb.add_argument("--arch", help="which architecture it must be, where shapes do not tell (see: transfer archs)")
+    verb.add_argument("--rules", type=Path, metavar="FILE.toml", help="your own renaming rules instead of a family's")
 
 
 def _add_eval(verbs: Any) -> None:
@@ -129,13 +132,20 @@ def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
 
     deviations = Deviations(options.tasks, options.seeds, overrides(options))
     where = (options.work_dir, options.board)
-    request = Request(options.checkpoint, options.suite, deviations, options.family, options.which, *where)
+    request = Request(options.checkpoint, options.suite, deviations, choice_of(options), *where)
     if not launched() and (processes := processes_for(request, options.processes)) > 1:
         launch(processes, given)
     evaluate(request)
     if is_first():
         print(as_text((options.board / "README.md").read_text(encoding="utf-8")))
     return 0
+
+
+def choice_of(options: argparse.Namespace) -> Any:
+    """What the user says about the file."""
+    from transfer.checkpoints.filling import Choice
+
+    return Choice(options.family, options.which, options.arch, options.rules)
 
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
     from transfer.checkpoints.loading import inspect_checkpoint
     from transfer.checkpoints.report import describe
 
-    certificate = inspect_checkpoint(options.checkpoint, family=options.family, which=options.which)
+    certificate = inspect_checkpoint(options.checkpoint, choice_of(options))
     print(json.dumps(certificate.to_json(), indent=2) if options.json else describe(certificate))
 
 
@@ -162,7 +172,7 @@ def run_convert(options: argparse.Namespace, given: Sequence[str]) -> None:
     from transfer.checkpoints.report import describe
     from transfer.spec.files import write_json
 
-    certificate = convert_checkpoint(options.checkpoint, options.output, family=options.family, which=options.which)
+    certificate = convert_checkpoint(options.checkpoint, options.output, choice_of(options))
     if options.json is not None:
         write_json(options.json, certificate.to_json())
     print(describe(certificate))
@@ -201,6 +211,13 @@ def run_families(options: argparse.Namespace, given: Sequence[str]) -> None:
     for family in FAMILIES:
         aliases = f" (also {', '.join(family.aliases)})" if family.aliases else ""
         print(f"{family.name}{aliases}: {family.description}")
+
+
+def run_archs(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """List the named architectures; others are described by their sizes."""
+    from transfer.backbones.architectures import ARCHITECTURES
+
+    print("\n".join(ARCHITECTURES))
 
 
 def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:

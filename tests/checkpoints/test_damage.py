@@ -15,6 +15,7 @@ from torch import Tensor
 
 from transfer.checkpoints.contents import contents_of
 from transfer.checkpoints.filling import Filled, fill_from
+from transfer.checkpoints.health import examine
 from transfer.checkpoints.reading import RawCheckpoint
 from transfer.errors import CheckpointError, UnknownFamily, WeightMismatch
 
@@ -65,7 +66,9 @@ def trees(layouts: Any) -> dict[str, Any]:
 
 
 def filled(tree: Any) -> Filled:
-    return fill_from(contents_of(RawCheckpoint(Path("damaged.pth"), "torch zip", tree)))
+    result = fill_from(contents_of(RawCheckpoint(Path("damaged.pth"), "torch zip", tree)))
+    examine(result.matched, "damaged.pth")
+    return result
 
 
 def copied(tree: Any) -> Any:

@@ -8,6 +8,7 @@ import torch
 
 from transfer.checkpoints.contents import contents_of
 from transfer.checkpoints.families import FAMILIES
+from transfer.checkpoints.filling import Choice
 from transfer.checkpoints.identification import family_called, identify, plan_for
 from transfer.checkpoints.loading import inspect_checkpoint
 from transfer.checkpoints.reading import RawCheckpoint
@@ -67,7 +68,7 @@ def test_a_family_that_does_not_fit_says_what_it_expects(layouts: Any) -> None:
 
 def test_the_family_option_overrides_the_convention(layouts: Any, tmp_path: Path) -> None:
     path = layouts["dino: vit backbone"]().write(tmp_path)
-    as_dino, as_timm = inspect_checkpoint(path), inspect_checkpoint(path, "timm")
+    as_dino, as_timm = inspect_checkpoint(path), inspect_checkpoint(path, Choice("timm"))
     assert as_dino.backbone.options["position_interpolation"] == "dino"
     assert "position_interpolation" not in as_timm.backbone.options
     assert (as_dino.family, as_timm.family) == ("dino", "timm")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from transfer.backbones.building import build_backbone
+from transfer.checkpoints.filling import Choice
 from transfer.checkpoints.loading import (
     convert_checkpoint,
     fill_backbone,
@@ -43,7 +44,7 @@ def test_same_features_as_the_original_network(layout: Any, tmp_path: Path) -> N
 
 
 def test_certificates(layout: Any, tmp_path: Path) -> None:
-    report = inspect_checkpoint(layout.write(tmp_path), **(layout.options or {}))
+    report = inspect_checkpoint(layout.write(tmp_path), Choice(**(layout.options or {})))
     assert report == Certificate.from_json(json.loads(json.dumps(report.to_json())))
     assert all(report.dropped.values()) and all(report.initialised.values())
     assert (report.coverage < 1) == bool(report.initialised)
@@ -68,9 +69,12 @@ def test_certificate_of_old_torchvision_files_lists_the_counters(layouts: Any, t
 
 
 def test_contracts(layouts: Any, tmp_path: Path) -> None:
-    contracts = {name: inspect_checkpoint(layouts[name]().write(tmp_path), **(layouts[name]().options or {})).input
-                 for name in ("fdsl: own rcdb", "fdsl: fractaldb raw", "fdsl: fractaldb vit", "dino: full vit",
-                              "timm: vit", "timm: distilled", "torchvision: swin")}  # fmt: skip
+    genuine = {name: layouts[name]() for name in ("fdsl: own rcdb", "fdsl: fractaldb raw", "fdsl: fractaldb vit",
+               "dino: full vit", "timm: vit", "timm: distilled", "torchvision: swin")}  # fmt: skip
+    contracts = {
+        name: inspect_checkpoint(file.write(tmp_path), Choice(**(file.options or {}))).input
+        for name, file in genuine.items()
+    }
     own = contracts["fdsl: own rcdb"]
     assert (own.mean, own.std, own.source) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "file")
     assert contracts["fdsl: fractaldb raw"].mean == (0.2, 0.2, 0.2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import torch
 from torch import Tensor, nn
 
@@ -71,13 +73,29 @@ def kind_of(spec: BackboneSpec) -> Kind:
     return kind
 
 
+def outline_of(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
+    """The network without storage: names, shapes and levels."""
+    with torch.device("meta"):
+        return build_backbone(spec, output_stride=output_stride)
+
+
 def levels_of(spec: BackboneSpec, *, output_stride: int = 32) -> tuple[Level, ...]:
     """Stride and channels of each feature level, without allocating weights."""
-    with torch.device("meta"):
-        return build_backbone(spec, output_stride=output_stride).levels
+    return outline_of(spec, output_stride=output_stride).levels
 
 
 def trunk_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
     """The trunk's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
-    with torch.device("meta"):
-        return dict(build_backbone(spec).trunk.state_dict())
+    return dict(outline_of(spec).trunk.state_dict())
+
+
+def stage_of_tensors(backbone: Backbone) -> dict[str, str]:
+    """Name in the trunk's `state_dict` → `stem`, `stage 1`, ...; `beside` for what belongs to none."""
+    stages = {
+        id(tensor): "stem" if index == 0 else f"stage {index}"
+        for index, modules in enumerate(backbone.stages())
+        for module in modules
+        for tensor in chain(module.parameters(), module.buffers())
+    }
+    named = chain(backbone.trunk.named_parameters(), backbone.trunk.named_buffers())
+    return {name: stages.get(id(tensor), "beside") for name, tensor in named}

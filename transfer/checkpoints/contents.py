@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +12,11 @@ from torch import Tensor
 from transfer.checkpoints.reading import RawCheckpoint
 from transfer.errors import UnreadableCheckpoint, WeightMismatch
 
-WRAPPERS = ("module.", "_orig_mod.")
-"""Put before every name by DistributedDataParallel and by torch.compile, in any nesting."""
+WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "model.")
+"""Put before every name by DistributedDataParallel, torch.compile and Lightning, in any nesting."""
+
+INNER_WRAPPERS = r"(?<![^.])(_fsdp_wrapped_module|_fpw_module|_checkpoint_wrapped_module|_orig_mod)\."
+"""Put into the middle of names by sharding, activation checkpoints and torch.compile of single blocks."""
 
 EMA_COUNTER = "n_averaged"
 """torch's AveragedModel keeps its counter beside `module.*`."""
@@ -24,10 +28,14 @@ ARCH_KEYS = ("arch", "model", "model_name", "architecture")
 
 @dataclass(frozen=True)
 class Branch:
-    """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers."""
+    """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
+
+    `wrapper` is what was stripped from the beginning of every name.
+    """
 
     path: str
     tensors: Mapping[str, Tensor]
+    wrapper: str = ""
 
     @property
     def where(self) -> str:
@@ -72,7 +80,7 @@ class Contents:
 
 def contents_of(raw: RawCheckpoint) -> Contents:
     """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none."""
-    branches = {path: Branch(path, unwrapped(tensors)) for path, tensors in _state_dicts(raw.tree)}
+    branches = {path: Branch(path, *unwrapped(tensors)) for path, tensors in _state_dicts(raw.tree)}
     if not branches:
         held = ", ".join(f"{key} ({type(value).__name__})" for key, value in list(raw.tree.items())[:8])
         raise UnreadableCheckpoint(
@@ -97,12 +105,15 @@ def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tenso
                 queue.append((f"{path}.{key}" if path else key, depth + 1, value))
 
 
-def unwrapped(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Strip wrapper prefixes that all names share."""
-    names = dict(tensors)
+def unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
+    """Strip wrapper prefixes that all names share, and wrappers inside names; also what all names began with."""
+    names = {re.sub(INNER_WRAPPERS, "", name): tensor for name, tensor in tensors.items()}
+    names = dict(tensors) if len(names) < len(tensors) else names
+    wrapper = ""
     while prefix := next((w for w in WRAPPERS if _shared(names, w)), None):
         names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
-    return names
+        wrapper += prefix
+    return names, wrapper
 
 
 def _shared(names: Mapping[str, Tensor], prefix: str) -> bool:
@@ -112,7 +123,7 @@ def _shared(names: Mapping[str, Tensor], prefix: str) -> bool:
 
 def refuse_mixed_wrappers(branch: Branch, source: str) -> None:
     """Raise WeightMismatch if some names, but not all, are inside a wrapper: two networks in one state dict."""
-    for prefix in WRAPPERS:
+    for prefix in WRAPPERS[:3]:
         inside = [name for name in branch.tensors if name.startswith(prefix)]
         outside = [name for name in branch.tensors if not name.startswith(prefix)]
         if inside and outside:

@@ -81,14 +81,3 @@ def choose(which: str | None, available: Sequence[str]) -> str:
     if which not in available:
         raise UnknownName.among("network in this file called", which, available)
     return which
-
-
-def with_average(model: Branch, contents: Contents) -> dict[str, Branch]:
-    """The network as `model`, and its moving average, if the file has one, as `ema`."""
-    average = next((contents.branches[path] for path in AVERAGES if path in contents.branches), None)
-    return {"model": model} if average is None else {"model": model, "ema": average}
-
-
-def other_copies(copies: Mapping[str, Branch], chosen: str, rules: tuple[Rule, ...]) -> tuple[Twin, ...]:
-    """The copies that were not chosen, which must be alike in names."""
-    return tuple(Twin(f"the copy `{b.path}`", b.tensors, rules) for name, b in copies.items() if name != chosen)

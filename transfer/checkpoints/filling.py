@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from transfer.backbones.building import trunk_shapes
+from transfer.backbones.architectures import spec_of
+from transfer.backbones.building import Backbone, outline_of
 from transfer.checkpoints.contents import Contents, refuse_mixed_wrappers
-from transfer.checkpoints.family import Family, Plan, Twin
+from transfer.checkpoints.family import Plan, Twin
 from transfer.checkpoints.identification import plan_for
 from transfer.checkpoints.inference.spec import infer_spec
 from transfer.checkpoints.matching import Matched, match
 from transfer.checkpoints.rules import Renamed, apply_rules
+from transfer.checkpoints.user_rules import plan_by_rules
 from transfer.errors import WeightMismatch
 from transfer.spec.checkpoint import BackboneSpec
 
@@ -18,27 +21,60 @@ SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A network whose every tensor is accounted for, and how that came about."""
+class Choice:
+    """What the user says about a file where its names do not: see `transfer inspect --help`.
 
-    family: Family
+    `rules` is a file of the user's own renaming rules, which takes the place of a family.
+    """
+
+    family: str | None = None
+    which: str | None = None
+    arch: str | None = None
+    rules: Path | None = None
+
+
+UNSAID = Choice()
+"""The user says nothing: the file must say it all."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A network whose every tensor is accounted for, and how that came about; `outline` has no storage."""
+
+    family: str
     plan: Plan
-    spec: BackboneSpec
+    outline: Backbone
     renamed: Renamed
     matched: Matched
 
+    @property
+    def spec(self) -> BackboneSpec:
+        """The network."""
+        return self.outline.spec
 
-def fill_from(contents: Contents, family: str | None = None, which: str | None = None) -> Filled:
+
+def fill_from(contents: Contents, choice: Choice = Choice()) -> Filled:
     """Identify, rename, infer the network and match exactly. Raises a CheckpointError or UnknownName."""
-    chosen, plan = plan_for(contents, family, which)
+    family, plan = _family_and_plan(contents, choice)
     refuse_mixed_wrappers(plan.branch, contents.raw.path.name)
     renamed = apply_rules(plan.branch.tensors, plan.rules)
-    spec = infer_spec({name: tuple(source.tensor.shape) for name, source in renamed.kept.items()}, plan)
+    spec = infer_spec(renamed.shapes, plan)
     title = f"{contents.raw.path.name} → {spec.arch}"
-    matched = match(trunk_shapes(spec), renamed, plan.may_init, title=title, family=chosen.name)
+    outline = outline_of(spec)
+    matched = match(outline.trunk.state_dict(), renamed, plan.may_init, title=title, family=family)
     for twin in plan.twins:
         _refuse_different_twin(renamed, twin, title)
-    return Filled(chosen, plan, spec, renamed, matched)
+    return Filled(family, plan, outline, renamed, matched)
+
+
+def _family_and_plan(contents: Contents, choice: Choice) -> tuple[str, Plan]:
+    if choice.rules is not None:
+        return f"rules:{choice.rules.name}", plan_by_rules(contents, choice.rules)
+    family, plan = plan_for(contents, choice.family, choice.which)
+    if choice.arch is not None:
+        named = spec_of(choice.arch)
+        plan = replace(plan, arch=named.arch, heads=named.options.get("heads", plan.heads))
+    return family.name, plan
 
 
 def _refuse_different_twin(renamed: Renamed, twin: Twin, title: str) -> None:

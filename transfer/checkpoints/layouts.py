@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from transfer.checkpoints.contents import Branch, Contents
@@ -61,21 +61,26 @@ def has_deep_stem(branch: Branch) -> bool:
     return any(re.match(r"conv1\.\d", name) for name in branch.tensors)
 
 
+def names_under(branch: Branch, prefix: str) -> list[str]:
+    """What follows `prefix` in the names that begin with it."""
+    return [name.removeprefix(prefix) for name in branch.tensors if name.startswith(prefix)]
+
+
 def is_plain_resnet(branch: Branch, layout: Layout) -> bool:
     """Names that a torchvision ResNet has too."""
     return layout == RESNET and not has_deep_stem(branch)
 
 
-def canonical_rules(names: Mapping[str, object], layout: Layout) -> tuple[Rule, ...]:
+def canonical_rules(names: Iterable[str], layout: Layout) -> tuple[Rule, ...]:
     """Rules from `layout`, of any generation of timm, to canonical names; `head` tensors are dropped."""
-    return {RESNET: _resnet_rules, VIT: _vit_rules, SWIN: _swin_rules}[layout](names)
+    return _RULES[layout](names)
 
 
-def _resnet_rules(_names: Mapping[str, object]) -> tuple[Rule, ...]:
+def _resnet_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     return (Drop(r"fc\..*", CLASSIFIER),)
 
 
-def _vit_rules(_names: Mapping[str, object]) -> tuple[Rule, ...]:
+def _vit_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     # a distillation token is a register: it has a position, attends, and stands behind the class token
     return (
         Drop(r"(head|head_dist)\..*", CLASSIFIER),
@@ -85,7 +90,7 @@ def _vit_rules(_names: Mapping[str, object]) -> tuple[Rule, ...]:
     )
 
 
-def _swin_rules(names: Mapping[str, object]) -> tuple[Rule, ...]:
+def _swin_rules(names: Iterable[str]) -> tuple[Rule, ...]:
     rules: tuple[Rule, ...] = (
         Drop(r"head\..*", CLASSIFIER),
         Drop(r".*\.(relative_position_index|attn_mask)", BUFFER),
@@ -99,6 +104,13 @@ def _swin_rules(names: Mapping[str, object]) -> tuple[Rule, ...]:
             Rename(r"layers\.0\.downsample\.(.*)", r"layers.1.downsample.\1"),
         )
     return rules
+
+
+_RULES: dict[Layout, Callable[[Iterable[str]], tuple[Rule, ...]]] = {
+    RESNET: _resnet_rules,
+    VIT: _vit_rules,
+    SWIN: _swin_rules,
+}
 
 
 def legacy_batchnorm(names: Iterable[str]) -> tuple[Excuse, ...]:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from transfer.backbones.building import Backbone, build_backbone
+from transfer.checkpoints.certificate import certify
 from transfer.checkpoints.containers import read_safetensors
 from transfer.checkpoints.contents import Contents, contents_of
-from transfer.checkpoints.filling import Filled, fill_from
+from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
+from transfer.checkpoints.health import examine
 from transfer.checkpoints.matching import match
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
+from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import UnreadableCheckpoint
-from transfer.spec.checkpoint import BackboneSpec, Certificate, InputContract
+from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import file_sha256
 
@@ -28,31 +32,38 @@ CERTIFICATE = "certificate"
 
 
 def load_backbone(
-    path: str | Path, family: str | None = None, *, which: str | None = None
+    path: str | Path,
+    family: str | None = None,
+    *,
+    which: str | None = None,
+    arch: str | None = None,
+    rules: str | Path | None = None,
 ) -> tuple[Backbone, Certificate]:
     """The network in a checkpoint file, in evaluation mode, and the certificate of its conversion.
 
-    `family` overrides identification; `which` chooses among a file's copies (teacher, student, ema, query, ...).
+    `family` overrides identification; `which` chooses among a file's copies (teacher, student, ema, query, ...);
+    `arch` says which architecture it must be; `rules` is a TOML file of renaming rules that takes a family's place.
     Raises a CheckpointError unless every tensor of the trunk is accounted for.
     """
-    contents, filled = _filled(path, family, which)
-    return _built(filled), _certify(contents, filled)
+    choice = Choice(family, which, arch, None if rules is None else Path(rules))
+    certificate, filled = _certified(path, choice)
+    return _built(filled), certificate
 
 
-def inspect_checkpoint(path: str | Path, family: str | None = None, *, which: str | None = None) -> Certificate:
+def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate:
     """The certificate that `load_backbone` would return, without building the network."""
-    return _certify(*_filled(path, family, which))
+    return _certified(path, choice)[0]
 
 
-def convert_checkpoint(
-    path: str | Path, output: Path, family: str | None = None, *, which: str | None = None
-) -> Certificate:
-    """Write the trunk under canonical names as safetensors, the certificate in its metadata, whole or not at all."""
-    contents, filled = _filled(path, family, which)
-    certificate = _certify(contents, filled)
-    state = {name: tensor.contiguous() for name, tensor in _built(filled).trunk.state_dict().items()}
+def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
+    """Write the trunk under canonical names as safetensors, the certificate in its metadata, whole or not at all.
+
+    One tensor at a time is in memory.
+    """
+    certificate, filled = _certified(path, choice)
+    entries = {name: Entry(tuple(t.shape), t.dtype, load) for name, (t, load) in _loads(filled).items()}
     with replacing(output) as temporary:
-        save_file(state, temporary, metadata={CERTIFICATE: json.dumps(certificate.to_json())})
+        write_safetensors(temporary, entries, {CERTIFICATE: json.dumps(certificate.to_json())})
     return certificate
 
 
@@ -96,40 +107,42 @@ def _certificate(path: Path, metadata: Mapping[str, str]) -> Certificate:
     return Certificate.from_json(json.loads(metadata[CERTIFICATE]))
 
 
-def _filled(path: str | Path, family: str | None, which: str | None) -> tuple[Contents, Filled]:
+def _certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
+    """Read, fill and examine; the file is hashed meanwhile."""
     contents = contents_of(read_checkpoint(path))
-    return contents, fill_from(contents, family, which)
+    with ThreadPoolExecutor(1) as beside:
+        digest = beside.submit(_digest, contents)
+        filled = fill_from(contents, choice)
+        health = examine(filled.matched, f"{contents.raw.path.name} → {filled.spec.arch}")
+        return certify(contents, filled, health, digest.result()), filled
 
 
-def _certify(contents: Contents, filled: Filled) -> Certificate:
-    plan, matched = filled.plan, filled.matched
-    others = (path for path in contents.branches if path != plan.branch.path)
-    reason = f"another part of the file: {plan.which} was chosen"
-    return Certificate(
-        family=filled.family.name,
-        arch=filled.spec.arch,
-        which=plan.which,
-        coverage=matched.coverage,
-        input=_complete(plan.input, filled.spec),
-        dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
-        initialised=matched.initialised,
-        resized={},
-        warnings=(*contents.warnings, *plan.warnings, *matched.warnings),
-        backbone=filled.spec,
-        checkpoint=contents.raw.path.name,
-        sha256=file_sha256(contents.raw.path),
-    )
+def _digest(contents: Contents) -> str:
+    return file_sha256(contents.raw.path)
 
 
-def _complete(contract: InputContract, spec: BackboneSpec) -> InputContract:
-    image = spec.options.get("image")
-    return replace(contract, size=(image[0], image[1]) if image else None, patch=spec.options.get("patch"))
+def _loads(filled: Filled) -> dict[str, tuple[Tensor, Callable[[], Tensor]]]:
+    """Name → its outline and what makes it, in the trunk's order; initialised tensors come from a fresh network."""
+    initial = _initial(filled)
+    return {
+        name: (outline, partial(initial.__getitem__, name) if name in initial else partial(filled.matched.load, name))
+        for name, outline in filled.outline.trunk.state_dict().items()
+    }
+
+
+def _initial(filled: Filled) -> dict[str, Tensor]:
+    """What the certificate lists as initialised."""
+    if not filled.matched.initialised:
+        return {}
+    state = build_backbone(filled.spec).trunk.state_dict()
+    return {name: state[name] for name in filled.matched.initialised}
 
 
 def _built(filled: Filled) -> Backbone:
-    """Build the network and fill it; what the certificate lists as initialised keeps its initial value."""
+    """The network with a memory of its own."""
     backbone = build_backbone(filled.spec)
-    initial = backbone.trunk.state_dict()
-    kept = {name: initial[name] for name in filled.matched.initialised}
-    backbone.trunk.load_state_dict({**kept, **filled.matched.state}, strict=True)
+    with torch.no_grad():
+        for name, tensor in backbone.trunk.state_dict().items():
+            if name not in filled.matched.initialised:
+                tensor.copy_(filled.matched.load(name))
     return backbone.eval()

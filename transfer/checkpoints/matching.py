@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from transfer.checkpoints.rules import Renamed, Source, name_in_file
+from transfer.checkpoints.values import Value
 from transfer.errors import WeightMismatch
 
 SHOWN = 40
@@ -26,33 +27,57 @@ class Excuse:
 
 @dataclass(frozen=True)
 class Matched:
-    """Canonical name → tensor of the trunk's dtype (absent where initialised), and what was noteworthy."""
+    """Canonical name → its source (absent where initialised), and what was noteworthy.
 
-    state: Mapping[str, Tensor]
+    `numbers` counts the elements of each tensor of the trunk, filled or not.
+    """
+
+    sources: Mapping[str, Source]
+    dtypes: Mapping[str, torch.dtype]
     initialised: Mapping[str, str]
-    coverage: float
+    numbers: Mapping[str, int]
     warnings: tuple[str, ...]
+
+    @property
+    def coverage(self) -> float:
+        """Share of the trunk's elements that the file fills."""
+        return share(self.numbers, self.sources)
+
+    def load(self, name: str) -> Tensor:
+        """The tensor in the trunk's precision, contiguous; it may share memory with the file."""
+        return self.sources[name].value.load().to(self.dtypes[name]).contiguous()
+
+
+def share(numbers: Mapping[str, int], filled: Iterable[str]) -> float:
+    """Share of all elements that belong to the `filled` names; 1 where there are no elements."""
+    total = sum(numbers.values())
+    return sum(numbers[name] for name in filled) / total if total else 1.0
 
 
 def match(
     target: Mapping[str, Tensor], renamed: Renamed, excuses: Sequence[Excuse], *, title: str, family: str
 ) -> Matched:
-    """Fill `target` (names and shapes) from `renamed`.
+    """Fill `target` (names and shapes) from `renamed`, without reading a number.
 
     Raises WeightMismatch that lists `-` unfilled and `+` unused names with their shapes and the closest match, for
-    other shapes, values that are not finite, and excuses that excuse nothing.
+    other shapes, other kinds of numbers, and excuses that excuse nothing.
     """
     initialised = _initialised(target, renamed.kept, excuses, title, family)
     unfilled = [name for name in target if name not in renamed.kept and name not in initialised]
-    reshaped = [n for n, s in renamed.kept.items() if n in target and s.tensor.shape != target[n].shape]
+    reshaped = [n for n, s in renamed.kept.items() if n in target and not _fits(s.value, target[n])]
     unused = {name: source for name, source in renamed.kept.items() if name not in target} | dict(renamed.foreign)
     if unfilled or reshaped or unused:
         raise WeightMismatch(_report(target, renamed, unfilled, reshaped, unused, title=title, family=family))
     sources = {name: renamed.kept[name] for name in target if name not in initialised}
-    _refuse_not_finite(sources, title)
-    state = {name: _cast(source, target[name].dtype, title) for name, source in sources.items()}
-    filled = sum(tensor.numel() for tensor in state.values())
-    return Matched(state, initialised, filled / sum(t.numel() for t in target.values()), _casts(sources, target))
+    for name, source in sources.items():
+        _refuse_other_numbers(source, target[name].dtype, title)
+    dtypes = {name: tensor.dtype for name, tensor in target.items()}
+    numbers = {name: tensor.numel() for name, tensor in target.items()}
+    return Matched(sources, dtypes, initialised, numbers, _casts(sources, target))
+
+
+def _fits(value: Value, tensor: Tensor) -> bool:
+    return value.fault is None and value.shape == tuple(tensor.shape)
 
 
 def _initialised(
@@ -88,12 +113,11 @@ def _report(
     for name in reshaped:
         source = renamed.kept[name]
         lines += [("-", name, _shape(target[name]), "expected")]
-        lines += [("+", name, _shape(source.tensor), f"in the file{_named(name, source.name)}")]
+        note = f"in the file{_named(name, source.name)}" + (f"   {source.value.fault}" if source.value.fault else "")
+        lines += [("+", name, _shape(source.value), note)]
     near = _closest(unfilled, unused)
     for name, source in sorted(unused.items(), key=lambda item: item[0] not in near):
-        lines.append(
-            ("+", name, _shape(source.tensor), ("closest" if name in near else "") + _named(name, source.name))
-        )
+        lines.append(("+", name, _shape(source.value), ("closest" if name in near else "") + _named(name, source.name)))
     return f"{title}: {', '.join(counts)}\n{_table(lines)}\n{_advice(family)}"
 
 
@@ -117,7 +141,7 @@ def _closest(unfilled: Sequence[str], unused: Mapping[str, Source]) -> set[str]:
     return {name for wanted in unfilled[:SHOWN] for name in difflib.get_close_matches(wanted, unused, n=1, cutoff=0.6)}
 
 
-def _shape(tensor: Tensor) -> str:
+def _shape(tensor: Tensor | Value) -> str:
     return str(tuple(tensor.shape))
 
 
@@ -126,27 +150,17 @@ def _named(name: str, in_file: str) -> str:
     return "" if in_file.endswith(name) else f"   (named {in_file})"
 
 
-def _refuse_not_finite(sources: Mapping[str, Source], title: str) -> None:
-    bad = {name: s for name, s in sources.items() if s.tensor.is_floating_point() and not s.tensor.isfinite().all()}
-    if bad:
-        names = "\n".join(f"  + {source.name}   {_shape(source.tensor)}" for source in list(bad.values())[:SHOWN])
+def _refuse_other_numbers(source: Source, dtype: torch.dtype, title: str) -> None:
+    found = source.value.dtype
+    if found.is_floating_point != dtype.is_floating_point or found.is_complex:
         raise WeightMismatch(
-            f"{title}: {len(bad)} tensors hold NaN or infinite values\n{names}\nThe training diverged or the file is "
-            "damaged: use an earlier checkpoint."
+            f"{title}: {source.name} holds {found}, expected {dtype}: a quantised or converted file. Use the weights "
+            "as they were trained."
         )
-
-
-def _cast(source: Source, dtype: torch.dtype, title: str) -> Tensor:
-    if source.tensor.is_floating_point() != dtype.is_floating_point or source.tensor.is_complex():
-        raise WeightMismatch(
-            f"{title}: {source.name} holds {source.tensor.dtype}, expected {dtype}: a quantised or converted file. Use "
-            "the weights as they were trained."
-        )
-    return source.tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
 
 
 def _casts(sources: Mapping[str, Source], target: Mapping[str, Tensor]) -> tuple[str, ...]:
-    kinds = {(s.tensor.dtype, target[n].dtype) for n, s in sources.items() if s.tensor.dtype != target[n].dtype}
+    kinds = {(s.value.dtype, target[n].dtype) for n, s in sources.items() if s.value.dtype != target[n].dtype}
     return tuple(
         f"{str(old).removeprefix('torch.')} weights were cast to {str(new).removeprefix('torch.')}"
         for old, new in sorted(kinds, key=str)

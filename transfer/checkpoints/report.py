@@ -17,12 +17,19 @@ def describe(certificate: Certificate) -> str:
         f"family      {certificate.family} ({certificate.which})",
         f"arch        {certificate.arch}",
         f"coverage    {100 * certificate.coverage:.2f}% of the trunk's values come from the file",
-        f"input       {contract.channel_order}, {contract.range}, {', '.join(values)} ({contract.source})",
+        f"input       {contract.channel_order}, {contract.range}, {', '.join(values)} ({certificate.confidence})",
     ]
     if contract.patch is not None:
         lines.append(f"patch       {contract.patch} px, trained at {contract.size}")
+    if certificate.stages:
+        lines.append(
+            "stages      " + ", ".join(f"{name} {100 * part:.2f}%" for name, part in certificate.stages.items())
+        )
+    if certificate.assumptions:
+        lines.append("assumed     " + "; ".join(f"{name}: {value}" for name, value in certificate.assumptions.items()))
     for title in ("dropped", "initialised", "resized"):
         lines += _grouped(title, certificate[title])
+    lines += [f"health      {name}: {text}" for name, text in _shortened(certificate.health).items()]
     return "\n".join([*lines, *(f"warning     {warning}" for warning in certificate.warnings)])
 
 
@@ -33,3 +40,8 @@ def _grouped(title: str, entries: Mapping[str, str]) -> list[str]:
     return [
         f"{title:11} {count} ({examples[reason]}{', ...' * (count > 1)}): {reason}" for reason, count in counts.items()
     ]
+
+
+def _shortened(findings: Mapping[str, str], shown: int = 20) -> dict[str, str]:
+    rest = len(findings) - shown
+    return dict(list(findings.items())[:shown]) | ({"...": f"{rest} more"} if rest > 0 else {})

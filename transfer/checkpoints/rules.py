@@ -1,13 +1,15 @@
-"""Renaming rules: from a project's names to canonical names, or to a declared reason for leaving a tensor out."""
+"""Rules: from a project's names and layouts to canonical ones, or to a declared reason for leaving a tensor out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from transfer.checkpoints.values import Value, combined, stored
 from transfer.errors import WeightMismatch
 
 
@@ -34,15 +36,63 @@ class Drop:
     reason: str
 
 
-Rule = Strip | Rename | Drop
+@dataclass(frozen=True)
+class Permute:
+    """Dimensions are put into the order `dims`: (3, 2, 0, 1) makes TensorFlow's HWIO kernels OIHW."""
+
+    pattern: str
+    dims: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reshape:
+    """The tensor gets `shape`; one entry may be -1."""
+
+    pattern: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Apply:
+    """`function` of the tensor; `what` names it for people. It must work on tensors of the meta device, too."""
+
+    pattern: str
+    function: Callable[[Tensor], Tensor]
+    what: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """Several tensors become one, concatenated along `dim`.
+
+    `pattern` has a group `part`, which is one of `parts`; they are put in that order. `replacement` names the whole.
+    A whole that lacks a part is not made: its parts stay as they are, and the match names them.
+    """
+
+    pattern: str
+    parts: tuple[str, ...]
+    replacement: str
+    dim: int = 0
+
+
+@dataclass(frozen=True)
+class Split:
+    """One tensor becomes several: equal chunks along `dim`, named by `replacements` in order."""
+
+    pattern: str
+    replacements: tuple[str, ...]
+    dim: int = 0
+
+
+Rule = Strip | Rename | Drop | Permute | Reshape | Apply | Join | Split
 
 
 @dataclass(frozen=True)
 class Source:
-    """A tensor of the file, under its name there."""
+    """A value under its name in the file; one that was joined has several, with ` + ` between them."""
 
     name: str
-    tensor: Tensor
+    value: Value
 
 
 @dataclass(frozen=True)
@@ -54,38 +104,121 @@ class Renamed:
     foreign: Mapping[str, Source] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Canonical name → shape."""
+        return {name: source.value.shape for name, source in self.kept.items()}
+
+
+Named = tuple[str, Source]
+
 
 def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed:
-    """Send every name through the rules in order. Raises WeightMismatch if two names become one."""
-    kept: dict[str, Source] = {}
+    """Send every tensor through the rules in order. Raises WeightMismatch if two names become one."""
+    kept = {name: Source(name, stored(tensor)) for name, tensor in tensors.items()}
     dropped: dict[str, str] = {}
     foreign: dict[str, Source] = {}
-    for name, tensor in tensors.items():
-        result = _follow(name, rules)
-        if isinstance(result, Drop):
-            dropped[name] = result.reason
-        elif result is None:
-            foreign[name] = Source(name, tensor)
-        elif result in kept:
-            raise WeightMismatch(
-                f"two tensors of the file claim one place, {result}:\n  + {kept[result].name}\n  + {name}\n"
-                "The file mixes two networks. Write one network's weights into it."
-            )
-        else:
-            kept[result] = Source(name, tensor)
+    for rule in rules:
+        match rule:
+            case Drop():
+                gone = [name for name in kept if re.fullmatch(rule.pattern, name)]
+                dropped |= {kept.pop(name).name: rule.reason for name in gone}
+            case Strip():
+                outside = [name for name in kept if not name.startswith(rule.prefix)]
+                foreign |= {name: kept.pop(name) for name in outside}
+                kept = {name.removeprefix(rule.prefix): source for name, source in kept.items()}
+            case _:
+                kept = _unique(_changed(kept, rule))
     return Renamed(kept, dropped, foreign, tuple(rules))
 
 
-def _follow(name: str, rules: Sequence[Rule]) -> str | Drop | None:
+def _changed(kept: Mapping[str, Source], rule: Rename | Permute | Reshape | Apply | Join | Split) -> Iterator[Named]:
+    if isinstance(rule, Join):
+        yield from _joined(kept, rule)
+        return
+    for name, source in kept.items():
+        found = re.fullmatch(rule.pattern, name)
+        if found is None:
+            yield name, source
+        elif isinstance(rule, Rename):
+            yield found.expand(rule.replacement), source
+        elif isinstance(rule, Split):
+            yield from _chunks(found, source, rule)
+        else:
+            yield name, Source(source.name, _altered(source.value, rule))
+
+
+def _altered(value: Value, rule: Permute | Reshape | Apply) -> Value:
+    match rule:
+        case Permute(dims=dims):
+            return value.then(lambda tensor: tensor.permute(dims), f"the order of dimensions {dims}")
+        case Reshape(shape=shape):
+            return value.then(lambda tensor: tensor.reshape(shape), f"the shape {shape}")
+        case Apply():
+            return value.then(rule.function, rule.what)
+
+
+def _chunks(found: re.Match[str], source: Source, rule: Split) -> Iterator[Named]:
+    for index, replacement in enumerate(rule.replacements):
+        value = source.value.then(_chunk(index, len(rule.replacements), rule.dim), f"chunk {index + 1}")
+        yield found.expand(replacement), Source(source.name, value)
+
+
+def _chunk(index: int, count: int, dim: int) -> Callable[[Tensor], Tensor]:
+    def function(tensor: Tensor) -> Tensor:
+        if tensor.shape[dim] % count:
+            raise ValueError(f"{tensor.shape[dim]} does not divide by {count}")
+        return tensor.chunk(count, dim)[index]
+
+    return function
+
+
+def _joined(kept: Mapping[str, Source], rule: Join) -> Iterator[Named]:
+    wholes: dict[str, dict[str, str]] = {}
+    for name in kept:
+        found = re.fullmatch(rule.pattern, name)
+        if found and found["part"] in rule.parts:
+            wholes.setdefault(found.expand(rule.replacement), {})[found["part"]] = name
+    complete = {whole: parts for whole, parts in wholes.items() if len(parts) == len(rule.parts)}
+    first = {parts[rule.parts[0]]: whole for whole, parts in complete.items()}
+    used = {name for parts in complete.values() for name in parts.values()}
+    for name, source in kept.items():
+        if name in first:
+            whole = first[name]
+            yield whole, _concatenated([kept[complete[whole][part]] for part in rule.parts], rule.dim)
+        elif name not in used:
+            yield name, source
+
+
+def _concatenated(sources: Sequence[Source], dim: int) -> Source:
+    value = combined([source.value for source in sources], lambda parts: torch.cat(parts, dim), "joining")
+    return Source(" + ".join(source.name for source in sources), value)
+
+
+def _unique(named: Iterator[Named]) -> dict[str, Source]:
+    kept: dict[str, Source] = {}
+    for name, source in named:
+        if name in kept:
+            raise WeightMismatch(
+                f"two tensors of the file claim one place, {name}:\n  + {kept[name].name}\n  + {source.name}\n"
+                "The file mixes two networks. Write one network's weights into it."
+            )
+        kept[name] = source
+    return kept
+
+
+def _follow(name: str, rules: Sequence[Rule]) -> str | None:
+    """Where one name leads by itself, None if it is left out."""
     for rule in rules:
         if isinstance(rule, Strip):
             if not name.startswith(rule.prefix):
                 return None
             name = name.removeprefix(rule.prefix)
-        elif match := re.fullmatch(rule.pattern, name):
+        elif found := re.fullmatch(rule.pattern, name):
             if isinstance(rule, Drop):
-                return rule
-            name = match.expand(rule.replacement)
+                return None
+            if isinstance(rule, (Rename, Join)):
+                name = found.expand(rule.replacement)
     return name
 
 
@@ -95,14 +228,14 @@ def name_in_file(name: str, rules: Sequence[Rule]) -> str:
     for rule in reversed(rules):
         if isinstance(rule, Strip):
             source = rule.prefix + source
-        elif isinstance(rule, Rename):
+        elif isinstance(rule, (Rename, Join)):
             source = _undo(source, rule)
     return source if _follow(source, rules) == name else name
 
 
-def _undo(name: str, rule: Rename) -> str:
+def _undo(name: str, rule: Rename | Join) -> str:
     """Swap the rule's sides: its groups move to the replacement, the first of alternatives stands for all."""
-    groups = re.findall(r"\((?!\?)[^()]*\)", rule.pattern)
+    groups = re.findall(r"\((?:\?P<part>|(?!\?))[^()]*\)", rule.pattern)
     backward = re.escape(rule.replacement)
     for number, group in enumerate(groups, 1):
         backward = backward.replace(rf"\\{number}", f"(?P<g{number}>{group[1:-1]})")
@@ -111,5 +244,10 @@ def _undo(name: str, rule: Rename) -> str:
         return name
     forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", rule.pattern)
     for number, group in enumerate(groups, 1):
-        forward = forward.replace(group, match[f"g{number}"], 1)
+        forward = forward.replace(group, match.groupdict().get(f"g{number}") or _first_alternative(group), 1)
     return forward.replace("\\.", ".")
+
+
+def _first_alternative(group: str) -> str:
+    """`(q|k|v)` and `(?P<part>q|k|v)` → `q`."""
+    return group[1:-1].removeprefix("?P<part>").split("|")[0]

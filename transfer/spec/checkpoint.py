@@ -69,8 +69,11 @@ class BackboneSpec(Fields):
 class Certificate(Fields):
     """What was found in a checkpoint file and what became of every tensor.
 
-    `coverage` is the share of trunk parameters and buffers (by element) filled from the file, 0 to 1.
-    `dropped` and `initialised` map a tensor's name to the reason; `resized` maps it to what was done.
+    `coverage` is the share of trunk parameters and buffers (by element) filled from the file, 0 to 1; `stages` the same
+    for each stage. `dropped` and `initialised` map a tensor's name to the reason; `resized` maps it to what was done.
+    `assumptions` are properties of the network that leave no trace in names and shapes, and what they were taken for;
+    `health` maps a tensor (`*`: the whole trunk) to what is suspicious about its numbers; `confidence` says how sure
+    the input contract is, and `probe` how well batch-norm statistics agree with it and its rivals.
     """
 
     family: str
@@ -85,6 +88,11 @@ class Certificate(Fields):
     backbone: BackboneSpec
     checkpoint: str
     sha256: str
+    stages: Mapping[str, float] = field(default_factory=dict)
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    health: Mapping[str, str] = field(default_factory=dict)
+    confidence: str = ""
+    probe: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Certificate:

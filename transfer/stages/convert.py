@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer.backbones.architectures import spec_of
+from transfer.checkpoints.filling import UNSAID, Choice
 from transfer.checkpoints.loading import convert_checkpoint
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
@@ -21,7 +22,7 @@ CONTROL_PREFIX = f"{CONTROL}:"
 
 WEIGHTS = "backbone.safetensors"
 
-CONVERSION = 1
+CONVERSION = 2
 """Raise it when a rule changes what a file converts to: all files then convert anew."""
 
 
@@ -37,8 +38,8 @@ class Origin:
     certificate: Mapping[str, Any] | None
 
 
-def convert(checkpoint: str, work_dir: Path, *, family: str | None = None, which: str | None = None) -> Origin:
-    """Convert a checkpoint file once per content, family and branch; `random:<arch>` names the control."""
+def convert(checkpoint: str, work_dir: Path, choice: Choice = UNSAID) -> Origin:
+    """Convert a checkpoint file once per content and choice; `random:<arch>` names the control."""
     if checkpoint.startswith(CONTROL_PREFIX):
         return _control(checkpoint.removeprefix(CONTROL_PREFIX))
     path = Path(checkpoint)
@@ -48,8 +49,8 @@ def convert(checkpoint: str, work_dir: Path, *, family: str | None = None, which
             f"(for example {CONTROL_PREFIX}resnet50) for the randomly initialised control."
         )
     name = display_name(path)
-    folder = work_dir / f"{name}-{_origin_hash(path, family, which)}"
-    certificate = _converted(path, folder, family, which)
+    folder = work_dir / f"{name}-{_origin_hash(path, choice)}"
+    certificate = _converted(path, folder, choice)
     return Origin(
         name,
         certificate.sha256,
@@ -66,11 +67,11 @@ def display_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
 
 
-def _converted(path: Path, folder: Path, family: str | None, which: str | None) -> Certificate:
+def _converted(path: Path, folder: Path, choice: Choice) -> Certificate:
     report, weights, seal = (folder / name for name in ("conversion.json", WEIGHTS, f"{WEIGHTS}.sha256"))
     if report.exists() and _sealed(weights, seal):
         return Certificate.from_json(json.loads(report.read_text(encoding="utf-8")))
-    certificate = convert_checkpoint(path, weights, family=family, which=which)
+    certificate = convert_checkpoint(path, weights, choice)
     write_json(report, certificate.to_json())
     with replacing(seal) as temporary:
         temporary.write_text(_line(weights), encoding="utf-8")
@@ -87,10 +88,12 @@ def _line(weights: Path) -> str:
     return f"{file_sha256(weights)}  {weights.name}\n"
 
 
-def _origin_hash(path: Path, family: str | None, which: str | None) -> str:
+def _origin_hash(path: Path, choice: Choice) -> str:
     """Content, choices and `CONVERSION`."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
-    return fingerprint([*(file_sha256(file) for file in files), family, which, CONVERSION])[:8]
+    rules = file_sha256(choice.rules) if choice.rules is not None and choice.rules.is_file() else None
+    chosen = (choice.family, choice.which, choice.arch, rules)
+    return fingerprint([*(file_sha256(file) for file in files), *chosen, CONVERSION])[:8]
 
 
 def _control(arch: str) -> Origin:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from transfer.checkpoints.filling import UNSAID, Choice
 from transfer.openmmlab.data import per_process
 from transfer.openmmlab.runner import load_config
 from transfer.spec.places import data_root, suite_path
@@ -28,8 +29,7 @@ class Request:
     checkpoint: str
     suite: str
     deviations: Deviations
-    family: str | None = None
-    which: str | None = None
+    choice: Choice = UNSAID
     work_dir: Path = Path("work_dirs")
     board: Path = Path("leaderboard")
 
@@ -65,7 +65,7 @@ def prepare(request: Request) -> list[Job]:
     Every error that a user can meet before training is raised here.
     """
     suite = load_suite(suite_path(request.suite))
-    origin = convert(request.checkpoint, request.work_dir, family=request.family, which=request.which)
+    origin = convert(request.checkpoint, request.work_dir, request.choice)
     jobs = plan(origin, suite, request.deviations, request.work_dir, data_root())
     check_publishable(jobs, request.board)
     return jobs

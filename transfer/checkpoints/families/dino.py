@@ -5,21 +5,14 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose
-from transfer.checkpoints.layouts import (
-    LAYOUTS,
-    RESNET,
-    VIT,
-    Layout,
-    canonical_rules,
-    has_deep_stem,
-    has_head,
-    layout_of,
-    legacy_batchnorm,
-)
-from transfer.checkpoints.rules import Drop, Rule, Strip
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import LAYOUTS, RESNET, VIT, Layout, has_deep_stem, has_head, layout_of
+from transfer.checkpoints.rules import Drop
+from transfer.errors import WeightMismatch
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
+IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 COPIES = ("teacher", "student")
 SUCCESSORS = r"(.*\.)?(masked_embed|mask_token|register_tokens|storage_tokens|ls1\.gamma|head_dense\..*|reg_token)$"
 """Names of methods that build on DINO: iBOT, EsViT, DINOv2, DINOv3."""
@@ -63,48 +56,33 @@ def _bare_layout(root: Branch) -> Layout | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
+    copies = {label: Copy(branch, PREFIX, (HEAD,)) for label, branch in _copies(contents).items()}
     if copies:
-        return _training_plan(contents, copies, which)
+        _refuse_swapped(contents)
+        layout = layout_of(next(iter(copies.values())).names)
+        return plan_copy(contents, copies, which, Traits(IMAGENET, _options(layout), _arch(contents)))
     found = contents.branches.get("") or next(iter(contents.branches.values()))
     layout = layout_of(found.tensors, (RESNET, VIT))
     if layout is None:
         return None
-    return _plan_of(contents, choose(which, ("backbone",)), found, layout, canonical_rules(found.tensors, layout))
+    warnings = () if found.path else (BARE.format(layout=layout.name),)
+    traits = Traits(IMAGENET, _options(layout), _arch(contents), warnings=warnings)
+    return plan_copy(contents, {"backbone": Copy(found)}, which, traits)
 
 
-def _training_plan(contents: Contents, copies: dict[str, Branch], which: str | None) -> Plan | None:
-    chosen = choose(which, tuple(copies))
-    branch = copies[chosen]
-    layout = layout_of((name.rpartition(PREFIX)[2] for name in branch.tensors), (RESNET, VIT))
-    if layout is None:
-        return None
-    rules: tuple[Rule, ...] = (HEAD, Strip(PREFIX))
-    twins = tuple(Twin(f"the {name}", copy.tensors, rules) for name, copy in copies.items() if name != chosen)
-    return _plan_of(contents, chosen, branch, layout, rules, twins)
+def _options(layout: Layout | None) -> dict[str, str]:
+    return {"position_interpolation": "dino"} if layout == VIT else {}
 
 
-def _plan_of(
-    contents: Contents,
-    which: str,
-    branch: Branch,
-    layout: Layout,
-    rules: tuple[Rule, ...],
-    twins: tuple[Twin, ...] = (),
-) -> Plan:
-    names = [name for name in branch.tensors if not name.startswith("head.")]
-    return Plan(
-        which=which,
-        kind=layout.kind,
-        branch=branch,
-        rules=rules,
-        input=InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        may_init=legacy_batchnorm(names) if layout == RESNET else (),
-        options={"position_interpolation": "dino"} if layout == VIT else {},
-        arch=_arch(contents),
-        twins=twins,
-        warnings=() if twins or branch.path else (BARE.format(layout=layout.name),),
-    )
+def _refuse_swapped(contents: Contents) -> None:
+    """DINO wraps the student for parallel training, and the teacher only where it has batch norms."""
+    branches = contents.branches
+    if {*COPIES} <= branches.keys() and branches["teacher"].wrapper and not branches["student"].wrapper:
+        raise WeightMismatch(
+            f"{contents.raw.path.name}: the teacher's names begin with {branches['teacher'].wrapper} and the student's "
+            "do not; DINO writes them the other way round. The two were swapped: put each under its own key, or name "
+            "the weights' keys teacher and student as training saved them."
+        )
 
 
 def _arch(contents: Contents) -> str | None:

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
-from transfer.checkpoints.layouts import (
-    RESNET,
-    VIT,
-    Layout,
-    canonical_rules,
-    is_plain_resnet,
-    legacy_batchnorm,
-    plain_network,
-)
-from transfer.errors import UnreadableCheckpoint
+from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
+from transfer.checkpoints.declared import declared_contract
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, VIT, Layout, is_plain_resnet, plain_network
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 FORMULA_CLASSES = 21_000
@@ -71,47 +63,18 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(model, contents)
-    chosen = choose(which, tuple(copies))
-    branch = copies[chosen]
-    rules = canonical_rules(branch.tensors, layout)
-    return Plan(
-        which=chosen,
-        kind=layout.kind,
-        branch=branch,
-        rules=rules,
-        input=_contract(contents, layout),
-        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
-        arch=contents.arch,
-        twins=other_copies(copies, chosen, rules),
-    )
+    return plan_copy(contents, with_average(Copy(model), contents), which, Traits(_contract(contents, layout)))
 
 
 def _contract(contents: Contents, layout: Layout) -> InputContract:
     declared = contents.raw.tree.get("input")
     if isinstance(declared, Mapping):
-        return _declared(declared, contents)
+        return declared_contract(declared, contents.raw.path)
     if "version" in contents.keys:
         return TIMM_SAVED
     if layout == RESNET:
         return FRACTALDB_RESNET
     return FRACTALDB_VIT if layout == VIT else TIMM_SAVED
-
-
-def _declared(declared: Mapping[str, Any], contents: Contents) -> InputContract:
-    try:
-        mean, std = ([float(value) for value in declared[key]] for key in ("mean", "std"))
-        value_range, order = declared.get("range", "0-1"), declared.get("channel_order", "RGB")
-        if len(mean) != 3 or len(std) != 3 or value_range not in ("0-1", "0-255") or order not in ("RGB", "BGR"):
-            raise ValueError(f"got {dict(declared)!r:.200}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableCheckpoint(
-            f"{contents.raw.path}: `input` should say mean and std (three numbers each), range (0-1 or 0-255) and "
-            f"channel_order (RGB or BGR); {type(error).__name__}: {error}. Write the file again."
-        ) from error
-    return InputContract(
-        (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]), range=value_range, channel_order=order, source="file"
-    )
 
 
 FAMILY = Family(

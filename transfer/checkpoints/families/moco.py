@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, Twin, choose
-from transfer.checkpoints.layouts import RESNET, layout_of, legacy_batchnorm
-from transfer.checkpoints.rules import Drop, Rule, Strip
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, layout_of
+from transfer.checkpoints.rules import Drop
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"query": "encoder_q.", "key": "encoder_k."}
 QUEUE = Drop(r"queue(_ptr)?", "queue of negative examples")
-PROJECTION = Drop(r"fc\..*", "projection head of the contrastive loss")
 
 
 def _recognise(contents: Contents) -> Claim | None:
@@ -37,24 +37,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in branch.tensors))
     if not present or layout_of(name.partition(".")[2] for name in branch.tensors) != RESNET:
         return None
-    chosen = choose(which, present if "query" in present else ("query", *present))
-    others = tuple(name for name in present if name != chosen)
-    return Plan(
-        which=chosen,
-        kind="resnet",
-        branch=branch,
-        rules=_rules(chosen),
-        input=InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        may_init=legacy_batchnorm(branch.tensors),
-        arch=contents.arch,
-        twins=tuple(Twin(f"the {name} encoder", branch.tensors, _rules(name)) for name in others),
-    )
+    copies = {name: _copy(branch, name) for name in dict.fromkeys(("query", *present))}
+    return plan_copy(contents, copies, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
-def _rules(which: str) -> tuple[Rule, ...]:
-    other = next(name for name in ENCODERS if name != which)
-    reason = f"{other} encoder: the {which} encoder was chosen"
-    return (QUEUE, Drop(re.escape(ENCODERS[other]) + ".*", reason), Strip(ENCODERS[which]), PROJECTION)
+def _copy(branch: Branch, which: str) -> Copy:
+    prefix, other = ENCODERS[which], next(name for name in ENCODERS if name != which)
+    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
+    head = Drop(re.escape(prefix) + r"fc\..*", "projection head of the contrastive loss")
+    return Copy(branch, prefix, (QUEUE, beside, head))
 
 
 FAMILY = Family(

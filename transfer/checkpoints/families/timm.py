@@ -9,18 +9,10 @@ from typing import Any
 import timm.models
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
-from transfer.checkpoints.layouts import (
-    RESNET,
-    SWIN,
-    VIT,
-    Layout,
-    canonical_rules,
-    has_head,
-    is_plain_resnet,
-    legacy_batchnorm,
-    plain_network,
-)
+from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
+from transfer.checkpoints.declared import contract_of, triple
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, SWIN, VIT, Layout, has_head, is_plain_resnet, plain_network
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INCEPTION = (0.5, 0.5, 0.5)
@@ -65,24 +57,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(model, contents)
-    chosen = choose(which, tuple(copies))
-    branch = copies[chosen]
-    rules = canonical_rules(branch.tensors, layout)
-    contract, warnings = _contract(contents, branch, layout)
-    return Plan(
-        which=chosen,
-        kind=layout.kind,
-        branch=branch,
-        rules=rules,
-        input=contract,
-        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
-        arch=contents.arch,
-        heads=_model_args(contents).get("num_heads"),
-        image=_image(contents),
-        twins=other_copies(copies, chosen, rules),
-        warnings=warnings,
-    )
+    contract, warnings = _contract(contents, model, layout)
+    heads, image = _model_args(contents).get("num_heads"), _image(contents)
+    traits = Traits(contract, heads=heads, image=image, warnings=warnings)
+    return plan_copy(contents, with_average(Copy(model), contents), which, traits)
 
 
 def _model_args(contents: Contents) -> Mapping[str, Any]:
@@ -103,23 +81,17 @@ def _image(contents: Contents) -> tuple[int, int] | None:
 def _contract(contents: Contents, branch: Branch, layout: Layout) -> tuple[InputContract, tuple[str, ...]]:
     """What the file says; else what timm says about its architecture; else what its layout usually has."""
     for says in (_pretrained_cfg(contents), contents.args):
-        if (mean := _triple(says.get("mean"))) and (std := _triple(says.get("std"))):
-            return InputContract(mean, std, source="file"), ()
+        if contract := contract_of(says):
+            return contract, ()
     warnings = (FORMULA_DRIVEN,) if "version" in contents.keys and layout != RESNET else ()
     default = timm.models.get_pretrained_cfg(contents.arch) if contents.arch else None
-    if default is not None and (mean := _triple(default.mean)) and (std := _triple(default.std)):
+    if default is not None and (mean := triple(default.mean)) and (std := triple(default.std)):
         return InputContract(mean, std), warnings
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     # files with a bare `model` come from DeiT's and Swin's scripts, which normalise as torchvision does
     if layout in (RESNET, SWIN) or branch.path == "model" or "dist_token" in branch.tensors:
         return imagenet, warnings
     return InputContract(INCEPTION, INCEPTION), (*warnings, UNKNOWN_STATISTICS)
-
-
-def _triple(value: Any) -> tuple[float, float, float] | None:
-    if isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value):
-        return float(value[0]), float(value[1]), float(value[2])
-    return None
 
 
 FAMILY = Family(

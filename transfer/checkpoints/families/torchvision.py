@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import Claim, Family, Plan, choose, other_copies, with_average
-from transfer.checkpoints.layouts import (
-    BUFFER,
-    CLASSIFIER,
-    RESNET,
-    Layout,
-    canonical_rules,
-    has_deep_stem,
-    has_head,
-    legacy_batchnorm,
-    plain_network,
-)
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy, with_average
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import BUFFER, CLASSIFIER, RESNET, Layout, has_deep_stem, has_head, plain_network
 from transfer.checkpoints.rules import Drop, Rename, Rule
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -46,6 +37,10 @@ SWIN_RULES: tuple[Rule, ...] = (
     Rename(r"(layers\..*)\.mlp\.3\.(.*)", r"\1.mlp.fc2.\2"),
 )
 
+RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES}
+OPTIONS = {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}
+COUNTER = Drop("n_averaged", "counter of the moving average")
+
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
     "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl)."
@@ -73,30 +68,12 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(model, contents)
-    chosen = choose(which, tuple(copies))
-    branch = copies[chosen]
-    rules = (Drop("n_averaged", "counter of the moving average"), *_rules(branch, layout))
-    return Plan(
-        which=chosen,
-        kind=layout.kind,
-        branch=branch,
-        rules=rules,
-        input=InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        may_init=legacy_batchnorm(branch.tensors) if layout == RESNET else (),
-        options=_options(layout),
-        arch=contents.arch,
-        twins=other_copies(copies, chosen, rules),
-        warnings=_warnings(branch, layout),
+    copies = with_average(Copy(model, beside=(COUNTER,)), contents)
+    traits = Traits(
+        InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )
-
-
-def _rules(branch: Branch, layout: Layout) -> tuple[Rule, ...]:
-    return {VIT: VIT_RULES, SWIN: SWIN_RULES}.get(layout) or canonical_rules(branch.tensors, layout)
-
-
-def _options(layout: Layout) -> dict[str, str]:
-    return {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}.get(layout, {})
+    own = Naming(layout.kind, RULES[layout]) if layout in RULES else None
+    return plan_copy(contents, copies, which, traits, own)
 
 
 def _warnings(branch: Branch, layout: Layout) -> tuple[str, ...]:

@@ -1,0 +1,53 @@
+"""Properties of a network that leave no trace in the names and shapes of its weights: what each was taken for.
+
+A family declares them as options of its network; what it does not declare has the value that the field's reference
+implementation of that kind of network has. Each family's tests compare features, which these properties decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.spec.checkpoint import BackboneSpec
+
+ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
+    "resnet": {
+        "stride_in": ("3x3", "convolution with the stride"),
+        "eps": (1e-5, "batch-norm epsilon"),
+        "padding": ("symmetric", "padding of convolutions"),
+        "pool_padding": ("symmetric", "padding of the stem's pooling"),
+    },
+    "vit": {
+        "heads": (None, "attention heads"),
+        "gelu": ("exact", "GELU"),
+        "eps": (1e-6, "layer-norm epsilon"),
+        "position_interpolation": ("timm", "positions at other sizes"),
+        "qkv_order": ("q, k, v", "order of queries, keys and values"),
+    },
+    "swin": {
+        "padding": ("timm", "padding and shift at other sizes"),
+        "eps": (1e-5, "layer-norm epsilon"),
+        "qkv_order": ("q, k, v", "order of queries, keys and values"),
+    },
+}
+"""Kind of network → option → its value where no family says otherwise, and what it is for people."""
+
+
+def assumptions_of(spec: BackboneSpec) -> dict[str, str]:
+    """Property → value, for the properties of this kind of network."""
+    assumed = ASSUMED.get(spec.kind, {})
+    return {text: _value(spec.options.get(option, default)) for option, (default, text) in assumed.items()}
+
+
+def _value(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def resizing_of(spec: BackboneSpec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    """Tensors that other image sizes than the trained one stretch, with the trained grid and the way."""
+    if spec.kind != "vit" or "pos_embed" not in shapes:
+        return {}
+    height, width = (side // spec.options["patch"] for side in spec.options["image"])
+    way = spec.options.get("position_interpolation", "timm")
+    return {"pos_embed": f"{height}x{width} cells as trained; other grids by bicubic interpolation, {way}'s way"}

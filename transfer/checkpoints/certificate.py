@@ -1,0 +1,57 @@
+"""What is said about a conversion: what came from where, what was assumed, what looks wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from transfer.backbones.building import stage_of_tensors
+from transfer.checkpoints.assumptions import assumptions_of, resizing_of
+from transfer.checkpoints.contents import Contents
+from transfer.checkpoints.filling import Filled
+from transfer.checkpoints.matching import Matched, share
+from transfer.spec.checkpoint import BackboneSpec, Certificate, InputContract
+
+
+def certify(contents: Contents, filled: Filled, health: Mapping[str, str], sha256: str) -> Certificate:
+    """The certificate of one conversion."""
+    plan, matched = filled.plan, filled.matched
+    reason = f"another part of the file: {plan.which} was chosen"
+    others = (path for path in contents.branches if not f"{path}.".startswith(f"{plan.branch.path}."))
+    contract = _complete(plan.input, filled.spec)
+    return Certificate(
+        family=filled.family,
+        arch=filled.spec.arch,
+        which=plan.which,
+        coverage=matched.coverage,
+        input=contract,
+        dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
+        initialised=matched.initialised,
+        resized=resizing_of(filled.spec, filled.renamed.shapes),
+        warnings=(*contents.warnings, *plan.warnings, *matched.warnings),
+        backbone=filled.spec,
+        checkpoint=contents.raw.path.name,
+        sha256=sha256,
+        stages=coverage_by_stage(matched, stage_of_tensors(filled.outline)),
+        assumptions=assumptions_of(filled.spec),
+        health=health,
+        confidence=CONFIDENCE.get(contract.source, "low"),
+    )
+
+
+CONFIDENCE = {"file": "high: the file says so", "user": "high: the user says so", "family default": "family default"}
+
+
+def coverage_by_stage(matched: Matched, stages: Mapping[str, str]) -> dict[str, float]:
+    """Stage → share of its elements that the file fills; stages without tensors are left out."""
+    result = {}
+    for stage in sorted(set(stages.values()), key=lambda name: (name == "beside", name != "stem", name)):
+        numbers = {name: n for name, n in matched.numbers.items() if stages.get(name) == stage}
+        if sum(numbers.values()):
+            result[stage] = share(numbers, numbers.keys() & matched.sources.keys())
+    return result
+
+
+def _complete(contract: InputContract, spec: BackboneSpec) -> InputContract:
+    image = spec.options.get("image")
+    return replace(contract, size=(image[0], image[1]) if image else None, patch=spec.options.get("patch"))
