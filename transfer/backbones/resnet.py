@@ -40,9 +40,9 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
 
     Options that leave no trace in shapes: `stride_in` (3x3: torchvision; 1x1: Caffe, MSRA; last_unit: TF-slim, whose
     blocks stride as they end), `levels` of such a network (after_stride: 8, 16, 32, 32; before_stride: 4, 8, 16, 32,
-    which tensorflow/models calls non-strided activations and builds feature pyramids on), `padding` and `pool_padding` (symmetric,
-    same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `eps` of the norms, `antialias` (CLIP:
-    average pools instead of strides, sides rounded down).
+    which tensorflow/models calls non-strided activations and builds feature pyramids on), `padding` and `pool_padding`
+    (symmetric, same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `eps` of the norms, `antialias`
+    (CLIP: average pools instead of strides, sides rounded down).
 
     Raises BadOption for what cannot go together, UnknownName for values that do not exist.
     """

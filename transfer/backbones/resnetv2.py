@@ -33,7 +33,8 @@ def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     Options that leave no trace: `weight_standardised` (kernels of zero mean and unit variance, Qiao et al.,
     arXiv:1903.10520; BiT) and the number `weight_eps` added to their variance (1e-10 in google-research/big_transfer,
     1e-8 in timm), `eps` of the norms, `pool_padding` (symmetric; zeros: BiT; same: TensorFlow), `stride_in`
-    (3x3; last_unit: TF-slim, whose blocks stride as they end) and its `levels` (after_stride, before_stride: see `build_resnet`).
+    (3x3; last_unit: TF-slim, whose blocks stride as they end) and its `levels` (after_stride, before_stride: see
+    `build_resnet`).
 
     The last level is the last stage's output; the final norm and activation follow in `forward_features`.
     """
