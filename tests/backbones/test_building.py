@@ -18,7 +18,9 @@ SWIN = BackboneSpec("swin", "s", {"dim": 32, "depths": [1, 2, 1, 1], "heads": [1
 BIT = {"depths": [1, 2, 1, 1], "widths": [128, 128, 256, 256], "stem_width": 32}
 CONVNEXT = BackboneSpec("convnext", "c", {"depths": [1, 1, 2, 1], "widths": [8, 16, 24, 32]})
 WIDE = BackboneSpec("wide_resnet", "w", {"units": 2, "widths": [16, 32, 64]})
-SMALL = (spec_of("resnet18"), BackboneSpec("resnetv2", "b", BIT), WIDE, CONVNEXT, VIT, SWIN)
+BEIT = BackboneSpec("beit", "b", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 2, "bias": "shared"})
+DINOV3 = BackboneSpec("dinov3", "d", {"patch": 8, "dim": 64, "depth": 6, "heads": 2})
+SMALL = (spec_of("resnet18"), BackboneSpec("resnetv2", "b", BIT), WIDE, CONVNEXT, VIT, SWIN, BEIT, DINOV3)
 DILATING = (SMALL[0], BackboneSpec("resnetv2", "b", BIT), CONVNEXT)
 
 each_kind = pytest.mark.parametrize("spec", SMALL, ids=lambda spec: spec.kind)
@@ -115,9 +117,9 @@ def test_images_that_do_not_divide_into_patches() -> None:
 def test_unknown_kinds_and_ways() -> None:
     with pytest.raises(UnknownName, match="resnet, resnetv2, swin, vit, wide_resnet"):
         build_backbone(BackboneSpec("vgg", "vgg16", {}))
-    with pytest.raises(UnknownName, match="dino, timm, torchvision"):
+    with pytest.raises(UnknownName, match="bicubic, dino, flax, timm, torchvision"):
         build_backbone(BackboneSpec("vit", "v", {**VIT.options, "position_interpolation": "dinov2"}))
-    with pytest.raises(UnknownName, match="timm, torchvision"):
+    with pytest.raises(UnknownName, match="ibot, mmdet, mmpretrain, timm, torchvision"):
         build_backbone(BackboneSpec("swin", "s", {**SWIN.options, "padding": "reflect"}))
     with pytest.raises(UnknownName, match="Did you mean resnet50"):
         spec_of("resnet5O")

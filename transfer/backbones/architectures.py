@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from transfer.errors import UnknownName
@@ -97,8 +97,20 @@ VIT_SIZES: dict[str, tuple[int, int, int]] = {
     "large": (1024, 24, 16),
     "huge": (1280, 32, 16),
     "giant": (1408, 40, 16),
+    "giant2": (1536, 40, 24),
+    "gigantic": (1664, 48, 16),
+    "so400m": (1152, 27, 16),
 }
 """Name → width, depth, heads."""
+
+DINOV3_SIZES: dict[tuple[int, int], str] = {
+    (384, 12): "small",
+    (768, 12): "base",
+    (1024, 24): "large",
+    (1280, 32): "huge",
+    (4096, 40): "7b",
+}
+"""Width and depth → name; a head has 64 channels, in the last 128."""
 
 SWIN_SIZES: dict[str, tuple[int, tuple[int, ...]]] = {
     "tiny": (96, (2, 2, 6, 2)),
@@ -147,6 +159,11 @@ def _table() -> dict[str, BackboneSpec]:
     specs.append(BackboneSpec("vit", "vit_base_patch32_224", _vit("base", 32, 224)))
     for size in SWIN_SIZES:
         specs.append(BackboneSpec("swin", f"swin_{size}_patch4_window7_224", _swin(size, 7)))
+    for size in ("base", "large"):
+        specs.append(BackboneSpec("swin", f"swin_{size}_patch4_window12_384", _swin(size, 12)))
+    for size, patch in (("base", 32), ("base", 16), ("large", 14)):
+        options = {**_vit(size, patch, 224), "pre_norm": True}
+        specs.append(BackboneSpec("vit", f"vit_{size}_patch{patch}_clip_224", options))
     return {spec.arch: spec for spec in specs}
 
 
@@ -197,21 +214,56 @@ def convnext_name(options: Mapping[str, Any]) -> str:
 
 
 def vit_name(options: Mapping[str, Any]) -> str:
-    """`vit_small_patch16_224`, `vit_small_patch14_reg4_518`, or `vit_64x2_...` for width 64 and depth 2."""
-    shape = (options["dim"], options["depth"], options["heads"])
-    size = next((name for name, other in VIT_SIZES.items() if other == shape), f"{shape[0]}x{shape[1]}")
-    registers = f"_reg{options['registers']}" if options.get("registers") else ""
-    height, width = options["image"]
-    image = str(height) if height == width else f"{height}x{width}"
-    return f"vit_{size}_patch{options['patch']}{registers}_{image}"
+    """`vit_small_patch16_224`, `vit_small_patch14_reg4_518`, `vit_base_patch32_clip_quickgelu_224`, ...
+
+    `vit_64x2_...` for width 64 and depth 2, `vit_conv_small_...` for a convolutional stem in place of a block,
+    `..._heads12_...` where a published size has another number of heads.
+    """
+    stem = int(options.get("stem") == "conv")
+    shape = (options["dim"], options["depth"] + stem)
+    size = next((name for name, other in VIT_SIZES.items() if other[:2] == shape), f"{shape[0]}x{options['depth']}")
+    parts = [
+        "vit",
+        *(["conv"] if stem else []),
+        size,
+        f"patch{options['patch']}",
+        *([f"reg{options['registers']}"] if options.get("registers") else []),
+        *([f"heads{options['heads']}"] if size in VIT_SIZES and VIT_SIZES[size][2] != options["heads"] else []),
+        *(["clip"] if options.get("pre_norm") else []),
+        *(["quickgelu"] if options.get("gelu") == "quick" else []),
+        _image_name(options["image"]),
+    ]
+    return "_".join(parts)
+
+
+def _image_name(image: Sequence[int]) -> str:
+    height, width = image
+    return str(height) if height == width else f"{height}x{width}"
+
+
+def beit_name(options: Mapping[str, Any]) -> str:
+    """`beit_base_patch16_224`, or `beit_64x2_...` for width 64 and depth 2."""
+    shape = (options["dim"], options["depth"])
+    size = next((name for name, other in VIT_SIZES.items() if other[:2] == shape), f"{shape[0]}x{shape[1]}")
+    return f"beit_{size}_patch{options['patch']}_{_image_name(options['image'])}"
+
+
+def dinov3_name(options: Mapping[str, Any]) -> str:
+    """timm's: `vit_small_patch16_dinov3_qkvb`, `vit_huge_plus_patch16_dinov3_qkvb`, `vit_7b_patch16_dinov3`."""
+    shape = (options["dim"], options["depth"])
+    size = DINOV3_SIZES.get(shape, f"{shape[0]}x{shape[1]}")
+    plus = "_plus" if options.get("mlp") == "swiglu" and size != "7b" else ""
+    biased = "_qkvb" if options.get("qkv_bias", True) else ""
+    return f"vit_{size}{plus}_patch{options['patch']}_dinov3{biased}"
 
 
 def swin_name(options: Mapping[str, Any]) -> str:
-    """`swin_tiny_patch4_window7_224`, or `swin_48x1-1-2-1_...` for other widths and depths."""
+    """`swin_tiny_patch4_window7_224`, `swin_base_patch4_window6_192`, or `swin_48x1-1-2-1_...` for other sizes."""
     shape = (options["dim"], tuple(options["depths"]))
     depths = "-".join(map(str, options["depths"]))
+    last = options.get("last_window", options["window"])
     size = next((name for name, other in SWIN_SIZES.items() if other == shape), f"{shape[0]}x{depths}")
-    return f"swin_{size}_patch{options['patch']}_window{options['window']}_{32 * options['window']}"
+    return f"swin_{size}_patch{options['patch']}_window{options['window']}_{8 * last * options['patch']}"
 
 
 NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -220,6 +272,8 @@ NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "wide_resnet": wide_resnet_name,
     "convnext": convnext_name,
     "vit": vit_name,
+    "beit": beit_name,
+    "dinov3": dinov3_name,
     "swin": swin_name,
 }
 

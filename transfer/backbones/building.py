@@ -7,7 +7,9 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from transfer.backbones.beit import BEIT
 from transfer.backbones.convnext import CONVNEXT
+from transfer.backbones.dinov3 import DINOV3
 from transfer.backbones.kind import Kind, Level
 from transfer.backbones.resnet import RESNET
 from transfer.backbones.resnetv2 import RESNETV2
@@ -17,7 +19,7 @@ from transfer.backbones.wide_resnet import WIDE_RESNET
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import BackboneSpec
 
-KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, SWIN)
+KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, BEIT, DINOV3, SWIN)
 
 
 class Backbone(nn.Module):

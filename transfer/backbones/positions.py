@@ -1,6 +1,6 @@
-"""How networks stretch their position embeddings to another grid than the trained one.
+"""How networks stretch their position embeddings to another grid than the trained one, and positions that are fixed.
 
-Each function takes the trained grid `(1, C, h, w)` and the wanted `(height, width)`. The way belongs to the
+Each way takes the trained grid `(1, C, h, w)` and the wanted `(height, width)`. The way belongs to the
 network's own project: at another resolution the choice moves features by about a percent.
 """
 
@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 
 def antialiased(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """timm's: bicubic with antialiasing."""
+    """timm's, OpenCLIP's, and DINOv2's with registers: bicubic with antialiasing."""
     return interpolate(grid, size=size, mode="bicubic", antialias=True)
 
 
 def scaled(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """DINO's: bicubic by the scale factor `(wanted + 0.1) / trained` (facebookresearch/dino#8), not antialiased."""
+    """DINO's, and DINOv2's without registers: bicubic by the scale factor `(wanted + 0.1) / trained`, not antialiased.
+
+    The tenth keeps rounding from costing a cell (facebookresearch/dino#8).
+    """
     factors = [(wanted + 0.1) / trained for wanted, trained in zip(size, grid.shape[-2:], strict=True)]
     return interpolate(grid, scale_factor=factors, mode="bicubic")
 
@@ -28,11 +32,34 @@ def cornered(grid: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(grid, size=size, mode="bicubic", align_corners=True)
 
 
+def bicubic(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """Hugging Face's, and that of MAE's, BEiT's and other fine-tuning scripts: plain bicubic, not antialiased."""
+    return interpolate(grid, size=size, mode="bicubic")
+
+
+def linear(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """vision_transformer's and big_vision's: `scipy.ndimage.zoom` of order 1, which aligns corners."""
+    return interpolate(grid, size=size, mode="bilinear", align_corners=True)
+
+
 INTERPOLATIONS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
     "timm": antialiased,
     "dino": scaled,
     "torchvision": cornered,
+    "bicubic": bicubic,
+    "flax": linear,
 }
+
+
+def sincos2d(size: tuple[int, int], dim: int) -> Tensor:
+    """big_vision's fixed positions of a grid: `(1, cells, dim)`; sines and cosines of x, then of y (Chen et al., 2021).
+
+    They hold for every grid: nothing is stretched.
+    """
+    rows, columns = torch.meshgrid(*(torch.arange(side, dtype=torch.float32) for side in size), indexing="ij")
+    omega = 10_000.0 ** -(torch.arange(dim // 4, dtype=torch.float32) / max(1, dim // 4 - 1))
+    x, y = (axis.flatten()[:, None] * omega for axis in (columns, rows))
+    return torch.cat([x.sin(), x.cos(), y.sin(), y.cos()], dim=1)[None]
 
 
 def stretch_positions(positions: Tensor, trained: tuple[int, int], wanted: tuple[int, int], way: str) -> Tensor:

@@ -2,34 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from timm.models.swin_transformer import SwinTransformer, SwinTransformerBlock, window_partition, window_reverse
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import interpolate, pad
 
 from transfer.backbones.kind import Kind, Level
 from transfer.errors import BadOption, UnknownName
 
-PADDINGS = ("timm", "torchvision")
+Sides = tuple[int, int]
+
+
+def _per_side(_block: Any, shift: Sides, size: Sides, window: Sides) -> Sides:
+    """torchvision's: along every side of more than one window."""
+    padded = [side + -side % w for side, w in zip(size, window, strict=True)]
+    rows, columns = (s if side > w else 0 for s, side, w in zip(shift, padded, window, strict=True))
+    return rows, columns
+
+
+def _unless_fitting(_block: Any, shift: Sides, size: Sides, window: Sides) -> Sides:
+    """mmpretrain's and Hugging Face's: along both sides, unless the shorter one fits into a window."""
+    return shift if min(size) > min(window) else (0, 0)
+
+
+def _always(_block: Any, shift: Sides, _size: Sides, _window: Sides) -> Sides:
+    """mmdet's and mmseg's, those of Swin's own detectors: along both sides."""
+    return shift
+
+
+def _as_trained(block: Any, _shift: Sides, _size: Sides, _window: Sides) -> Sides:
+    """iBOT's and EsViT's: in the blocks that shift at the trained size."""
+    rows, columns = block.shift_size
+    return rows, columns
+
+
+SHIFTS: dict[str, Callable[[Any, Sides, Sides, Sides], Sides]] = {
+    "torchvision": _per_side,
+    "mmpretrain": _unless_fitting,
+    "huggingface": _unless_fitting,
+    "mmdet": _always,
+    "ibot": _as_trained,
+}
+"""How far a block of nominal `shift` shifts a map of `size` in windows of `window`, by project."""
+
+PADDINGS = ("timm", *SHIFTS)
 
 
 class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
-    """A block that pads before it shifts, and shifts along every side of more than one window: torchvision's way.
+    """A block that pads before it shifts: every project's way but timm's.
 
-    timm shifts first, and decides at the trained size which blocks shift at all. Both agree there, and differ at
-    sizes that windows do not fill or that give the last stage more than one window.
+    timm shifts first, and decides at the trained size which blocks shift at all. All ways agree there, and differ at
+    sizes that windows do not fill or that give the last stage more than one window. `padding` names the project
+    that decides which maps shift.
     """
+
+    padding: str
 
     def _attn(self, x: Tensor) -> Tensor:
         """`(B, H, W, C)` → the same shape: attention within shifted windows."""
         height, width = x.shape[1:3]
+        nominal = [side // 2 if any(self.target_shift_size) else 0 for side in self.window_size]
+        shift = SHIFTS[self.padding](self, (nominal[0], nominal[1]), (height, width), self.window_size)
         x = pad(x, (0, 0, 0, -width % self.window_size[1], 0, -height % self.window_size[0]))
         padded = (x.shape[1], x.shape[2])
-        nominal = [side // 2 if any(self.target_shift_size) else 0 for side in self.window_size]
-        shift = [s if side > w else 0 for s, side, w in zip(nominal, padded, self.window_size, strict=True)]
         x = torch.roll(x, shifts=[-s for s in shift], dims=(1, 2))
         windows = window_partition(x, self.window_size).flatten(1, 2)
         mask = _region_mask(padded, self.window_size, shift, x) if any(shift) else None
@@ -39,7 +78,34 @@ class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
         return x[:, :height, :width].contiguous()
 
 
-def _region_mask(size: tuple[int, int], window: tuple[int, int], shift: list[int], like: Tensor) -> Tensor:
+class AnySizeSwin(SwinTransformer):  # type: ignore[misc]
+    """timm's Swin transformer for images of any size, with absolute positions where the network has them.
+
+    Images are padded to whole patches; `absolute_pos_embed` `(1, cells, C)` is stretched bicubically, as Swin's own
+    detectors do.
+    """
+
+    absolute_pos_embed: nn.Parameter | None
+
+    def embed(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` → `(B, H/patch, W/patch, C)`."""
+        patch = self.patch_embed.patch_size[0]
+        x: Tensor = self.patch_embed(pad(images, (0, -images.shape[-1] % patch, 0, -images.shape[-2] % patch)))
+        if self.absolute_pos_embed is None:
+            return x
+        grid = self.absolute_pos_embed.reshape(1, *self.patch_embed.grid_size, -1).permute(0, 3, 1, 2)
+        if grid.shape[2:] != x.shape[1:3]:
+            grid = interpolate(grid, size=x.shape[1:3], mode="bicubic")
+        x = x + grid.permute(0, 2, 3, 1)
+        return x
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """`(B, 3, H, W)` → the last map after the final norm: `(B, H/32, W/32, C)`."""
+        x: Tensor = self.norm(self.layers(self.embed(images)))
+        return x
+
+
+def _region_mask(size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], like: Tensor) -> Tensor:
     """-100 between cells of a window that were not neighbours before the shift: `(windows, cells, cells)`."""
     rows, columns = (_regions(*sides) for sides in zip(size, window, shift, strict=True))
     regions = (3 * rows[:, None] + columns).to(like)
@@ -57,17 +123,18 @@ def _regions(side: int, window: int, shift: int) -> Tensor:
 def build_swin(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
     """A timm SwinTransformer without classifier.
 
-    Options: `dim`, `depths`, `heads` (per stage), `window`, `patch`, `mlp_ratio`, `qkv_bias`,
-    `padding` (timm, torchvision: what happens at sizes that windows do not fill).
+    Options: `dim`, `depths`, `heads` (per stage), `window`, `last_window` (of the last stage, where the trained images
+    gave it less than `window` cells a side), `patch`, `mlp_ratio`, `qkv_bias`, `ape` (absolute positions), `eps`,
+    `padding` (timm, torchvision, mmpretrain, huggingface, mmdet, ibot: sizes that windows do not fill).
     """
     if output_stride != 32:
         raise BadOption(f"output stride {output_stride}: a Swin transformer's is 32; leave the option out.")
     padding = options.get("padding", "timm")
     if padding not in PADDINGS:
         raise UnknownName.among("padding", padding, PADDINGS)
-    trunk = SwinTransformer(
-        # a last stage of one window: no window shrinks, whatever the images' size will be
-        img_size=options["patch"] * 8 * options["window"],
+    trunk = AnySizeSwin(
+        # a last stage of one window: no window shrinks further, whatever the images' size will be
+        img_size=options["patch"] * 8 * options.get("last_window", options["window"]),
         patch_size=options["patch"],
         num_classes=0,
         global_pool="",
@@ -77,13 +144,30 @@ def build_swin(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
         window_size=options["window"],
         mlp_ratio=options.get("mlp_ratio", 4.0),
         qkv_bias=options.get("qkv_bias", True),
+        norm_layer=partial(nn.LayerNorm, eps=options.get("eps", 1e-5)),
         drop_path_rate=0.0,
         strict_img_size=False,
     )
-    if padding == "torchvision":
+    trunk.absolute_pos_embed = _positions(trunk) if options.get("ape", False) else None
+    if padding != "timm":
         for block in (block for stage in trunk.layers for block in stage.blocks):
             block.__class__ = PadThenShift
-    return trunk  # type: ignore[no-any-return]
+            block.padding = padding
+    return trunk
+
+
+def _positions(trunk: Any) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(1, trunk.patch_embed.num_patches, trunk.embed_dim))
+
+
+def merge_in_timms_order(tensor: Tensor) -> Tensor:
+    """Channels of OpenMMLab's patch merging, `(..., 4 C)` unfolded channel by channel → timm's `(..., 4 C)`.
+
+    timm stacks the four patches of a merge (columns first), OpenMMLab's `nn.Unfold` interleaves them (rows first):
+    for `reduction.weight` `(2 C, 4 C)` and `norm.weight`, `norm.bias` `(4 C,)`.
+    """
+    patches = tensor.reshape(*tensor.shape[:-1], -1, 4).transpose(-1, -2)
+    return patches[..., [0, 2, 1, 3], :].flatten(-2)
 
 
 def _levels(trunk: Any) -> tuple[Level, ...]:
@@ -91,8 +175,7 @@ def _levels(trunk: Any) -> tuple[Level, ...]:
 
 
 def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    patch = trunk.patch_embed.patch_size[0]
-    x = trunk.patch_embed(pad(images, (0, -images.shape[-1] % patch, 0, -images.shape[-2] % patch)))
+    x = trunk.embed(images)
     maps = []
     for stage in trunk.layers:
         x = stage(x)
@@ -102,7 +185,8 @@ def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
 
 def _stages(trunk: Any) -> list[list[nn.Module]]:
     *stages, last = ([stage] for stage in trunk.layers)
-    return [[trunk.patch_embed], *stages, [*last, trunk.norm]]
+    positions = [] if trunk.absolute_pos_embed is None else [nn.ParameterList([trunk.absolute_pos_embed])]
+    return [[trunk.patch_embed, *positions], *stages, [*last, trunk.norm]]
 
 
 SWIN = Kind("swin", build_swin, _levels, _maps, _stages, after_levels=("norm",))

@@ -50,9 +50,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class BackboneSpec(Fields):
     """A canonical network: enough to build it without the checkpoint.
 
-    `kind` chooses the builder in `transfer.backbones` (`resnet`, `resnetv2`, `wide_resnet`, `convnext`, `vit`, `swin`);
-    `arch` is the timm-style name for people; `options` are the builder's keyword arguments (depths, widths, patch,
-    heads, ...), JSON values only.
+    `kind` chooses the builder in `transfer.backbones` (`resnet`, `vit`, `swin`, ...); `arch` is the timm-style name for
+    people; `options` are the builder's keyword arguments (depths, widths, patch, heads, ...), JSON values only.
     """
 
     kind: str

@@ -8,7 +8,9 @@ from typing import Any
 
 from transfer.backbones.architectures import comparable, name_of
 from transfer.checkpoints.family import Plan
+from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
+from transfer.checkpoints.inference.dinov3 import infer_dinov3
 from transfer.checkpoints.inference.resnet import infer_resnet
 from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
@@ -22,6 +24,7 @@ FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
     "resnetv2": infer_resnetv2,
     "wide_resnet": infer_wide_resnet,
     "convnext": infer_convnext,
+    "dinov3": infer_dinov3,
     "swin": infer_swin,
 }
 """Kinds of which shapes tell everything that they show."""
@@ -53,6 +56,8 @@ def _options(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> dict[s
         return infer_resnet(shapes, plan.options.get("stem"))
     if plan.kind in FROM_SHAPES:
         return FROM_SHAPES[plan.kind](shapes)
+    if plan.kind == "beit":
+        return infer_beit(shapes, plan.heads)
     heads = plan.heads or (claimed.options.get("heads") if claimed is not None and claimed.kind == "vit" else None)
     return infer_vit(shapes, heads, plan.image)
 

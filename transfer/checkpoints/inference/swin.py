@@ -20,18 +20,28 @@ def infer_swin(shapes: Shapes) -> dict[str, Any]:
     stages = range(4)
     widths = [most_common(lengths(shapes, rf"layers\.{s}\.blocks\.\d+\.norm[12]\.(weight|bias)"), 96) for s in stages]
     tables = [of_rank(shapes, 2, rf"layers\.{s}\.blocks\.\d+\.attn\.relative_position_bias_table") for s in stages]
-    cells = most_common((table[0] for stage in tables for table in stage), 169)
+    windows = [_window(table[0]) for stage in tables for table in stage]
+    last = most_common((_window(table[0]) for table in tables[3]), most_common(windows, 7))
     kernels = of_rank(shapes, 4, r"patch_embed\.proj\.weight")
     options: dict[str, Any] = {
         "dim": widths[0],
         "depths": depths,
         "heads": [most_common((t[1] for t in stage), w // 32) for stage, w in zip(tables, widths, strict=True)],
-        "window": (math.isqrt(cells) + 1) // 2,
+        "window": most_common(windows, 7),
         "patch": most_common((kernel[-1] for kernel in kernels), 4),
     }
     hidden = most_common((s[0] for s in of_rank(shapes, 2, r"layers\.0\.blocks\.\d+\.mlp\.fc1\.weight")), 4 * widths[0])
     if hidden != 4 * widths[0]:
         options["mlp_ratio"] = hidden / widths[0]
+    if last != options["window"]:
+        options["last_window"] = last
+    if "absolute_pos_embed" in shapes:
+        options["ape"] = True
     if not any_name(shapes, r"layers\.\d\.blocks\.\d+\.attn\.qkv\.bias"):
         options["qkv_bias"] = False
     return options
+
+
+def _window(distances: int) -> int:
+    """Cells along a side of a window with a bias for each of `distances` = (2 side - 1)^2."""
+    return (math.isqrt(distances) + 1) // 2

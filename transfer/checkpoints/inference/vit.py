@@ -25,12 +25,16 @@ def infer_vit(shapes: Shapes, heads: int | None = None, image: tuple[int, int] |
         "dim": dim,
         "depth": depth,
     }
-    options["heads"] = heads or _heads(dim, depth)
-    return options | tokens | _mlp(shapes, dim) | _layers(shapes)
+    options["heads"] = heads or published_heads(dim, depth)
+    stem = {"stem": "conv"} if any_name(shapes, r"patch_embed\.proj\.\d") else {}
+    return options | tokens | stem | _mlp(shapes, dim) | _layers(shapes)
 
 
-def _heads(dim: int, depth: int) -> int:
-    """Published sizes, else 64 channels a head: head counts leave no trace in the weights."""
+def published_heads(dim: int, depth: int) -> int:
+    """Heads of published sizes, else one for 64 channels: head counts leave no trace in the weights.
+
+    Raises WeightMismatch for other widths.
+    """
     known = {(width, blocks): heads for width, blocks, heads in VIT_SIZES.values()}
     if (dim, depth) not in known and dim % 64:
         raise WeightMismatch(
@@ -58,6 +62,8 @@ def _tokens(shapes: Shapes, dim: int) -> dict[str, Any]:
     prefix = present + registers
     if prefix and _square(length) and not _square(length - prefix):
         tokens["no_embed_class"] = True
+    elif registers and present and _square(length - 1) and not _square(length - prefix):
+        tokens["no_embed_registers"] = True
     return tokens
 
 
@@ -66,7 +72,7 @@ def _square(number: int) -> bool:
 
 
 def _image(shapes: Shapes, patch: int, tokens: dict[str, Any], image: tuple[int, int] | None) -> list[int]:
-    prefix = tokens.get("class_token", True) + tokens.get("registers", 0)
+    prefix = tokens.get("class_token", True) + (0 if tokens.get("no_embed_registers") else tokens.get("registers", 0))
     cells = _positions(shapes) - (0 if tokens.get("no_embed_class") else prefix)
     if image is not None and (image[0] // patch) * (image[1] // patch) == cells:
         return list(image)
@@ -97,7 +103,8 @@ def _layers(shapes: Shapes) -> dict[str, Any]:
         "qk_norm": any_name(shapes, r"blocks\.\d+\.attn\.[qk]_norm\."),
         "qkv_bias": any_name(shapes, r"blocks\.\d+\.attn\.qkv\.bias"),
         "proj_bias": any_name(shapes, r"blocks\.\d+\.attn\.proj\.bias"),
+        "pre_norm": any_name(shapes, r"norm_pre\."),
         "final_norm": any_name(shapes, r"norm\.") or not any_name(shapes, r"fc_norm\."),
     }
-    usual = {"layer_scale": False, "qk_norm": False, "qkv_bias": True, "proj_bias": True, "final_norm": True}
+    usual = {name: name in ("qkv_bias", "proj_bias", "final_norm") for name in flags}
     return {name: flag for name, flag in flags.items() if flag != usual[name]}
