@@ -42,7 +42,7 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
     blocks stride as they end), `levels` of such a network (after_stride: 8, 16, 32, 32; before_stride: 4, 8, 16, 32,
     which tensorflow/models calls non-strided activations and builds feature pyramids on), `padding` and `pool_padding`
     (symmetric, same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `eps` of the norms, `antialias`
-    (CLIP: average pools instead of strides, sides rounded down).
+    (CLIP: average pools instead of strides, sides rounded down), `output_stride` of the source network (32; DeepLab 8).
 
     Raises BadOption for what cannot go together, UnknownName for values that do not exist.
     """

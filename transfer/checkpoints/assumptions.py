@@ -18,6 +18,7 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "padding": ("symmetric", "padding of convolutions"),
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
         "antialias": (False, "average pools instead of strides"),
+        "output_stride": (32, "stride of the last level; others see the same at more or fewer places"),
     },
     "resnetv2": {
         "stride_in": ("3x3", "convolution with the stride"),

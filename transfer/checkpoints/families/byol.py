@@ -1,4 +1,4 @@
-"""BYOL (Grill et al., NeurIPS 2020; github.com/google-deepmind/deepmind-research): ResNets of haiku, pickled by dill."""
+"""BYOL (Grill et al., NeurIPS 2020; github.com/google-deepmind/deepmind-research): haiku's ResNets in a pickle."""
 
 from __future__ import annotations
 

@@ -120,8 +120,8 @@ def _is_bit(branch: Branch) -> bool:
 FAMILY = Family(
     name="timm",
     aliases=("deit", "swin", "convnext"),
-    description="timm's ResNet, ResNet-D, ResNetV2, BiT, ConvNeXt, ViT, DeiT and Swin (old and new names), DINOv2 as timm "
-    "has it, and ConvNeXt (V2) as its authors write it",
+    description="timm's ResNet, ResNet-D, ResNetV2, BiT, ConvNeXt, ViT, DeiT and Swin (old and new names), DINOv2 as "
+    "timm has it, and ConvNeXt (V2) as its authors write it",
     layouts=(
         "state dict at the root of a .pth or .safetensors file, with or without config.json beside it",
         "training file: state_dict, state_dict_ema, arch, args, version; module. and _orig_mod. in any nesting",

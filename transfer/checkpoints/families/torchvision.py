@@ -109,7 +109,7 @@ def _warnings(branch: Branch, layout: Layout) -> tuple[str, ...]:
 FAMILY = Family(
     name="torchvision",
     aliases=("tv",),
-    description="torchvision's ResNet, ResNeXt, wide ResNet, ConvNeXt, ViT and Swin, also from its reference training scripts",
+    description="torchvision's ResNet, ResNeXt, wide ResNet, ConvNeXt, ViT and Swin, also from its reference scripts",
     layouts=(
         "state dict at the root (ResNet: conv1, layer1.0.conv1, fc; ViT: conv_proj, encoder.layers; Swin, ConvNeXt: "
         "features)",
