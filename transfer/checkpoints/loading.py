@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate import certify
@@ -19,6 +19,7 @@ from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
 from transfer.checkpoints.health import examine
 from transfer.checkpoints.matching import match
+from transfer.checkpoints.probing.probe import judge, norms_of
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
 from transfer.checkpoints.writing import Entry, write_safetensors
@@ -114,7 +115,18 @@ def _certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
         digest = beside.submit(_digest, contents)
         filled = fill_from(contents, choice)
         health = examine(filled.matched, f"{contents.raw.path.name} → {filled.spec.arch}")
-        return certify(contents, filled, health, digest.result()), filled
+        verdict = judge(_viewed(filled), filled.plan.input)
+        return certify(contents, filled, health, verdict, digest.result()), filled
+
+
+def _viewed(filled: Filled) -> nn.Module:
+    """The trunk over the file's own memory, where it has batch norms to be asked; else its outline."""
+    trunk = filled.outline.trunk
+    if norms_of(trunk):
+        initial = _initial(filled)
+        state = {name: initial[name] if name in initial else filled.matched.load(name) for name in trunk.state_dict()}
+        trunk.load_state_dict(state, strict=True, assign=True)
+    return trunk.eval()
 
 
 def _digest(contents: Contents) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.containers import read_config, read_legacy, read_safetensors, read_zip
+from transfer.checkpoints.tensorflow.finding import find_tensorflow
+from transfer.checkpoints.tensorflow.reading import read_tensorflow
 from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.pth", "*.pt", "*.bin")
@@ -32,8 +34,8 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
 class RawCheckpoint:
     """What a file holds: a tree of dicts, tensors and plain values.
 
-    `container` is `torch zip`, `torch legacy` or `safetensors`; `config` is a `config.json` found beside the weights;
-    `metadata` a safetensors file's own.
+    `container` is `torch zip`, `torch legacy`, `safetensors` or `tensorflow`; `config` is a `config.json` found beside
+    the weights; `metadata` a safetensors file's own.
     """
 
     path: Path
@@ -49,9 +51,10 @@ def read_checkpoint(path: str | Path) -> RawCheckpoint:
     Raises UnreadableCheckpoint for what is missing, damaged or no checkpoint, UnsafeCheckpoint for a file that tries
     to run code.
     """
-    file = _weights_file(Path(path))
+    found = find_tensorflow(Path(path))
+    file = found or _weights_file(Path(path))
     try:
-        return _read(file, _container(file))
+        return _read(file, "tensorflow" if found else _container(file))
     except UnsafeCheckpoint as error:
         raise UnsafeCheckpoint(f"{file}: {error}") from error
     except UnreadableCheckpoint:
@@ -63,6 +66,8 @@ def read_checkpoint(path: str | Path) -> RawCheckpoint:
 
 
 def _read(file: Path, container: str) -> RawCheckpoint:
+    if container == "tensorflow":
+        return RawCheckpoint(file, container, read_tensorflow(file))
     if container == "safetensors":
         tree, metadata = read_safetensors(file)
         return RawCheckpoint(file, container, tree, read_config(file), metadata)
