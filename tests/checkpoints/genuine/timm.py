@@ -77,23 +77,29 @@ def timm_convnext(**options: Any) -> Genuine:
     return genuine_timm(network, sizes=((64, 64), (96, 64)))
 
 
-def original_convnext(version: int) -> Genuine:
-    """Names of facebookresearch/ConvNeXt (V2), around timm's network."""
-    pairs = (("stem.", "downsample_layers.0."), ("conv_dw", "dwconv"), ("mlp.fc", "pwconv"), ("head.norm", "norm"),
-             ("mlp.grn.weight", "grn.gamma"), ("mlp.grn.bias", "grn.beta"), ("head.fc", "head"),
-             (".blocks.", "."))  # fmt: skip
+AUTHORS = (
+    ("stem.", "downsample_layers.0."), ("conv_dw", "dwconv"), ("mlp.fc", "pwconv"), ("head.norm", "norm"),
+    ("norm_pre", "norm"), ("mlp.grn.weight", "grn.gamma"), ("mlp.grn.bias", "grn.beta"), ("head.fc", "head"),
+    (".blocks.", "."),
+)  # fmt: skip
+
+
+def authors_names(state: State) -> State:
+    """timm's ConvNeXt with the names of facebookresearch/ConvNeXt and ConvNeXt-V2."""
 
     def renamed(name: str) -> str:
-        for ours, theirs in pairs:
+        for ours, theirs in AUTHORS:
             name = name.replace(ours, theirs)
         return re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", name)
 
-    def tree(state: State) -> Any:
-        names = {renamed(name): tensor for name, tensor in state.items()}
-        return {"model": {n: t.reshape(1, 1, 1, -1) if ".grn." in n else t for n, t in names.items()}}
+    names = {renamed(name): tensor for name, tensor in state.items()}
+    return {name: tensor.reshape(1, 1, 1, -1) if ".grn." in name else tensor for name, tensor in names.items()}
 
+
+def original_convnext(version: int) -> Genuine:
     how: dict[str, Any] = {"use_grn": True, "ls_init_value": None} if version == 2 else {}
-    return genuine_timm(ConvNeXt(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), num_classes=7, **how), tree)
+    network = ConvNeXt(depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), num_classes=7, **how)
+    return genuine_timm(network, lambda state: {"model": authors_names(state)})
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
