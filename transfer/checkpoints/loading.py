@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate import certify
-from transfer.checkpoints.containers import read_safetensors
+from transfer.checkpoints.containers.safetensors import read_safetensors
 from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
 from transfer.checkpoints.health import examine
@@ -26,7 +26,7 @@ from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing
-from transfer.spec.fingerprint import file_sha256
+from transfer.spec.fingerprint import file_sha256, text_sha256
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""
@@ -130,7 +130,11 @@ def _viewed(filled: Filled) -> nn.Module:
 
 
 def _digest(contents: Contents) -> str:
-    return file_sha256(contents.raw.path)
+    """Of the file's bytes; of the list of digests, as `sha256sum` prints it, where several files hold the weights."""
+    files = contents.raw.files or (contents.raw.path,)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
 def _loads(filled: Filled) -> dict[str, tuple[Tensor, Callable[[], Tensor]]]:

@@ -41,8 +41,8 @@ def _dead_leaves(size: int, draw: torch.Generator) -> Tensor:
     inside = rows[:, :, None] + columns[:, None, :] <= _radii(draw)[:, None, None] ** 2
     leaves = _colours(LEAVES, draw)[inside.byte().argmax(0)].permute(2, 0, 1)
     noise = torch.randn(1, size, size, generator=draw) * TEXTURE
-    image: Tensor = (avg_pool2d(leaves, FINER) + noise).clamp(0, 1)
-    return image
+    softened: Tensor = avg_pool2d(leaves, FINER)
+    return (softened + noise).clamp(0, 1)
 
 
 def _distances(fine: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
