@@ -61,6 +61,6 @@ def _radii(draw: torch.Generator) -> Tensor:
 
 
 def _colours(count: int, draw: torch.Generator) -> Tensor:
-    factor = torch.linalg.cholesky(torch.tensor(CORRELATIONS))
+    factor: Tensor = torch.linalg.cholesky(torch.tensor(CORRELATIONS))
     normal = torch.randn(count, 3, generator=draw) @ factor.T
     return torch.tensor(IMAGENET_MEAN) + normal * torch.tensor(IMAGENET_STD)
