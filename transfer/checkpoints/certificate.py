@@ -20,7 +20,8 @@ def certify(
     """The certificate of one conversion."""
     plan, matched = filled.plan, filled.matched
     reason = f"another part of the file: {plan.which} was chosen"
-    others = (path for path in contents.branches if not f"{path}.".startswith(f"{plan.branch.path}."))
+    used = plan.branch.parts or (plan.branch.path,)
+    others = (path for path in contents.branches if not any(f"{path}.".startswith(f"{part}.") for part in used))
     contract = _complete(plan.input, filled.spec)
     return Certificate(
         family=filled.family,
