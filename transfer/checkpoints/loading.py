@@ -17,11 +17,12 @@ from transfer.checkpoints.certificate import certify
 from transfer.checkpoints.containers.safetensors import read_safetensors
 from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
-from transfer.checkpoints.health import examine
+from transfer.checkpoints.health import examine, stored_turned
 from transfer.checkpoints.matching import match
 from transfer.checkpoints.probing.probe import judge, norms_of
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
+from transfer.checkpoints.twins import compare_with
 from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import Certificate
@@ -114,9 +115,17 @@ def _certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
     with ThreadPoolExecutor(1) as beside:
         digest = beside.submit(_digest, contents)
         filled = fill_from(contents, choice)
-        health = examine(filled.matched, f"{contents.raw.path.name} → {filled.spec.arch}")
+        health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
         verdict = judge(_viewed(filled), filled.plan.input)
         return certify(contents, filled, health, verdict, digest.result()), filled
+
+
+def _health(filled: Filled, title: str) -> dict[str, str]:
+    """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
+    findings = examine(filled.matched, title) | stored_turned(filled.plan.branch.tensors)
+    for twin in filled.plan.twins:
+        findings |= compare_with(twin, filled.matched)
+    return findings
 
 
 def _viewed(filled: Filled) -> nn.Module:
