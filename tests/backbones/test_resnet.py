@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, relu
 
 from tests.backbones.networks import (
     assert_close,
