@@ -31,6 +31,9 @@ class Layout:
 RESNET = Layout("ResNet", "resnet", r"layer[1-4]\.\d+\.(conv|bn)\d\.", r"fc\.")
 VIT = Layout("ViT", "vit", r"blocks\.\d+\.(norm1|attn|mlp)\.", r"(head|head_dist|pre_logits|fc_norm)\.")
 SWIN = Layout("Swin", "swin", r"layers\.[0-3]\.blocks\.\d+\.", r"head\.")
+BEIT = Layout(
+    "BEiT", "beit", r"blocks\.\d+\.attn\.(q_bias|relative_position_bias_table)$|rel_pos_bias\.", r"(head|fc_norm)\."
+)
 RESNETV2 = Layout("ResNetV2", "resnetv2", r"stages\.\d\.blocks\.\d+\.(norm|conv)[123]\.", r"head\.")
 CONVNEXT = Layout("ConvNeXt", "convnext", r"stages\.\d\.blocks\.\d+\.(conv_dw|norm|mlp)\.", r"head\.")
 ORIGINAL_CONVNEXT = Layout("original ConvNeXt", "convnext", r"stages\.\d\.\d+\.(dwconv|pwconv[12])\.", r"head\.")
@@ -110,6 +113,16 @@ def _swin_rules(names: Iterable[str]) -> tuple[Rule, ...]:
     return rules
 
 
+def _beit_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
+    return (
+        Drop(r"head\..*", CLASSIFIER),
+        Drop(r"fc_norm\..*", "norm between pooling and classifier"),
+        Drop(r"(.*\.)?relative_position_index", BUFFER),
+        Drop(r"mask_token", "token that stands in for masked patches in pre-training"),
+        Drop(r"lm_head\..*", "head that predicts masked patches"),
+    )
+
+
 def _resnetv2_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     return (Drop(r"head\..*", CLASSIFIER),)
 
@@ -139,6 +152,7 @@ _RULES: dict[Layout, Callable[[Iterable[str]], tuple[Rule, ...]]] = {
     RESNET: _resnet_rules,
     VIT: _vit_rules,
     SWIN: _swin_rules,
+    BEIT: _beit_rules,
     RESNETV2: _resnetv2_rules,
     CONVNEXT: _convnext_rules,
     ORIGINAL_CONVNEXT: _original_convnext_rules,

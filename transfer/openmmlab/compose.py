@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,7 @@ def _with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:
     return replace(backbone, options={**backbone.options, "levels": "before_stride"})
 
 
-def _set_neck(model: ConfigDict, levels: tuple[Level, ...]) -> None:
+def _set_neck(model: ConfigDict, levels: Sequence[Level]) -> None:
     """The recipe's pyramid where the trunk has its strides, else one made of the last level alone."""
     neck = model.neck
     if tuple(level.stride for level in levels) == SimpleFeaturePyramid.STRIDES:

@@ -2,10 +2,54 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.families import bit, byol, detectron2, dino, fdsl, moco, segmenter, timm, torchvision, vicreg
+from transfer.checkpoints.families import (
+    beit,
+    bit,
+    byol,
+    cae,
+    data2vec,
+    detectron2,
+    dino,
+    dinov2,
+    dinov3,
+    esvit,
+    fdsl,
+    ibot,
+    ijepa,
+    mae,
+    moco,
+    mocov3,
+    msn,
+    segmenter,
+    simmim,
+    timm,
+    torchvision,
+    vicreg,
+)
 from transfer.checkpoints.family import Family
 
 FAMILIES: tuple[Family, ...] = (
-    *(torchvision.FAMILY, timm.FAMILY, dino.FAMILY, moco.FAMILY, fdsl.FAMILY),
-    *(bit.FAMILY, byol.FAMILY, detectron2.FAMILY, segmenter.FAMILY, vicreg.FAMILY),
+    torchvision.FAMILY,
+    timm.FAMILY,
+    beit.FAMILY,
+    bit.FAMILY,
+    byol.FAMILY,
+    cae.FAMILY,
+    data2vec.FAMILY,
+    detectron2.FAMILY,
+    dino.FAMILY,
+    dinov2.FAMILY,
+    dinov3.FAMILY,
+    esvit.FAMILY,
+    fdsl.FAMILY,
+    ibot.FAMILY,
+    ijepa.FAMILY,
+    mae.FAMILY,
+    moco.FAMILY,
+    mocov3.FAMILY,
+    msn.FAMILY,
+    segmenter.FAMILY,
+    simmim.FAMILY,
+    vicreg.FAMILY,
 )
+"""Every family that is recognised; their order is that of listings."""

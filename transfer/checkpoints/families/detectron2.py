@@ -13,7 +13,7 @@ from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.checkpoints.layouts import CLASSIFIER
 from transfer.checkpoints.matching import Excuse
 from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
 
 NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
 BLOBS = r"res[2-5]_\d+_branch(1|2[abc])_"
@@ -129,7 +129,7 @@ def _said(branch: Branch) -> InputContract | None:
     if len(pair) < 2 or any(len(values) != 3 for values in pair):
         return None
     (first, second, third), std = pair
-    order = "BGR" if first < third else "RGB"
+    order: ChannelOrder = "BGR" if first < third else "RGB"
     return InputContract((first, second, third), (std[0], std[1], std[2]), "0-255", order, source="file")
 
 

@@ -41,8 +41,8 @@ def _dead_leaves(size: int, draw: torch.Generator) -> Tensor:
     inside = rows[:, :, None] + columns[:, None, :] <= _radii(draw)[:, None, None] ** 2
     leaves = _colours(LEAVES, draw)[inside.byte().argmax(0)].permute(2, 0, 1)
     noise = torch.randn(1, size, size, generator=draw) * TEXTURE
-    softened: Tensor = avg_pool2d(leaves, FINER)
-    return (softened + noise).clamp(0, 1)
+    image: Tensor = (avg_pool2d(leaves, FINER) + noise).clamp(0, 1)
+    return image
 
 
 def _distances(fine: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -55,12 +55,12 @@ def _distances(fine: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
 def _radii(draw: torch.Generator) -> Tensor:
     """Density ~ r^-3 between the smallest and the largest, by inversion; the last leaf is the ground."""
     shares = torch.rand(LEAVES, generator=draw)
-    radii = FINER * (SMALLEST**-2 - shares * (SMALLEST**-2 - LARGEST**-2)) ** -0.5
+    radii = FINER / torch.sqrt(SMALLEST**-2 - shares * (SMALLEST**-2 - LARGEST**-2))
     radii[-1] = 1e6
     return radii
 
 
 def _colours(count: int, draw: torch.Generator) -> Tensor:
-    factor = torch.linalg.cholesky(torch.tensor(CORRELATIONS))
+    factor: Tensor = torch.linalg.cholesky(torch.tensor(CORRELATIONS))
     normal = torch.randn(count, 3, generator=draw) @ factor.T
     return torch.tensor(IMAGENET_MEAN) + normal * torch.tensor(IMAGENET_STD)
