@@ -27,6 +27,9 @@ MOST_REPEATED = 2**28
 FREE = 2**20
 """Items that calls may copy however short the pickle is."""
 
+COPIES = 3
+"""How often calls may copy a whole pickle."""
+
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"
 
@@ -48,7 +51,7 @@ class Machine:
         self._storage, self._nested = storage, nested
         self._globals: dict[tuple[str, str], Any] = {}
         self._containers = self._tensors = self._odd_keys = self._repeated = 0
-        self._copies = FREE + len(data)
+        self._copies = FREE + COPIES * len(data)
 
     def take(self, size: int) -> memoryview:
         """The next `size` bytes."""
@@ -121,7 +124,10 @@ class Machine:
         return made
 
     def pay(self, values: Iterable[Any]) -> None:
-        """Count what a call may copy: all calls together no more than the pickle's own length."""
+        """Count what a call may copy: all calls together no more than a few times the pickle's own length.
+
+        An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
+        """
         self._copies -= sum(len(value) for value in values if isinstance(value, SIZED))
         if self._copies < 0:
             raise pickle.UnpicklingError("calls that copy the same values again and again")
