@@ -20,10 +20,14 @@ from transfer.checkpoints.families import (
     moco,
     mocov3,
     msn,
+    remixmatch,
     segmenter,
+    simclr_google,
     simmim,
+    slim,
     timm,
     torchvision,
+    usb,
     vicreg,
 )
 from transfer.checkpoints.family import Family
@@ -51,5 +55,9 @@ FAMILIES: tuple[Family, ...] = (
     segmenter.FAMILY,
     simmim.FAMILY,
     vicreg.FAMILY,
+    slim.FAMILY,
+    simclr_google.FAMILY,
+    remixmatch.FAMILY,
+    usb.FAMILY,
 )
 """Every family that is recognised; their order is that of listings."""
