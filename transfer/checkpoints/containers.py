@@ -22,7 +22,6 @@ from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
-TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 
 def read_zip(path: Path) -> Any:
@@ -128,14 +127,21 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def read_config(path: Path) -> Mapping[str, Any]:
-    """timm's `config.json` beside a weights file, empty where there is none. Raises UnreadableCheckpoint if damaged."""
-    config = path.with_name("config.json")
-    if not config.is_file():
+    """`config.json` beside a weights file, with `preprocessor_config.json` under `preprocessor`; empty without them.
+
+    Raises UnreadableCheckpoint if one is damaged.
+    """
+    config, preprocessor = (_object(path.with_name(name)) for name in ("config.json", "preprocessor_config.json"))
+    return {**config, "preprocessor": preprocessor} if preprocessor else config
+
+
+def _object(path: Path) -> dict[str, Any]:
+    if not path.is_file():
         return {}
     try:
-        value = json.loads(config.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise UnreadableCheckpoint(
-            f"{config} beside the weights is not valid JSON ({error}). Repair or remove it."
+            f"{path} beside the weights is not valid JSON ({error}). Repair or remove it."
         ) from error
-    return value if isinstance(value, dict) and TIMM_KEYS & set(value) else {}
+    return value if isinstance(value, dict) else {}

@@ -14,6 +14,7 @@ PLAIN_PATHS = ("state_dict", "model", "module", "model_state_dict", "net", "netw
 """Where a file keeps its network when its method has no name for it, in order of preference."""
 
 CLASSIFIER = "classifier: not part of the trunk"
+POOLED_NORM = "norm between pooling and classifier"
 BUFFER = "buffer that follows from the window size"
 
 
@@ -85,7 +86,7 @@ def _vit_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     return (
         Drop(r"(head|head_dist)\..*", CLASSIFIER),
         Drop(r"pre_logits\..*", "representation layer of the classifier"),
-        Drop(r"fc_norm\..*", "norm between pooling and classifier"),
+        Drop(r"fc_norm\..*", POOLED_NORM),
         Rename(r"dist_token", "reg_token"),
     )
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.families import dino, fdsl, moco, timm, torchvision
+from transfer.checkpoints.families import dino, fdsl, huggingface, moco, timm, torchvision
 from transfer.checkpoints.family import Family
 
-FAMILIES: tuple[Family, ...] = (torchvision.FAMILY, timm.FAMILY, dino.FAMILY, moco.FAMILY, fdsl.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    torchvision.FAMILY,
+    timm.FAMILY,
+    dino.FAMILY,
+    moco.FAMILY,
+    fdsl.FAMILY,
+    huggingface.FAMILY,
+)

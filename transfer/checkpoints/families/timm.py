@@ -38,7 +38,7 @@ def _recognise(contents: Contents) -> Claim | None:
         return None
     if "version" in contents.keys:
         return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
-    if contents.raw.config:
+    if contents.timm_config:
         return Claim(f"{layout.name} names beside timm's config.json")
     if is_plain_resnet(branch, layout) and (contents.raw.container != "safetensors" or has_head(branch, layout)):
         return None
@@ -64,12 +64,12 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _model_args(contents: Contents) -> Mapping[str, Any]:
-    args = contents.raw.config.get("model_args")
+    args = contents.timm_config.get("model_args")
     return args if isinstance(args, Mapping) else {}
 
 
 def _pretrained_cfg(contents: Contents) -> Mapping[str, Any]:
-    cfg = contents.raw.config.get("pretrained_cfg", contents.raw.config)
+    cfg = contents.timm_config.get("pretrained_cfg", contents.timm_config)
     return cfg if isinstance(cfg, Mapping) else {}
 
 
