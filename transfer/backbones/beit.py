@@ -128,4 +128,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, *shared])
 
 
-BEIT = Kind("beit", build_beit, _levels, _maps, _stages)
+BEIT = Kind("beit", build_beit, _levels, _maps, _stages, after_levels=("norm",))

@@ -8,10 +8,23 @@ from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.family import AVERAGES, Plan, Twin, choose
-from transfer.checkpoints.layouts import RESNET, Layout, canonical_rules, layout_of, legacy_batchnorm, names_under
+from transfer.checkpoints.layouts import (
+    BEIT,
+    RESNET,
+    VIT,
+    Layout,
+    canonical_rules,
+    layout_of,
+    legacy_batchnorm,
+    names_under,
+)
 from transfer.checkpoints.matching import Excuse
 from transfer.checkpoints.rules import Rule, Strip
 from transfer.spec.checkpoint import InputContract
+
+POOLED = (
+    "the network was fine-tuned with fc_norm after its pooling in place of a final norm: the trunk ends without norm."
+)
 
 
 @dataclass(frozen=True)
@@ -44,18 +57,21 @@ class Copy:
 
 @dataclass(frozen=True)
 class Naming:
-    """Rules from names without prefix to the canonical ones of a `kind` of network."""
+    """Rules from names without prefix to the canonical ones of a `kind` of network, and options that the names show."""
 
     kind: str
     rules: tuple[Rule, ...]
     may_init: tuple[Excuse, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def naming_of(names: Iterable[str], layout: Layout) -> Naming:
     """A shared layout's naming."""
     names = list(names)
     may_init = legacy_batchnorm(names) if layout == RESNET else ()
-    return Naming(layout.kind, canonical_rules(names, layout), may_init)
+    pooled = layout in (VIT, BEIT) and "fc_norm.weight" in names and not {"norm.weight", "norm.bias"} & set(names)
+    options = {"final_norm": False} if pooled else {}
+    return Naming(layout.kind, canonical_rules(names, layout), may_init, options)
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,7 @@ def plan_copy(
         rules=(*copy.beside, *copy.strip, *naming.rules),
         input=traits.input,
         may_init=naming.may_init,
-        options=traits.options,
+        options={**naming.options, **traits.options},
         arch=traits.arch or contents.arch,
         heads=traits.heads,
         image=traits.image,
@@ -99,7 +115,7 @@ def plan_copy(
             for label, other in copies.items()
             if label != chosen
         ),
-        warnings=traits.warnings,
+        warnings=traits.warnings if naming.options.get("final_norm", True) else (*traits.warnings, POOLED),
     )
 
 

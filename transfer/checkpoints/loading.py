@@ -10,22 +10,23 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate import certify
-from transfer.checkpoints.containers import read_safetensors
+from transfer.checkpoints.containers.safetensors import read_safetensors
 from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
 from transfer.checkpoints.health import examine
 from transfer.checkpoints.matching import match
+from transfer.checkpoints.probing.probe import judge, norms_of
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
 from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing
-from transfer.spec.fingerprint import file_sha256
+from transfer.spec.fingerprint import file_sha256, text_sha256
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""
@@ -114,11 +115,26 @@ def _certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
         digest = beside.submit(_digest, contents)
         filled = fill_from(contents, choice)
         health = examine(filled.matched, f"{contents.raw.path.name} → {filled.spec.arch}")
-        return certify(contents, filled, health, digest.result()), filled
+        verdict = judge(_viewed(filled), filled.plan.input)
+        return certify(contents, filled, health, verdict, digest.result()), filled
+
+
+def _viewed(filled: Filled) -> nn.Module:
+    """The trunk over the file's own memory, where it has batch norms to be asked; else its outline."""
+    trunk = filled.outline.trunk
+    if norms_of(trunk):
+        initial = _initial(filled)
+        state = {name: initial[name] if name in initial else filled.matched.load(name) for name in trunk.state_dict()}
+        trunk.load_state_dict(state, strict=True, assign=True)
+    return trunk.eval()
 
 
 def _digest(contents: Contents) -> str:
-    return file_sha256(contents.raw.path)
+    """Of the file's bytes; of the list of digests, as `sha256sum` prints it, where several files hold the weights."""
+    files = contents.raw.files or (contents.raw.path,)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
 def _loads(filled: Filled) -> dict[str, tuple[Tensor, Callable[[], Tensor]]]:

@@ -27,6 +27,8 @@ def describe(certificate: Certificate) -> str:
         )
     if certificate.assumptions:
         lines.append("assumed     " + "; ".join(f"{name}: {value}" for name, value in certificate.assumptions.items()))
+    if certificate.probe:
+        lines.append(f"probe       {certificate.probe['verdict']}")
     for title in ("dropped", "initialised", "resized"):
         lines += _grouped(title, certificate[title])
     lines += [f"health      {name}: {text}" for name, text in _shortened(certificate.health).items()]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
@@ -54,11 +56,22 @@ class Genuine:
         path = folder / f"file{self.suffix}"
         if self.suffix == ".safetensors":
             save_file(self.tree, path)
+        elif self.suffix == ".npz":
+            np.savez(path, **arrays(self.tree))
+        elif self.suffix == ".pkl":
+            path.write_bytes(pickle.dumps(arrays(self.tree), protocol=2))
         else:
             torch.save(self.tree, path)
         for name, value in self.beside.items():
             (folder / name).write_text(json.dumps(value))
         return path
+
+
+def arrays(tree: Any) -> Any:
+    """The tree with NumPy arrays in the place of tensors."""
+    if isinstance(tree, Mapping):
+        return {key: arrays(value) for key, value in tree.items()}
+    return tree.numpy() if isinstance(tree, Tensor) else tree
 
 
 def resnet_levels(network: Any) -> Levels:

@@ -65,7 +65,6 @@ def _flags(shapes: Shapes) -> dict[str, bool]:
         "absolute": "pos_embed" in shapes,
         "layer_scale": any_name(shapes, r"blocks\.\d+\.gamma_[12]"),
         "qkv_bias": any_name(shapes, r"blocks\.\d+\.attn\.[qv]_bias"),
-        "final_norm": any_name(shapes, r"norm\.") or not any_name(shapes, r"fc_norm\."),
     }
-    usual = {"absolute": False, "layer_scale": True, "qkv_bias": True, "final_norm": True}
+    usual = {"absolute": False, "layer_scale": True, "qkv_bias": True}
     return {name: flag for name, flag in flags.items() if flag != usual[name]}
