@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
 
 @dataclass(frozen=True)
 class Genuine:
-    """A file's tree, whose it is, and the original network's own computation of its levels and final features."""
+    """A file's tree, whose it is, and the original network's own computation of its levels and final features.
+
+    `beside` are JSON files that stand beside it, by name.
+    """
 
     tree: Any
     family: str
@@ -45,6 +49,7 @@ class Genuine:
     sizes: tuple[tuple[int, int], ...] = ((64, 64), (96, 64))
     suffix: str = ".pth"
     options: Mapping[str, Any] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> Path:
         """Write the file."""
@@ -57,6 +62,8 @@ class Genuine:
             path.write_bytes(pickle.dumps(arrays(self.tree), protocol=2))
         else:
             torch.save(self.tree, path)
+        for name, value in self.beside.items():
+            (folder / name).write_text(json.dumps(value))
         return path
 
 

@@ -29,7 +29,7 @@ def _recognise(contents: Contents) -> Claim | None:
     if copies and not _is_newer(contents):
         return Claim(f"{' and '.join(copies)} with backbone.* names", decisive=True)
     root = contents.branches.get("")
-    if root is None or contents.raw.container == "safetensors" or contents.raw.config or "version" in contents.keys:
+    if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
     layout = _bare_layout(root)
     return Claim(f"{layout.name} names without head at the root") if layout else None

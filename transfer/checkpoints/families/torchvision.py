@@ -77,7 +77,7 @@ HEADLESS = (
 
 def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents, LAYOUTS)
-    if found is None or "version" in contents.keys or contents.raw.config:
+    if found is None or "version" in contents.keys or contents.timm_config:
         return None
     branch, layout = found
     if layout != RESNET:
