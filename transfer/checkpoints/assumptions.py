@@ -17,6 +17,8 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "eps": (1e-5, "batch-norm epsilon"),
         "padding": ("symmetric", "padding of convolutions"),
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
+        "stem_padding": ("half the kernel", "padding of the stem's convolution"),
+        "stem_activation": (True, "activation after the stem's norm"),
     },
     "vit": {
         "heads": (None, "attention heads"),
