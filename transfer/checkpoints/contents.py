@@ -24,6 +24,7 @@ EMA_COUNTER = "n_averaged"
 DEEPEST = 5
 STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "teacher", "student")
 ARCH_KEYS = ("arch", "model", "model_name", "architecture")
+TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Contents:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
         return args if isinstance(args, Mapping) else {}
+
+    @property
+    def timm_config(self) -> Mapping[str, Any]:
+        """`config.json` beside the weights if it is timm's, else empty."""
+        return self.raw.config if TIMM_KEYS & self.raw.config.keys() else {}
 
     @property
     def warnings(self) -> tuple[str, ...]:

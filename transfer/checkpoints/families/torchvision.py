@@ -67,7 +67,8 @@ COUNTER = Drop("n_averaged", "counter of the moving average")
 
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
-    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl)."
+    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl), as does a SimCLR converted from "
+    "TensorFlow, which takes pixels between 0 and 1 (pass --family simclr)."
 )
 HEADLESS = (
     "a ResNet without classifier under `{path}`: ImageNet mean and standard deviation are assumed, as torchvision, "
@@ -77,7 +78,7 @@ HEADLESS = (
 
 def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents, LAYOUTS)
-    if found is None or "version" in contents.keys or contents.raw.config:
+    if found is None or "version" in contents.keys or contents.timm_config:
         return None
     branch, layout = found
     if layout != RESNET:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.arrays import Shell
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Rebuilder
 from transfer.checkpoints.pickles.keys import is_odd
@@ -32,7 +33,8 @@ COPIES = 3
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"
 
-Storage = Callable[[str, torch.dtype, int, Any], torch.Tensor]
+Numbers = torch.Tensor | Unaligned
+Storage = Callable[[str, torch.dtype, int, Any], Numbers]
 """`(key, dtype, numel, view)` → the 1-D data of tensors."""
 Nested = Callable[[bytes], Any]
 """A torch file inside a pickle → its value."""
@@ -42,7 +44,7 @@ class Machine:
     """A stack, marks in it, remembered objects, and counters of what was built."""
 
     def __init__(self, data: memoryview, position: int, storage: Storage, nested: Nested) -> None:
-        self.data, self.position = data, position
+        self.data, self.position, self._length = data, position, len(data)
         self.stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -54,10 +56,10 @@ class Machine:
     def take(self, size: int) -> memoryview:
         """The next `size` bytes."""
         start = self.position
-        self.position = start + size
-        if not start <= self.position <= len(self.data):
-            raise EOFError(f"{size:,} bytes at {start:,} of {len(self.data):,}")
-        return self.data[start : self.position]
+        self.position = end = start + size
+        if not start <= end <= self._length:
+            raise EOFError(f"{size:,} bytes at {start:,} of {self._length:,}")
+        return self.data[start:end]
 
     def line(self) -> bytes:
         """The bytes up to the end of the line, which is passed."""
@@ -88,7 +90,7 @@ class Machine:
     def remember(self, index: int) -> None:
         """Note the top of the stack under a number."""
         value = self.memo[index] = self.stack[-1]
-        if isinstance(value, Shell):
+        if type(value) is Shell:
             value.remembered.append(index)
         if len(self.memo) > MOST_REMEMBERED:
             raise pickle.UnpicklingError(f"more than {MOST_REMEMBERED:,} remembered objects")
