@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from transfer.checkpoints.contents import Contents
 from transfer.checkpoints.families import FAMILIES
 from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
+
+OTHERS: Mapping[str, str] = {
+    r"(.*\.)?(g_mapping|g_synthesis|mapping|synthesis)\.": "a StyleGAN generator, which draws images and reads none",
+    r"features\.\d+\.(weight|bias)$": "a VGG or an AlexNet, which have no canonical form here",
+    r"features\.denseblock\d\.": "a DenseNet, which has no canonical form here",
+}
+"""Names → networks that projects publish beside trunks, with what they are instead."""
 
 
 def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple[Family, Plan]:
@@ -53,11 +63,19 @@ def _several(contents: Contents, candidates: list[tuple[Family, Claim]]) -> str:
 
 def _none(contents: Contents) -> str:
     lines = "\n".join(f"  {family.name}: {'; '.join(family.layouts)}" for family in FAMILIES)
+    if (instead := _other_network(contents)) is not None:
+        return f"{contents.raw.path} holds {instead}: {_held(contents)}. It cannot be evaluated as a trunk."
     return (
         f"no family recognises {contents.raw.path}. It holds {_held(contents)}. Known families and what they look "
-        f"like:\n{lines}\nIf it is one of them in another form, pass --family; a StyleGAN, a VGG or another network "
-        "without a ResNet, ViT or Swin trunk cannot be evaluated."
+        f"like:\n{lines}\nIf it is one of them in another form, pass --family; a VGG or another network "
+        "without a ResNet, ConvNeXt, ViT or Swin trunk cannot be evaluated."
     )
+
+
+def _other_network(contents: Contents) -> str | None:
+    """What the file holds, where its names say that no trunk is in it."""
+    names = [name for branch in contents.branches.values() for name in branch.tensors]
+    return next((what for pattern, what in OTHERS.items() if any(re.match(pattern, name) for name in names)), None)
 
 
 def _held(contents: Contents) -> str:
