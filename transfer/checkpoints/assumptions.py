@@ -17,6 +17,27 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "eps": (1e-5, "batch-norm epsilon"),
         "padding": ("symmetric", "padding of convolutions"),
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
+        "stem_padding": ("half the kernel", "padding of the stem's convolution"),
+        "stem_activation": (True, "activation after the stem's norm"),
+        "antialias": (False, "average pools instead of strides"),
+        "output_stride": (32, "stride of the last level; others see the same at more or fewer places"),
+    },
+    "resnetv2": {
+        "stride_in": ("3x3", "convolution with the stride"),
+        "eps": (1e-5, "norm epsilon"),
+        "weight_standardised": (False, "kernels of zero mean and unit variance"),
+        "weight_eps": (1e-8, "epsilon of the kernels' variance"),
+        "pool_padding": ("symmetric", "padding of the stem's pooling"),
+    },
+    "wide_resnet": {
+        "eps": (1e-5, "batch-norm epsilon"),
+        "final_eps": ("as in the units", "epsilon of the last batch norm"),
+        "padding": ("symmetric", "padding of convolutions"),
+        "transition": ("both", "branches that get the activated input where blocks 2 and 3 begin"),
+    },
+    "convnext": {
+        "eps": (1e-6, "layer-norm epsilon"),
+        "gelu": ("exact", "GELU"),
     },
     "vit": {
         "heads": (None, "attention heads"),

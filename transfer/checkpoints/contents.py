@@ -24,18 +24,21 @@ EMA_COUNTER = "n_averaged"
 DEEPEST = 5
 STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "teacher", "student")
 ARCH_KEYS = ("arch", "model", "model_name", "architecture")
+TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 
 @dataclass(frozen=True)
 class Branch:
     """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
 
-    `wrapper` is what was stripped from the beginning of every name.
+    `wrapper` is what was stripped from the beginning of every name; `parts` are the paths of the state dicts of which
+    it was put together, where it was.
     """
 
     path: str
     tensors: Mapping[str, Tensor]
     wrapper: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -64,6 +67,11 @@ class Contents:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
         return args if isinstance(args, Mapping) else {}
+
+    @property
+    def timm_config(self) -> Mapping[str, Any]:
+        """`config.json` beside the weights if it is timm's, else empty."""
+        return self.raw.config if TIMM_KEYS & self.raw.config.keys() else {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -99,10 +107,22 @@ def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tenso
         tensors = {key: value for key, value in node.items() if isinstance(key, str) and isinstance(value, Tensor)}
         if tensors:
             yield path, tensors
+        if modules := _modules(node):
+            yield path, modules
+            continue
         for key, value in node.items():
             if isinstance(key, str) and isinstance(value, Mapping) and id(value) not in seen and depth < DEEPEST:
                 seen.add(id(value))
                 queue.append((f"{path}.{key}" if path else key, depth + 1, value))
+
+
+def _modules(node: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """haiku's state: module → parameter → tensor, as one state dict; empty for anything else."""
+    modules = {key: value for key, value in node.items() if isinstance(key, str) and isinstance(value, Mapping)}
+    if len(modules) < len(node) or not any("/~/" in key for key in modules):
+        return {}
+    tensors = {f"{key}/{name}": value for key, module in modules.items() for name, value in module.items()}
+    return tensors if all(isinstance(value, Tensor) for value in tensors.values()) else {}
 
 
 def unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:

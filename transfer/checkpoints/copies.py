@@ -19,7 +19,7 @@ from transfer.checkpoints.layouts import (
     names_under,
 )
 from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Rule, Strip
+from transfer.checkpoints.rules import Rule, Strip
 from transfer.spec.checkpoint import InputContract
 
 POOLED = (
@@ -31,13 +31,13 @@ POOLED = (
 class Copy:
     """A network in a file: the state dict that holds it, and the `prefix` of its names there.
 
-    `beside` drops what stands in the state dict beside the network (projection heads, queues, the other copy), by
-    names with the prefix.
+    `beside` drops what stands in the state dict beside the network (projection heads, queues, the other copy), or puts
+    a stray tensor under the prefix, by names with the prefix.
     """
 
     branch: Branch
     prefix: str = ""
-    beside: tuple[Drop, ...] = ()
+    beside: tuple[Rule, ...] = ()
 
     @property
     def names(self) -> list[str]:

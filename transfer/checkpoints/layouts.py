@@ -1,4 +1,4 @@
-"""Layouts of names that several projects share: plain torchvision ResNets, timm's ViT and Swin."""
+"""Layouts of names that several projects share: plain torchvision ResNets, timm's ViT, Swin, ConvNeXt and ResNetV2."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.rules import Drop, Rename, Reshape, Rule
 
 PLAIN_PATHS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "")
 """Where a file keeps its network when its method has no name for it, in order of preference."""
 
 CLASSIFIER = "classifier: not part of the trunk"
+POOLED_NORM = "norm between pooling and classifier"
 BUFFER = "buffer that follows from the window size"
 
 
@@ -33,7 +34,10 @@ SWIN = Layout("Swin", "swin", r"layers\.[0-3]\.blocks\.\d+\.", r"head\.")
 BEIT = Layout(
     "BEiT", "beit", r"blocks\.\d+\.attn\.(q_bias|relative_position_bias_table)$|rel_pos_bias\.", r"(head|fc_norm)\."
 )
-LAYOUTS = (RESNET, VIT, SWIN)
+RESNETV2 = Layout("ResNetV2", "resnetv2", r"stages\.\d\.blocks\.\d+\.(norm|conv)[123]\.", r"head\.")
+CONVNEXT = Layout("ConvNeXt", "convnext", r"stages\.\d\.blocks\.\d+\.(conv_dw|norm|mlp)\.", r"head\.")
+ORIGINAL_CONVNEXT = Layout("original ConvNeXt", "convnext", r"stages\.\d\.\d+\.(dwconv|pwconv[12])\.", r"head\.")
+LAYOUTS = (RESNET, VIT, SWIN, RESNETV2, CONVNEXT, ORIGINAL_CONVNEXT)
 """Layouts whose names are canonical, up to heads and generations."""
 
 
@@ -88,7 +92,7 @@ def _vit_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     return (
         Drop(r"(head|head_dist)\..*", CLASSIFIER),
         Drop(r"pre_logits\..*", "representation layer of the classifier"),
-        Drop(r"fc_norm\..*", "norm between pooling and classifier"),
+        Drop(r"fc_norm\..*", POOLED_NORM),
         Rename(r"dist_token", "reg_token"),
     )
 
@@ -119,11 +123,39 @@ def _beit_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
     )
 
 
+def _resnetv2_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
+    return (Drop(r"head\..*", CLASSIFIER),)
+
+
+def _convnext_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
+    return (Drop(r"head\.norm\..*", POOLED_NORM), Drop(r"head\..*", CLASSIFIER))
+
+
+def _original_convnext_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
+    """facebookresearch/ConvNeXt and ConvNeXt-V2; DINOv3 lists the last norm once more, as `norms.3`."""
+    block = r"stages\.(\d+)\.(\d+)\."
+    return (
+        Drop(r"norms?\..*", POOLED_NORM),
+        Drop(r"head\..*", CLASSIFIER),
+        Rename(r"downsample_layers\.0\.(.*)", r"stem.\1"),
+        Rename(r"downsample_layers\.(\d+)\.(.*)", r"stages.\1.downsample.\2"),
+        Rename(block + r"dwconv\.(.*)", r"stages.\1.blocks.\2.conv_dw.\3"),
+        Rename(block + r"pwconv([12])\.(.*)", r"stages.\1.blocks.\2.mlp.fc\3.\4"),
+        Rename(block + r"grn\.gamma", r"stages.\1.blocks.\2.mlp.grn.weight"),
+        Rename(block + r"grn\.beta", r"stages.\1.blocks.\2.mlp.grn.bias"),
+        Reshape(r".*\.mlp\.grn\.(weight|bias)", (-1,)),
+        Rename(block + r"((?:norm\.|gamma).*)", r"stages.\1.blocks.\2.\3"),
+    )
+
+
 _RULES: dict[Layout, Callable[[Iterable[str]], tuple[Rule, ...]]] = {
     RESNET: _resnet_rules,
     VIT: _vit_rules,
     SWIN: _swin_rules,
     BEIT: _beit_rules,
+    RESNETV2: _resnetv2_rules,
+    CONVNEXT: _convnext_rules,
+    ORIGINAL_CONVNEXT: _original_convnext_rules,
 }
 
 

@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import subprocess
-import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 import torch
 
+from transfer.checkpoints.pickles.names import resolve
+from transfer.checkpoints.pickles.unpickling import unpickle
 from transfer.checkpoints.reading import read_checkpoint
-from transfer.checkpoints.unpickling import SafeUnpickler
 from transfer.errors import CheckpointError, UnreadableCheckpoint, UnsafeCheckpoint
 
 
@@ -122,7 +122,7 @@ def test_tensors_come_back_as_they_were_saved(zipped: bool, tmp_path: Path) -> N
 
 
 def load(data: bytes, numel: int = 4) -> Any:
-    return SafeUnpickler(io.BytesIO(data), lambda *_: torch.zeros(numel)).load()
+    return unpickle(data, lambda *_: torch.zeros(numel))[0]
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,7 @@ def load(data: bytes, numel: int = 4) -> Any:
     [(0, (5,), (1,)), (-1, (2,), (1,)), (1, (2, 2), (2, 1)), (0, (2,), (9,)), (0, (2,), ())],
 )
 def test_views_cannot_leave_their_storage(offset: int, size: Any, stride: Any) -> None:
-    function = SafeUnpickler(io.BytesIO(b""), lambda *_: torch.zeros(4)).find_class(
-        "torch._utils", "_rebuild_tensor_v2"
-    )
+    function = resolve("torch._utils", "_rebuild_tensor_v2").function
     assert function(torch.zeros(4), 0, (2, 2), (2, 1), False, {}).shape == (2, 2)
     with pytest.raises(pickle.UnpicklingError):
         function(torch.zeros(4), offset, size, stride, False, {})
@@ -145,23 +143,14 @@ def test_a_pickle_cannot_alter_what_it_may_call() -> None:
 
 
 def test_the_result_of_an_inert_class_cannot_be_called() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(pickle.UnpicklingError, match="no function"):
         load(b"\x80\x02cunknown\nthing\n)R)R.")
 
 
 def test_tuples_nested_absurdly_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "deep.pth"
     path.write_bytes(b"\x80\x02})" + b"\x85" * 500_000 + b"K\x01s.")
-    with pytest.raises(UnreadableCheckpoint, match="deep"):
-        read_checkpoint(path)
-
-
-def test_torchscript_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "script.pt"
-    with zipfile.ZipFile(path, "w") as archive:  # as torch.jit.save lays it out
-        for record in ("data.pkl", "constants.pkl", "code/__torch__.py", "version"):
-            archive.writestr(f"script/{record}", b"\x80\x02}.")
-    with pytest.raises(UnsafeCheckpoint, match="TorchScript"):
+    with pytest.raises(UnreadableCheckpoint, match="nested items"):
         read_checkpoint(path)
 
 
