@@ -11,7 +11,7 @@ from transfer.checkpoints.families import FAMILIES
 from transfer.checkpoints.filling import Choice
 from transfer.checkpoints.identification import family_called, identify, plan_for
 from transfer.checkpoints.loading import inspect_checkpoint
-from transfer.checkpoints.reading import RawCheckpoint
+from transfer.checkpoints.reading import RawCheckpoint, read_checkpoint
 from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
 
 
@@ -25,6 +25,14 @@ def test_names_and_aliases() -> None:
     assert all(family_called(name.upper()).name in names for name in names)
     with pytest.raises(UnknownName, match="Did you mean moco"):
         family_called("mocoo")
+
+
+def test_one_family_at_most_is_sure(layout: Any, tmp_path: Path) -> None:
+    written = contents_of(read_checkpoint(layout.write(tmp_path)))
+    sure = [family.name for family in FAMILIES if (claim := family.recognise(written)) and claim.decisive]
+    assert len(sure) < 2 and set(sure) <= {layout.family}
+    if not (layout.options or {}).get("family"):
+        assert identify(written).name == layout.family
 
 
 def test_a_teacher_beside_a_queue_is_ambiguous(layouts: Any) -> None:

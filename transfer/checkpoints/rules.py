@@ -115,7 +115,12 @@ Named = tuple[str, Source]
 
 def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed:
     """Send every tensor through the rules in order. Raises WeightMismatch if two names become one."""
-    kept = {name: Source(name, stored(tensor)) for name, tensor in tensors.items()}
+    return apply_to_values({name: stored(tensor) for name, tensor in tensors.items()}, rules)
+
+
+def apply_to_values(values: Mapping[str, Value], rules: Sequence[Rule]) -> Renamed:
+    """The same for tensors that are not read yet."""
+    kept = {name: Source(name, value) for name, value in values.items()}
     dropped: dict[str, str] = {}
     foreign: dict[str, Source] = {}
     for rule in rules:

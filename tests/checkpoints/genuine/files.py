@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 State = dict[str, Tensor]
 Levels = Callable[[Tensor], list[Tensor]]
@@ -40,6 +40,7 @@ class Genuine:
     """A file's tree, whose it is, and the original network's own computation of its levels and final features.
 
     `beside` are JSON files that stand beside it, by name.
+    `border` counts the pixels by which the stem makes the image's sides longer.
     """
 
     tree: Any
@@ -50,6 +51,7 @@ class Genuine:
     suffix: str = ".pth"
     options: Mapping[str, Any] | None = None
     beside: Mapping[str, Any] = field(default_factory=dict)
+    border: int = 0
 
     def write(self, folder: Path) -> Path:
         """Write the file."""
@@ -89,6 +91,28 @@ def resnet_levels(network: Any) -> Levels:
 
 def small_resnet(block: Any = BasicBlock, **options: Any) -> Any:
     return randomised(ResNet(block, [1, 1, 1, 1], num_classes=7, **options))
+
+
+def wide_resnet(factor: int) -> Any:
+    """A ResNet of bottlenecks with all its widths times `factor`."""
+    network: Any = ResNet(Bottleneck, [1, 1, 1, 1])
+    network.inplanes = width = 64 * factor
+    network.conv1, network.bn1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
+    for stage, stride in enumerate((1, 2, 2, 2)):
+        setattr(network, f"layer{stage + 1}", network._make_layer(Bottleneck, width * 2**stage, 1, stride=stride))
+    return randomised(network)
+
+
+def heads(*names: str, width: int = 4) -> State:
+    """Linear layers beside a trunk, called so."""
+    parts = (("weight", (width, width)), ("bias", (width,)))
+    return {f"{name}.{part}": torch.randn(shape) for name in names for part, shape in parts}
+
+
+def norms(*names: str, width: int = 4) -> State:
+    """Batch norms beside a trunk, called so; without scale and shift."""
+    state = {f"{name}.{part}": torch.rand(width) for name in names for part in ("running_mean", "running_var")}
+    return state | {f"{name}.num_batches_tracked": torch.tensor(9) for name in names}
 
 
 def genuine_resnet(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from transfer.checkpoints.source import Source, unpacked_limit
@@ -50,15 +50,21 @@ class Archive:
 
     def view(self, entry: Entry) -> memoryview:
         """The entry's bytes: mapped where they are stored as they are, unpacked otherwise."""
+        return memoryview(self.unpacker(entry)())
+
+    def unpacker(self, entry: Entry) -> Callable[[], memoryview | bytearray]:
+        """What gives the entry's bytes, also after the file was closed."""
         packed = self.source.view(self.start(entry), entry.packed)
-        return packed if entry.method == STORED else memoryview(_inflate(packed, entry))
+        return lambda: packed if entry.method == STORED else _inflate(packed, entry)
 
     def read(self, entry: Entry, most: int | None = None) -> bytes:
         """The entry's bytes, or the first `most` of them, copied."""
         size = entry.size if most is None else min(most, entry.size)
         if entry.method == STORED:
             return self.source.read(self.start(entry), size)
-        return bytes(self.view(entry)[:size])
+        if size == entry.size:
+            return bytes(self.view(entry))
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(self.source.view(self.start(entry), entry.packed), size)
 
 
 def _inflate(packed: memoryview, entry: Entry) -> bytearray:
@@ -70,7 +76,9 @@ def _inflate(packed: memoryview, entry: Entry) -> bytearray:
         unpacked += stream.decompress(rest, CHUNK)
         rest = stream.unconsumed_tail
     if len(unpacked) != entry.size or not stream.eof or zlib.crc32(unpacked) != entry.crc:
-        raise EOFError(f"zip entry {entry.name} does not unpack to its {entry.size:,} bytes")
+        raise UnreadableCheckpoint(
+            f"zip entry {entry.name} does not unpack to its {entry.size:,} bytes: the file is damaged, copy it again"
+        )
     return unpacked
 
 

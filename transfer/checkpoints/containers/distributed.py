@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from transfer.checkpoints.containers.files import Content, read_file, read_source
+from transfer.checkpoints.deferred import Deferred, loaded
 from transfer.checkpoints.pickles.inert import Inert
-from transfer.checkpoints.source import Source, opened, unpacked_limit
+from transfer.checkpoints.source import Source, opened
 from transfer.errors import UnreadableCheckpoint
 
 PLAN = ".metadata"
@@ -132,12 +133,16 @@ def _joined(size: tuple[int, ...], parts: Mapping[Box, Tensor], stored: int) -> 
     if len(parts) == 1:
         return next(iter(parts.values()))
     dtype = next(iter(parts.values())).dtype
-    if math.prod(size) * dtype.itemsize > unpacked_limit(stored):
+    if math.prod(size) * dtype.itemsize > stored:
         raise UnreadableCheckpoint(f"a tensor of {size} is larger than the files that should hold it.")
-    whole = torch.empty(size, dtype=dtype)
-    for (offsets, sizes), part in parts.items():
-        whole[tuple(slice(start, start + n) for start, n in zip(offsets, sizes, strict=True))] = part
-    return whole
+
+    def join() -> Tensor:
+        whole = torch.empty(size, dtype=dtype)
+        for (offsets, sizes), part in parts.items():
+            whole[tuple(slice(start, start + n) for start, n in zip(offsets, sizes, strict=True))] = loaded(part)
+        return whole
+
+    return Deferred(size, None, dtype, join)
 
 
 def _unflattened(values: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,11 @@ BARE = (
     "a {layout} without head at the root is taken for a DINO backbone: ImageNet mean and standard deviation, DINO's "
     "position interpolation; timm writes the same names (pass --family timm, or fdsl for FractalDB)."
 )
+BARE_RESNET = (
+    "a ResNet without classifier at the root is taken for a DINO backbone. Barlow Twins and VICReg publish the same "
+    "names and normalise alike, with ImageNet's mean and standard deviation; FractalDB and SimCLR do not (pass "
+    "--family barlow_twins, fdsl, simclr, ... to say whose it is)."
+)
 
 
 def _recognise(contents: Contents) -> Claim | None:
@@ -64,7 +69,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     layout = layout_of(found.tensors, (RESNET, VIT))
     if layout is None:
         return None
-    warnings = () if found.path else (BARE.format(layout=layout.name),)
+    bare = BARE_RESNET if layout == RESNET else BARE.format(layout=layout.name)
+    warnings = () if found.path else (bare,)
     traits = Traits(IMAGENET, trained_options(layout), trained_arch(contents), warnings=warnings)
     return plan_copy(contents, {"backbone": Copy(found)}, which, traits)
 

@@ -66,7 +66,8 @@ OPTIONS = {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "to
 
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
-    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl)."
+    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl), as does a SimCLR converted from "
+    "TensorFlow, which takes pixels between 0 and 1 (pass --family simclr)."
 )
 HEADLESS = (
     "a ResNet without classifier under `{path}`: ImageNet mean and standard deviation are assumed, as torchvision, "

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.arrays import Shell
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Rebuilder
 from transfer.checkpoints.pickles.keys import is_odd
@@ -26,10 +27,14 @@ MOST_REPEATED = 2**28
 FREE = 2**20
 """Items that calls may copy however short the pickle is."""
 
+COPIES = 3
+"""How often calls may copy a whole pickle."""
+
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"
 
-Storage = Callable[[str, torch.dtype, int, Any], torch.Tensor]
+Numbers = torch.Tensor | Unaligned
+Storage = Callable[[str, torch.dtype, int, Any], Numbers]
 """`(key, dtype, numel, view)` → the 1-D data of tensors."""
 Nested = Callable[[bytes], Any]
 """A torch file inside a pickle → its value."""
@@ -39,22 +44,22 @@ class Machine:
     """A stack, marks in it, remembered objects, and counters of what was built."""
 
     def __init__(self, data: memoryview, position: int, storage: Storage, nested: Nested) -> None:
-        self.data, self.position = data, position
+        self.data, self.position, self._length = data, position, len(data)
         self.stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self._storage, self._nested = storage, nested
         self._globals: dict[tuple[str, str], Any] = {}
         self._containers = self._tensors = self._odd_keys = self._repeated = 0
-        self._copies = FREE + len(data)
+        self._copies = FREE + COPIES * len(data)
 
     def take(self, size: int) -> memoryview:
         """The next `size` bytes."""
         start = self.position
-        self.position = start + size
-        if not start <= self.position <= len(self.data):
-            raise EOFError(f"{size:,} bytes at {start:,} of {len(self.data):,}")
-        return self.data[start : self.position]
+        self.position = end = start + size
+        if not start <= end <= self._length:
+            raise EOFError(f"{size:,} bytes at {start:,} of {self._length:,}")
+        return self.data[start:end]
 
     def line(self) -> bytes:
         """The bytes up to the end of the line, which is passed."""
@@ -85,7 +90,7 @@ class Machine:
     def remember(self, index: int) -> None:
         """Note the top of the stack under a number."""
         value = self.memo[index] = self.stack[-1]
-        if isinstance(value, Shell):
+        if type(value) is Shell:
             value.remembered.append(index)
         if len(self.memo) > MOST_REMEMBERED:
             raise pickle.UnpicklingError(f"more than {MOST_REMEMBERED:,} remembered objects")
@@ -119,7 +124,10 @@ class Machine:
         return made
 
     def pay(self, values: Iterable[Any]) -> None:
-        """Count what a call may copy: all calls together no more than the pickle's own length."""
+        """Count what a call may copy: all calls together no more than a few times the pickle's own length.
+
+        An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
+        """
         self._copies -= sum(len(value) for value in values if isinstance(value, SIZED))
         if self._copies < 0:
             raise pickle.UnpicklingError("calls that copy the same values again and again")

@@ -6,6 +6,7 @@ The protocol is tensorflow/core/protobuf/tensor_bundle.proto: the empty key has 
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from torch import Tensor
 from transfer.checkpoints.tensorflow.crc32c import masked_crc32c
 from transfer.checkpoints.tensorflow.dtypes import WITHOUT_NUMBERS, dtype_of, tensor_of
 from transfer.checkpoints.tensorflow.mapping import mapped
-from transfer.checkpoints.tensorflow.protobuf import Message, decoded, parse
+from transfer.checkpoints.tensorflow.object_graph import GRAPH, own_names
+from transfer.checkpoints.tensorflow.protobuf import Message, decoded, parse, varint
 from transfer.checkpoints.tensorflow.slices import Extent, assembled, extents_of, shape_of
 from transfer.checkpoints.tensorflow.table import read_table
 from transfer.errors import UnreadableCheckpoint
@@ -43,9 +45,9 @@ def read_bundle(index: Path) -> dict[str, Tensor]:
     """Names → tensors, views of the mapped shards where aligned. Raises UnreadableCheckpoint."""
     messages = {key: parse(value) for key, value in read_table(mapped(index))}
     count = _shard_count(messages.pop(b"", Message(())))
-    entries = {key: _entry(message) for key, message in messages.items()}
-    entries = {key: entry for key, entry in entries.items() if entry.dtype not in WITHOUT_NUMBERS}
-    shards = _shards(index, count, entries)
+    everything = {key: _entry(message) for key, message in messages.items()}
+    entries = {key: entry for key, entry in everything.items() if entry.dtype not in WITHOUT_NUMBERS}
+    shards = _shards(index, count, everything)
 
     def part(key: bytes, shape: tuple[int, ...]) -> Tensor:
         if key not in entries or entries[key].shape != shape:
@@ -58,7 +60,8 @@ def read_bundle(index: Path) -> dict[str, Tensor]:
             name = decoded(key)
             whole = assembled(name, entry.shape, entry.parts, part) if entry.parts else _tensor(name, entry, shards)
             tensors[name] = whole
-    return tensors
+    names = own_names(tensors, _text(everything[GRAPH], shards)) if GRAPH in everything else {}
+    return {names.get(name, name): tensor for name, tensor in tensors.items()}
 
 
 def _shard_count(header: Message) -> int:
@@ -104,11 +107,26 @@ def _shards(index: Path, count: int, entries: Mapping[bytes, Entry]) -> dict[int
     return data
 
 
-def _tensor(name: str, entry: Entry, shards: Mapping[int, memoryview]) -> Tensor:
-    dtype, shard = dtype_of(name, entry.dtype), shards[entry.shard]
+def _text(entry: Entry, shards: Mapping[int, memoryview]) -> memoryview:
+    """A scalar string: its length, the checksum of that, its bytes; the entry's checksum is of a fixed-size length."""
+    data = _bytes("a string", entry, shards)
+    length, at = varint(data, 0)
+    text, checksum = data[at + 4 :], data[at : at + 4]
+    size = struct.pack("<I" if length < 1 << 32 else "<Q", length)
+    if len(text) != length or masked_crc32c(b"".join((size, checksum, text))) != entry.crc:
+        raise UnreadableCheckpoint("its graph of objects does not have its checksum")
+    return text
+
+
+def _bytes(name: str, entry: Entry, shards: Mapping[int, memoryview]) -> memoryview:
+    shard = shards[entry.shard]
     if entry.offset + entry.size > len(shard):
         raise UnreadableCheckpoint(f"{name} should end at byte {entry.offset + entry.size:,} of {len(shard):,}")
-    data = shard[entry.offset : entry.offset + entry.size]
+    return shard[entry.offset : entry.offset + entry.size]
+
+
+def _tensor(name: str, entry: Entry, shards: Mapping[int, memoryview]) -> Tensor:
+    dtype, data = dtype_of(name, entry.dtype), _bytes(name, entry, shards)
     if masked_crc32c(data) != entry.crc:
         raise UnreadableCheckpoint(f"{name} does not have its checksum: its bytes were changed")
     return tensor_of(data, dtype, entry.shape, name)

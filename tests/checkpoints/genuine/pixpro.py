@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torchvision.models.resnet import Bottleneck
+
+from tests.checkpoints.genuine.files import (
+    Genuine,
+    State,
+    genuine_resnet,
+    heads,
+    noisy,
+    norms,
+    prefixed,
+    small_resnet,
+    without,
+)
+
+
+def pixpro_tree(regular: State, momentum: State) -> Any:
+    projector = {f"{name}.weight": torch.randn(4, 4, 1, 1) for name in ("linear1", "linear2")} | norms("bn1")
+    names = prefixed("encoder.", regular) | prefixed("projector.", projector)
+    names |= prefixed("encoder_k.", momentum) | prefixed("projector_k.", projector) | heads("value_transform")
+    args = argparse.Namespace(arch="unnamed", model="PixPro", pixpro_p=1.0)
+    return {"opt": args, "model": prefixed("module.", names), "optimizer": {}, "scheduler": {}, "epoch": 100}
+
+
+def genuine_pixpro(which: str | None = None) -> Genuine:
+    network = small_resnet(Bottleneck)
+    state = without("fc.", network.state_dict())
+    pair = (noisy(state), state) if which == "momentum" else (state, noisy(state))
+    return genuine_resnet(pixpro_tree(*pair), network, "pixpro", {"which": which} if which else None)
+
+
+def pixpro_released() -> Genuine:
+    genuine = genuine_pixpro()
+    return Genuine({"model": genuine.tree["model"]}, "pixpro", genuine.levels, genuine.features)
+
+
+LAYOUTS: dict[str, Callable[[], Genuine]] = {
+    "pixpro: training": genuine_pixpro,
+    "pixpro: momentum": lambda: genuine_pixpro("momentum"),
+    "pixpro: released": pixpro_released,
+}
