@@ -11,7 +11,7 @@ from transfer.checkpoints.families import FAMILIES
 from transfer.checkpoints.filling import Choice
 from transfer.checkpoints.identification import family_called, identify, plan_for
 from transfer.checkpoints.loading import inspect_checkpoint
-from transfer.checkpoints.reading import RawCheckpoint
+from transfer.checkpoints.reading import RawCheckpoint, read_checkpoint
 from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
 
 
@@ -27,6 +27,14 @@ def test_names_and_aliases() -> None:
         family_called("mocoo")
 
 
+def test_one_family_at_most_is_sure(layout: Any, tmp_path: Path) -> None:
+    written = contents_of(read_checkpoint(layout.write(tmp_path)))
+    sure = [family.name for family in FAMILIES if (claim := family.recognise(written)) and claim.decisive]
+    assert len(sure) < 2 and set(sure) <= {layout.family}
+    if not (layout.options or {}).get("family"):
+        assert identify(written).name == layout.family
+
+
 def test_a_teacher_beside_a_queue_is_ambiguous(layouts: Any) -> None:
     tree = {**layouts["dino: full vit"]().tree, "state_dict": layouts["moco: v1"]().tree["state_dict"]}
     with pytest.raises(AmbiguousFamily, match=r"(?s)dino: teacher.*moco: encoder_q.*--family dino or --family moco"):
@@ -38,16 +46,29 @@ def test_a_teacher_beside_a_queue_is_ambiguous(layouts: Any) -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ["g_mapping.fc0.weight", "g_synthesis.blocks.4x4.const"],
-        ["features.0.weight", "features.0.bias", "classifier.0.weight"],
+        ["encoder.0.weight", "encoder.0.bias", "classifier.0.weight"],
         ["stages.0.0.conv_dw.weight", "stem.0.weight"],
     ],
-    ids=["stylegan", "vgg", "convnext"],
+    ids=["nameless", "byobnet"],
 )
 def test_other_networks_are_unknown(names: list[str]) -> None:
     with pytest.raises(UnknownFamily, match=names[0]) as caught:
         identify(contents({name: torch.ones(2) for name in names}))
     assert all(family.name in str(caught.value) for family in FAMILIES) and "--family" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["g_mapping.dense0.weight", "g_synthesis.blocks.4x4.const"], "StyleGAN generator"),
+        (["features.0.weight", "features.0.bias", "classifier.0.weight"], "VGG"),
+        (["features.denseblock1.denselayer1.conv1.weight"], "DenseNet"),
+    ],
+    ids=["stylegan", "vgg", "densenet"],
+)
+def test_networks_that_are_no_trunks_are_called_by_their_name(names: list[str], what: str) -> None:
+    with pytest.raises(UnknownFamily, match=rf"holds a {what}.*cannot be evaluated"):
+        identify(contents({name: torch.ones(2) for name in names}))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,10 @@ def test_same_features_as_the_original_network(layout: Any, tmp_path: Path) -> N
         assert max(map(relative_error, maps, expected)) < TOLERANCE
         assert relative_error(backbone.forward_features(images), layout.features(images)) < TOLERANCE
         for level, features in zip(backbone.levels, maps, strict=True):
-            assert features.shape[1:] == (level.channels, *(-(-side // level.stride) for side in size))
+            assert features.shape[1:] == (
+                level.channels,
+                *(-(-(side + layout.border) // level.stride) for side in size),
+            )
 
 
 def test_certificates(layout: Any, tmp_path: Path) -> None:

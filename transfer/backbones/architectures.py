@@ -50,6 +50,7 @@ RESNETS: dict[str, dict[str, Any]] = {
     "resnet50_cifar": _resnet("bottleneck", 3, 4, 6, 3, stem="cifar"),
     "resnet50x2": _resnet("bottleneck", 3, 4, 6, 3, **_times(2)),
     "resnet50x4": _resnet("bottleneck", 3, 4, 6, 3, **_times(4)),
+    "resnet50x5": _resnet("bottleneck", 3, 4, 6, 3, **_times(5)),
     "resnet101x2": _resnet("bottleneck", 3, 4, 23, 3, **_times(2)),
     "resnet152x2": _resnet("bottleneck", 3, 8, 36, 3, **_times(2)),
     "resnet50_clip": _resnet("bottleneck", 3, 4, 6, 3, **_clip(64)),
@@ -178,7 +179,7 @@ def spec_of(arch: str) -> BackboneSpec:
 
 
 UNNAMED = {
-    *("stride_in", "padding", "pool_padding", "stem_padding", "weight_eps", "eps"),
+    *("stride_in", "padding", "pool_padding", "stem_padding", "stem_activation", "weight_eps", "eps"),
     *("projection", "bias", "convolutional_mlp", "output_stride", "levels"),
 }
 """Options that leave a convolutional network its name."""

@@ -41,8 +41,9 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
     Options that leave no trace in shapes: `stride_in` (3x3: torchvision; 1x1: Caffe, MSRA; last_unit: TF-slim, whose
     blocks stride as they end), `levels` of such a network (after_stride: 8, 16, 32, 32; before_stride: 4, 8, 16, 32,
     which tensorflow/models calls non-strided activations and builds feature pyramids on), `padding` and `pool_padding`
-    (symmetric, same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `eps` of the norms, `antialias`
-    (CLIP: average pools instead of strides, sides rounded down), `output_stride` of the source network (32; DeepLab 8).
+    (symmetric, same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `stem_activation` (whether one
+    follows the first norm; not in lightly's sequences), `eps` of the norms, `antialias` (CLIP: average pools instead of
+    strides, sides rounded down), `output_stride` of the source network (32; DeepLab 8).
 
     Raises BadOption for what cannot go together, UnknownName for values that do not exist.
     """
@@ -99,6 +100,8 @@ def _set_variant(trunk: ResNet, options: Mapping[str, Any]) -> None:
         pool_as_tensorflow(trunk)
     if "eps" in options:
         set_eps(trunk, options["eps"])
+    if not options.get("stem_activation", True):
+        trunk.act1 = nn.Identity()
 
 
 def _levels(trunk: nn.Module) -> tuple[Level, ...]:

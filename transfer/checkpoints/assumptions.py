@@ -17,6 +17,8 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "eps": (1e-5, "batch-norm epsilon"),
         "padding": ("symmetric", "padding of convolutions"),
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
+        "stem_padding": ("half the kernel", "padding of the stem's convolution"),
+        "stem_activation": (True, "activation after the stem's norm"),
         "antialias": (False, "average pools instead of strides"),
         "output_stride": (32, "stride of the last level; others see the same at more or fewer places"),
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from transfer.backbones.building import stage_of_tensors
@@ -32,7 +32,7 @@ def certify(
         dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
         initialised=matched.initialised,
         resized=resizing_of(filled.spec, filled.renamed.shapes),
-        warnings=(*contents.warnings, *plan.warnings, *matched.warnings, *([verdict.text] if verdict.wrong else ())),
+        warnings=(*contents.warnings, *plan.warnings, *matched.warnings, *_alarms(health, verdict)),
         backbone=filled.spec,
         checkpoint=contents.raw.path.name,
         sha256=sha256,
@@ -42,6 +42,19 @@ def certify(
         confidence=_confidence(contract, verdict),
         probe={"verdict": verdict.text, "divergences": verdict.divergences},
     )
+
+
+SHOWN = 5
+
+
+def _alarms(health: Mapping[str, str], verdict: Verdict) -> Iterator[str]:
+    """What looks wrong about the numbers, one line each; of many tensors the first few."""
+    for name, text in list(health.items())[:SHOWN]:
+        yield text if name == "*" else f"{name} {text}"
+    if len(health) > SHOWN:
+        yield f"{len(health) - SHOWN} more tensors look wrong: see `health` in the certificate"
+    if verdict.wrong:
+        yield verdict.text
 
 
 SAYS = {"file": "the file says so", "user": "the user says so"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from transfer.checkpoints.deferred import Unaligned
 
 SLACK = 256 * 2**20
 RATIO = 10
@@ -27,6 +29,10 @@ class Source:
 
     def __len__(self) -> int:
         return len(self._data)
+
+    def close(self) -> None:
+        """From now on, read from the mapping, too."""
+        self._descriptor = None
 
     def _check(self, start: int, size: int) -> None:
         if start < 0 or size < 0 or start + size > len(self):
@@ -54,13 +60,17 @@ class Source:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """The file's bytes. Views stay valid afterwards, reads do not."""
+    """The file's bytes. Views stay valid afterwards."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             yield Source(memoryview(b""))
             return
         mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        yield Source(memoryview(mapping), file.fileno())
+        source = Source(memoryview(mapping), file.fileno())
+        try:
+            yield source
+        finally:
+            source.close()
 
 
 def unpacked_limit(size: int) -> int:
@@ -68,12 +78,22 @@ def unpacked_limit(size: int) -> int:
     return SLACK + RATIO * size
 
 
-def tensor_of(data: memoryview, dtype: torch.dtype, numel: int) -> Tensor:
-    """The first `numel` numbers in `data`, 1-D; shares its memory where that is writable and aligned."""
+def numbers_of(data: memoryview, dtype: torch.dtype, numel: int) -> Tensor | Unaligned:
+    """The first `numel` numbers in `data`, 1-D; they share its memory where that is writable."""
     size = numel * dtype.itemsize
     if not 0 <= size <= len(data):
         raise EOFError(f"{numel:,} numbers of {dtype} in {len(data):,} bytes")
     if size == 0:
         return torch.empty(0, dtype=dtype)
-    whole = torch.frombuffer(bytearray(data[:size]) if data.readonly else data, dtype=torch.uint8, count=size)
-    return (whole.clone() if whole.data_ptr() % dtype.itemsize else whole).view(dtype)
+    if data.readonly:
+        data = memoryview(bytearray(data[:size]))
+    whole = torch.frombuffer(data, dtype=torch.uint8, count=size)
+    return Unaligned(data[:size], dtype) if whole.data_ptr() % dtype.itemsize else whole.view(dtype)
+
+
+def strides_of(shape: Sequence[int]) -> tuple[int, ...]:
+    """Of a tensor whose last dimension is the densest."""
+    strides = [1]
+    for side in reversed(shape[1:]):
+        strides.append(strides[-1] * max(side, 1))
+    return tuple(reversed(strides)) if shape else ()

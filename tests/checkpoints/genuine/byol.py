@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -37,27 +38,24 @@ class Dilled(Genuine):
     def write(self, folder: Path) -> Path:
         """Write the file."""
         stream = io.BytesIO()
-        with foreign("dill._dill", "_create_namedtuple"), foreign("haiku._src.data_structures", "FlatMapping"):
+        with patch.dict(sys.modules, DILL | HAIKU):
             Dill(stream, protocol=2).dump(self.tree)
         path = folder / f"file{self.suffix}"
         path.write_bytes(stream.getvalue())
         return path
 
 
-class foreign:
-    """A module that is not installed, with one function, while a pickle is written."""
+def foreign(module: str, name: str) -> Any:
+    """A class of a module that is not installed, and the module with its packages."""
+    parts = module.split(".")
+    packages = {".".join(parts[:end]): ModuleType(".".join(parts[:end])) for end in range(1, len(parts) + 1)}
+    kind = type(name, (), {"__module__": module, "__qualname__": name})
+    setattr(packages[module], name, kind)
+    return kind, packages
 
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
 
-    def __enter__(self) -> None:
-        module = ModuleType(self.module)
-        function: Any = type(self.name, (), {"__module__": self.module, "__qualname__": self.name})
-        setattr(module, self.name, function)
-        sys.modules[self.module] = module
-
-    def __exit__(self, *_: object) -> None:
-        del sys.modules[self.module]
+CREATE, DILL = foreign("dill._dill", "_create_namedtuple")
+FLAT, HAIKU = foreign("haiku._src.data_structures", "FlatMapping")
 
 
 class Dill(pickle.Pickler):
@@ -66,12 +64,11 @@ class Dill(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         """How a value is made again."""
         if value is Experiment:
-            create = sys.modules["dill._dill"]._create_namedtuple  # type: ignore[attr-defined]
-            return create, ("_ByolExperimentState", FIELDS, "byol.byol_experiment")
+            return CREATE, ("_ByolExperimentState", FIELDS, "byol.byol_experiment")
         if isinstance(value, Experiment):
             return Experiment, tuple(value)
         if isinstance(value, FlatMapping):
-            return sys.modules["haiku._src.data_structures"].FlatMapping, (dict(value),)  # type: ignore[attr-defined]
+            return FLAT, (dict(value),)
         return NotImplemented
 
 

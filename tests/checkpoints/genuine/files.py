@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 State = dict[str, Tensor]
 Levels = Callable[[Tensor], list[Tensor]]
@@ -36,7 +37,11 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
 
 @dataclass(frozen=True)
 class Genuine:
-    """A file's tree, whose it is, and the original network's own computation of its levels and final features."""
+    """A file's tree, whose it is, and the original network's own computation of its levels and final features.
+
+    `beside` are JSON files that stand beside it, by name.
+    `border` counts the pixels by which the stem makes the image's sides longer.
+    """
 
     tree: Any
     family: str
@@ -45,6 +50,8 @@ class Genuine:
     sizes: tuple[tuple[int, int], ...] = ((64, 64), (96, 64))
     suffix: str = ".pth"
     options: Mapping[str, Any] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    border: int = 0
 
     def write(self, folder: Path) -> Path:
         """Write the file."""
@@ -57,6 +64,8 @@ class Genuine:
             path.write_bytes(pickle.dumps(arrays(self.tree), protocol=2))
         else:
             torch.save(self.tree, path)
+        for name, value in self.beside.items():
+            (folder / name).write_text(json.dumps(value))
         return path
 
 
@@ -82,6 +91,28 @@ def resnet_levels(network: Any) -> Levels:
 
 def small_resnet(block: Any = BasicBlock, **options: Any) -> Any:
     return randomised(ResNet(block, [1, 1, 1, 1], num_classes=7, **options))
+
+
+def wide_resnet(factor: int) -> Any:
+    """A ResNet of bottlenecks with all its widths times `factor`."""
+    network: Any = ResNet(Bottleneck, [1, 1, 1, 1])
+    network.inplanes = width = 64 * factor
+    network.conv1, network.bn1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width)
+    for stage, stride in enumerate((1, 2, 2, 2)):
+        setattr(network, f"layer{stage + 1}", network._make_layer(Bottleneck, width * 2**stage, 1, stride=stride))
+    return randomised(network)
+
+
+def heads(*names: str, width: int = 4) -> State:
+    """Linear layers beside a trunk, called so."""
+    parts = (("weight", (width, width)), ("bias", (width,)))
+    return {f"{name}.{part}": torch.randn(shape) for name in names for part, shape in parts}
+
+
+def norms(*names: str, width: int = 4) -> State:
+    """Batch norms beside a trunk, called so; without scale and shift."""
+    state = {f"{name}.{part}": torch.rand(width) for name in names for part in ("running_mean", "running_var")}
+    return state | {f"{name}.num_batches_tracked": torch.tensor(9) for name in names}
 
 
 def genuine_resnet(

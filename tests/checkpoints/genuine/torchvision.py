@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torchvision
@@ -9,7 +10,7 @@ from torch import Tensor
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from tests.checkpoints.genuine.files import Genuine, genuine_resnet, prefixed, randomised, small_resnet
+from tests.checkpoints.genuine.files import Genuine, Levels, genuine_resnet, prefixed, randomised, small_resnet
 
 
 def tv_root() -> Genuine:
@@ -43,12 +44,8 @@ def tv_ema() -> Genuine:
     return genuine_resnet(tree, network, "torchvision", {"which": "ema"})
 
 
-def tv_vit(old_names: bool = False) -> Genuine:
-    network = randomised(torchvision.models.VisionTransformer(64, 16, 4, 2, 128, 256))
-    state = network.state_dict()
-    if old_names:
-        pairs = (("mlp.0.", "mlp.linear_1."), ("mlp.3.", "mlp.linear_2."))
-        state = {n.replace(*pairs[0]).replace(*pairs[1]): t for n, t in state.items()}
+def tv_vit_levels(network: Any) -> tuple[Levels, Callable[[Tensor], Tensor]]:
+    """Maps after each layer of a torchvision ViT, and its final tokens."""
 
     def tokens(images: Tensor) -> list[Tensor]:
         x = network._process_input(images)
@@ -63,7 +60,18 @@ def tv_vit(old_names: bool = False) -> Genuine:
         grid = [side // 16 for side in images.shape[-2:]]
         return [x[:, 1:].transpose(1, 2).unflatten(2, grid) for x in tokens(images)]
 
-    return Genuine(state, "torchvision", levels, lambda x: network.encoder.ln(tokens(x)[-1]), sizes=((64, 64),))
+    return levels, lambda images: network.encoder.ln(tokens(images)[-1])
+
+
+def tv_vit(old_names: bool = False) -> Genuine:
+    network = randomised(torchvision.models.VisionTransformer(64, 16, 4, 2, 128, 256))
+    state = network.state_dict()
+    if old_names:
+        pairs = (("mlp.0.", "mlp.linear_1."), ("mlp.3.", "mlp.linear_2."))
+        state = {n.replace(*pairs[0]).replace(*pairs[1]): t for n, t in state.items()}
+
+    levels, features = tv_vit_levels(network)
+    return Genuine(state, "torchvision", levels, features, sizes=((64, 64),))
 
 
 def tv_swin() -> Genuine:

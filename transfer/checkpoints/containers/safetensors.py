@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from transfer.checkpoints.source import Source, opened, tensor_of
+from transfer.checkpoints.source import Source, numbers_of, opened, strides_of
 
 LONGEST_HEADER = 2**24
 MOST_DIMENSIONS = 64
@@ -45,7 +45,7 @@ def tensors_in(source: Source) -> tuple[dict[str, Tensor], dict[str, str]]:
     ends = [0, *(end for (_, end), _ in places)]
     if [begin for (begin, _), _ in places] != ends[:-1] or ends[-1] != len(source) - start:
         raise SafetensorError(f"its tensors should fill {len(source) - start:,} bytes without gaps or overlaps")
-    return {name: _tensor(source, start, name, value) for name, value in header.items()}, metadata
+    return {name: _tensor(source, start, value) for name, value in header.items()}, metadata
 
 
 def _header(source: Source) -> tuple[dict[str, Any], int]:
@@ -88,7 +88,8 @@ def _counts(value: Any) -> bool:
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
 
 
-def _tensor(source: Source, start: int, name: str, value: Mapping[str, Any]) -> Tensor:
-    begin, end = value["data_offsets"]
-    dtype = TYPES[value["dtype"]]
-    return tensor_of(source.view(start + begin, end - begin), dtype, math.prod(value["shape"])).reshape(value["shape"])
+def _tensor(source: Source, start: int, value: Mapping[str, Any]) -> Tensor:
+    (begin, end), shape, dtype = value["data_offsets"], value["shape"], TYPES[value["dtype"]]
+    return numbers_of(source.view(start + begin, end - begin), dtype, math.prod(shape)).as_strided(
+        shape, strides_of(shape), 0
+    )

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from transfer.checkpoints.pickles.machine import Nested
+from transfer.checkpoints.pickles.machine import Nested, Numbers
 from transfer.checkpoints.pickles.unpickling import unpickle
-from transfer.checkpoints.source import Source, tensor_of
+from transfer.checkpoints.source import Source, numbers_of
 from transfer.errors import UnreadableCheckpoint
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -47,7 +47,7 @@ class _Sizes:
         self.known: dict[str, tuple[torch.dtype, int]] = {}
         self._limit = limit
 
-    def storage(self, key: str, dtype: torch.dtype, numel: int, view: Any) -> torch.Tensor:
+    def storage(self, key: str, dtype: torch.dtype, numel: int, view: Any) -> Numbers:
         """A stand-in without data."""
         if numel < 0 or numel * dtype.itemsize > self._limit:
             raise EOFError(f"a storage of {numel:,} numbers does not fit into the file")
@@ -55,20 +55,20 @@ class _Sizes:
         return _part(torch.empty(numel, dtype=dtype, device="meta"), view)
 
 
-def _part(storage: torch.Tensor, view: Any) -> torch.Tensor:
+def _part(storage: Numbers, view: Any) -> Numbers:
     return storage if view is None else storage[int(view[1]) : int(view[1]) + int(view[2])]
 
 
 def _mapped(
     source: Source, keys: list[str], sizes: Mapping[str, tuple[torch.dtype, int]], position: int
-) -> dict[str, torch.Tensor]:
-    storages: dict[str, torch.Tensor] = {}
+) -> dict[str, Numbers]:
+    storages: dict[str, Numbers] = {}
     for key in keys:
         dtype, numel = sizes[key]
         written = int.from_bytes(source.read(position, 8), "little")
         if written != numel:
             raise EOFError(f"a storage of {numel:,} numbers has {written:,}")
         size = numel * dtype.itemsize
-        storages[key] = tensor_of(source.view(position + 8, size), dtype, numel)
+        storages[key] = numbers_of(source.view(position + 8, size), dtype, numel)
         position += 8 + size
     return storages

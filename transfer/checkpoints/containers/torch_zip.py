@@ -11,10 +11,11 @@ import torch
 
 from transfer.checkpoints.containers.archive import Archive, Entry
 from transfer.checkpoints.containers.nested import read_nested
+from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.inert import Inert
 from transfer.checkpoints.pickles.modules import script_state_dict
 from transfer.checkpoints.pickles.unpickling import unpickle
-from transfer.checkpoints.source import tensor_of
+from transfer.checkpoints.source import numbers_of
 from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 READ_WHOLE = 2**24
@@ -53,15 +54,15 @@ def _tree(archive: Archive, records: dict[str, Entry]) -> Any:
     if "byteorder" in records and archive.read(records["byteorder"], 8) != b"little":
         raise UnreadableCheckpoint("it was saved on a big-endian machine: re-save it on a common one")
     seen: dict[str, memoryview] = {}
-    typed: dict[tuple[str, torch.dtype, int], torch.Tensor] = {}
+    typed: dict[tuple[str, torch.dtype, int], torch.Tensor | Unaligned] = {}
 
-    def storage(key: str, dtype: torch.dtype, numel: int, _view: Any) -> torch.Tensor:
+    def storage(key: str, dtype: torch.dtype, numel: int, _view: Any) -> torch.Tensor | Unaligned:
         if key not in seen:
             if f"data/{key}" not in records:
                 raise EOFError(f"record data/{key} is missing")
             seen[key] = archive.view(records[f"data/{key}"])
         if (key, dtype, numel) not in typed:
-            typed[key, dtype, numel] = tensor_of(seen[key], dtype, numel)
+            typed[key, dtype, numel] = numbers_of(seen[key], dtype, numel)
         return typed[key, dtype, numel]
 
     entry = records["data.pkl"]

@@ -22,6 +22,11 @@ BARE = (
     "a {layout} without head at the root is taken for a DINO backbone: ImageNet mean and standard deviation, DINO's "
     "position interpolation; timm writes the same names (pass --family timm, or fdsl for FractalDB)."
 )
+BARE_RESNET = (
+    "a ResNet without classifier at the root is taken for a DINO backbone. Barlow Twins and VICReg publish the same "
+    "names and normalise alike, with ImageNet's mean and standard deviation; FractalDB and SimCLR do not (pass "
+    "--family barlow_twins, fdsl, simclr, ... to say whose it is)."
+)
 
 
 def _recognise(contents: Contents) -> Claim | None:
@@ -29,7 +34,7 @@ def _recognise(contents: Contents) -> Claim | None:
     if copies and not _is_newer(contents):
         return Claim(f"{' and '.join(copies)} with backbone.* names", decisive=True)
     root = contents.branches.get("")
-    if root is None or contents.raw.container == "safetensors" or contents.raw.config or "version" in contents.keys:
+    if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
     layout = _bare_layout(root)
     return Claim(f"{layout.name} names without head at the root") if layout else None
@@ -64,7 +69,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     layout = layout_of(found.tensors, (RESNET, VIT))
     if layout is None:
         return None
-    warnings = () if found.path else (BARE.format(layout=layout.name),)
+    bare = BARE_RESNET if layout == RESNET else BARE.format(layout=layout.name)
+    warnings = () if found.path else (bare,)
     traits = Traits(IMAGENET, trained_options(layout), trained_arch(contents), warnings=warnings)
     return plan_copy(contents, {"backbone": Copy(found)}, which, traits)
 

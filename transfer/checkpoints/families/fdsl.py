@@ -9,7 +9,7 @@ from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
 from transfer.checkpoints.declared import declared_contract
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, is_plain_resnet, plain_network
+from transfer.checkpoints.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 FORMULA_CLASSES = 21_000
@@ -30,7 +30,7 @@ def _recognise(contents: Contents) -> Claim | None:
     if "pretraining" in keys:
         return Claim(f"`pretraining` ({_method(contents)}) beside the weights", decisive=True)
     if {"state_dict", "optimizer", "scheduler"} <= keys and not {"arch", "version"} & keys:
-        if is_plain_resnet(branch, layout):
+        if is_plain_resnet(branch, layout) and has_head(branch, layout):
             return Claim("state_dict, optimizer, scheduler, as FractalDB's ResNet training writes them", decisive=True)
     elif _is_fractaldb_vit(contents, layout):
         return Claim("model, lr_scheduler, scaler without args, as FractalDB's ViT training writes them", decisive=True)

@@ -25,9 +25,11 @@ def _branch(contents: Contents) -> Branch | None:
 
 
 def _is_moco(branch: Branch) -> bool:
-    encoders = any(re.match(r"(module\.)*encoder_[qk]\.(conv1|bn1|layer\d|fc)\.", name) for name in branch.tensors)
+    """OpenSelfSup and VISSL have queues, too, but other names of encoders; PixPro has an `encoder_k`, but no queue."""
+    encoders = (r"(module\.)*encoder_q\.(conv1|bn1|layer\d|fc)\.", r"(module\.)*encoder_k\.(conv1|bn1|layer\d|fc)\.")
+    query, key = (any(re.match(encoder, name) for name in branch.tensors) for encoder in encoders)
     queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in branch.tensors)
-    return encoders or queue
+    return query or (key and queue)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:

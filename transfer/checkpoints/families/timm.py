@@ -49,7 +49,7 @@ def _recognise(contents: Contents) -> Claim | None:
         return None  # VICRegL's, which scale no layer
     if "version" in contents.keys:
         return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
-    if contents.raw.config:
+    if contents.timm_config:
         return Claim(f"{layout.name} names beside timm's config.json")
     if is_plain_resnet(branch, layout) and (contents.raw.container != "safetensors" or has_head(branch, layout)):
         return None
@@ -82,12 +82,12 @@ def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
 
 
 def _model_args(contents: Contents) -> Mapping[str, Any]:
-    args = contents.raw.config.get("model_args")
+    args = contents.timm_config.get("model_args")
     return args if isinstance(args, Mapping) else {}
 
 
 def _pretrained_cfg(contents: Contents) -> Mapping[str, Any]:
-    cfg = contents.raw.config.get("pretrained_cfg", contents.raw.config)
+    cfg = contents.timm_config.get("pretrained_cfg", contents.timm_config)
     return cfg if isinstance(cfg, Mapping) else {}
 
 

@@ -63,11 +63,11 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 
 RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES, CONVNEXT: CONVNEXT_RULES}
 OPTIONS = {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}
-COUNTER = Drop("n_averaged", "counter of the moving average")
 
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
-    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl)."
+    "but was trained with mean 0.2 and standard deviation 0.5 (pass --family fdsl), as does a SimCLR converted from "
+    "TensorFlow, which takes pixels between 0 and 1 (pass --family simclr)."
 )
 HEADLESS = (
     "a ResNet without classifier under `{path}`: ImageNet mean and standard deviation are assumed, as torchvision, "
@@ -77,7 +77,7 @@ HEADLESS = (
 
 def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents, LAYOUTS)
-    if found is None or "version" in contents.keys or contents.raw.config:
+    if found is None or "version" in contents.keys or contents.timm_config:
         return None
     branch, layout = found
     if layout != RESNET:
@@ -92,7 +92,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(Copy(model, beside=(COUNTER,)), contents)
+    copies = with_average(Copy(model), contents)
     traits = Traits(
         InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )

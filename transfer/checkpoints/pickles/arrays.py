@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from transfer.checkpoints.pickles.inert import Inert, InertClass
-from transfer.checkpoints.source import tensor_of
+from transfer.checkpoints.source import numbers_of, strides_of
 
 MOST_DIMENSIONS = 64
 
@@ -70,21 +71,30 @@ def array(raw: Any, kind: Any, shape: Any, fortran: bool) -> Any:
     data = memoryview(raw.encode("latin-1") if isinstance(raw, str) else raw)
     if len(data) != math.prod(shape) * kind.torch.itemsize:
         raise EOFError(f"an array of shape {shape} and type {kind.code} has {len(data):,} bytes")
-    return _ordered(_native(tensor_of(data, kind.torch, math.prod(shape)), kind.order), shape, fortran)
+    return numbers_in(data, kind, shape, fortran)
 
 
-def _ordered(numbers: Tensor, shape: tuple[int, ...], fortran: bool) -> Tensor:
-    if not fortran:
-        return numbers.reshape(shape)
-    return numbers.reshape(shape[::-1]).permute(*range(len(shape))[::-1])
+def numbers_in(data: memoryview, kind: ArrayType, shape: Sequence[int], fortran: bool) -> Tensor:
+    """The tensor whose bytes `data` are."""
+    dtype = kind.torch or torch.uint8
+    strides = strides_of(shape[::-1])[::-1] if fortran else strides_of(shape)
+    numbers = numbers_of(data, dtype, math.prod(shape)).as_strided(shape, strides, 0)
+    width = dtype.itemsize // (2 if dtype.is_complex else 1)
+    return numbers if kind.order != ">" or width == 1 else _swapped(numbers, width)
 
 
-def _native(numbers: Tensor, order: str) -> Tensor:
-    """Little-endian."""
-    width = numbers.dtype.itemsize // (2 if numbers.is_complex() else 1)
-    if order != ">" or width == 1:
-        return numbers
-    return numbers.view(torch.uint8).reshape(-1, width).flip(1).reshape(-1).view(numbers.dtype)
+def _swapped(numbers: Tensor, width: int) -> Tensor:
+    """Little-endian from big-endian."""
+    return (
+        numbers.contiguous()
+        .flatten()
+        .view(torch.uint8)
+        .reshape(-1, width)
+        .flip(1)
+        .flatten()
+        .view(numbers.dtype)
+        .reshape(numbers.shape)
+    )
 
 
 def reconstruct(_kind: Any, _shape: Any, _code: Any) -> Shell:

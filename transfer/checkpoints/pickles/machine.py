@@ -12,24 +12,30 @@ from typing import Any
 
 import torch
 
+from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.arrays import Shell
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Rebuilder
-from transfer.checkpoints.pickles.keys import is_odd
+from transfer.checkpoints.pickles.keys import is_odd, refuse
 from transfer.checkpoints.pickles.names import resolve
 from transfer.checkpoints.pickles.rebuilding import StorageType
 
 MOST_CONTAINERS = 1_000_000
-MOST_TENSORS = 200_000
-MOST_REMEMBERED = 4_000_000
+MOST_TENSORS = 400_000
+MOST_REMEMBERED = 2_000_000
+MOST_OPEN = MOST_NAMES = 10_000
 MOST_ODD_KEYS = 10_000
 MOST_REPEATED = 2**28
 FREE = 2**20
 """Items that calls may copy however short the pickle is."""
 
+COPIES = 3
+"""How often calls may copy a whole pickle."""
+
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"
 
-Storage = Callable[[str, torch.dtype, int, Any], torch.Tensor]
+Numbers = torch.Tensor | Unaligned
+Storage = Callable[[str, torch.dtype, int, Any], Numbers]
 """`(key, dtype, numel, view)` → the 1-D data of tensors."""
 Nested = Callable[[bytes], Any]
 """A torch file inside a pickle → its value."""
@@ -39,36 +45,41 @@ class Machine:
     """A stack, marks in it, remembered objects, and counters of what was built."""
 
     def __init__(self, data: memoryview, position: int, storage: Storage, nested: Nested) -> None:
-        self.data, self.position = data, position
+        self.data, self.position, self._length = data, position, len(data)
         self.stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self._storage, self._nested = storage, nested
         self._globals: dict[tuple[str, str], Any] = {}
         self._containers = self._tensors = self._odd_keys = self._repeated = 0
-        self._copies = FREE + len(data)
+        self._copies = FREE + COPIES * len(data)
 
     def take(self, size: int) -> memoryview:
         """The next `size` bytes."""
         start = self.position
-        self.position = start + size
-        if not start <= self.position <= len(self.data):
-            raise EOFError(f"{size:,} bytes at {start:,} of {len(self.data):,}")
-        return self.data[start : self.position]
+        self.position = end = start + size
+        if not start <= end <= self._length:
+            raise EOFError(f"{size:,} bytes at {start:,} of {self._length:,}")
+        return self.data[start:end]
 
     def line(self) -> bytes:
         """The bytes up to the end of the line, which is passed."""
-        for size in (80, 8_000, 800_000):
+        size = 100
+        while True:
             piece = bytes(self.data[self.position : self.position + size])
             if (end := piece.find(b"\n")) >= 0:
                 self.position += end + 1
                 return piece[:end]
-        raise EOFError("a line without an end")
+            if len(piece) < size:
+                raise EOFError("a line without an end")
+            size *= 10
 
     def mark(self) -> None:
         """Begin a list of operands."""
         self._marks.append(self.stack)
         self.stack = []
+        if len(self._marks) > MOST_OPEN:
+            refuse(f"opens more than {MOST_OPEN:,} lists in one another")
 
     def since_mark(self) -> list[Any]:
         """The operands since the last mark."""
@@ -79,27 +90,29 @@ class Machine:
         """Push something that takes memory."""
         self._containers += 1
         if self._containers > MOST_CONTAINERS:
-            raise pickle.UnpicklingError(f"more than {MOST_CONTAINERS:,} objects")
+            refuse(f"builds more than {MOST_CONTAINERS:,} objects")
         self.stack.append(value)
 
     def remember(self, index: int) -> None:
         """Note the top of the stack under a number."""
         value = self.memo[index] = self.stack[-1]
-        if isinstance(value, Shell):
+        if type(value) is Shell:
             value.remembered.append(index)
         if len(self.memo) > MOST_REMEMBERED:
-            raise pickle.UnpicklingError(f"more than {MOST_REMEMBERED:,} remembered objects")
+            refuse(f"remembers more than {MOST_REMEMBERED:,} objects")
 
     def check_keys(self, keys: Iterable[Any]) -> None:
         """Count keys that could be made to collide."""
         self._odd_keys += sum(is_odd(key) for key in keys if type(key) is not str)
         if self._odd_keys > MOST_ODD_KEYS:
-            raise pickle.UnpicklingError(f"more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
+            refuse(f"has more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
 
     def find(self, module: str, name: str) -> Any:
         """What stands for a global. Raises UnsafeCheckpoint for a dangerous one."""
         known = self._globals.get((module, name))
         if known is None:
+            if len(self._globals) >= MOST_NAMES:
+                refuse(f"names more than {MOST_NAMES:,} classes and functions")
             known = Rebuilder(self._nested) if f"{module}.{name}" == LOAD else resolve(module, name)
             self._globals[module, name] = known
         return known
@@ -119,19 +132,22 @@ class Machine:
         return made
 
     def pay(self, values: Iterable[Any]) -> None:
-        """Count what a call may copy: all calls together no more than the pickle's own length."""
+        """Count what a call may copy: all calls together no more than a few times the pickle's own length.
+
+        An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
+        """
         self._copies -= sum(len(value) for value in values if isinstance(value, SIZED))
         if self._copies < 0:
-            raise pickle.UnpicklingError("calls that copy the same values again and again")
+            refuse("copies the same values again and again")
 
-    def _count_tensor(self, tensor: torch.Tensor) -> None:
+    def _count_tensor(self, tensor: torch.Tensor | None = None) -> None:
         self._tensors += 1
         if self._tensors > MOST_TENSORS:
-            raise pickle.UnpicklingError(f"more than {MOST_TENSORS:,} tensors")
-        if not tensor.is_contiguous():
+            refuse(f"builds more than {MOST_TENSORS:,} tensors")
+        if tensor is not None and not tensor.is_contiguous():
             self._repeated += max(0, tensor.numel() * tensor.itemsize - tensor.untyped_storage().nbytes())
         if self._repeated > MOST_REPEATED:
-            raise pickle.UnpicklingError(f"tensors that repeat their numbers to more than {MOST_REPEATED:,} bytes")
+            refuse(f"repeats the numbers of small tensors to more than {MOST_REPEATED:,} bytes")
 
     def reference(self, pid: Any) -> Any:
         """`("storage", type, key, location, numel[, view])` → its data; `("module", class, ...)` → the class."""
@@ -142,4 +158,5 @@ class Machine:
         kind, key, _location, numel, *view = pid[1:]
         if not isinstance(kind, StorageType):
             raise pickle.UnpicklingError(f"a storage of unknown type {kind!r:.80}")
+        self._count_tensor()
         return self._storage(str(key), kind.dtype, int(numel), view[0] if view else None)

@@ -246,21 +246,26 @@ def _refuse_reference(line: bytes) -> Any:
     raise pickle.UnpicklingError(f"a reference of unknown form {line!r:.80}")
 
 
-def _get(form: str | None) -> Handler:
-    index = _index(form)
+def _line_index(machine: Machine) -> int:
+    return int(machine.line()[:20])
+
+
+def _byte(machine: Machine) -> int:
+    position = machine.position
+    machine.position += 1
+    return machine.data[position]
+
+
+def _long_index(machine: Machine) -> int:
+    return int.from_bytes(machine.take(4), "little")
+
+
+def _get(index: Callable[[Machine], int]) -> Handler:
     return lambda machine: machine.stack.append(machine.memo[index(machine)])
 
 
-def _put(form: str | None) -> Handler:
-    index = _index(form)
+def _put(index: Callable[[Machine], int]) -> Handler:
     return lambda machine: machine.remember(index(machine))
-
-
-def _index(form: str | None) -> Callable[[Machine], int]:
-    if form is None:
-        return lambda machine: int(machine.line()[:20])
-    code = struct.Struct(form)
-    return lambda machine: code.unpack(machine.take(code.size))[0]
 
 
 HANDLERS: dict[bytes, Handler] = {
@@ -273,7 +278,7 @@ HANDLERS: dict[bytes, Handler] = {
     pickle.LONG: _line(_int_line),
     pickle.FLOAT: _line(_float_line),
     pickle.BININT: _number("<i"),
-    pickle.BININT1: _number("<B"),
+    pickle.BININT1: lambda machine: machine.stack.append(_byte(machine)),
     pickle.BININT2: _number("<H"),
     pickle.BINFLOAT: _number(">d"),
     pickle.LONG1: _sized("<B", _long),
@@ -322,12 +327,12 @@ HANDLERS: dict[bytes, Handler] = {
     pickle.POP: _pop,
     pickle.POP_MARK: _pop_mark,
     pickle.DUP: lambda machine: machine.stack.append(machine.stack[-1]),
-    pickle.GET: _get(None),
-    pickle.BINGET: _get("<B"),
-    pickle.LONG_BINGET: _get("<I"),
-    pickle.PUT: _put(None),
-    pickle.BINPUT: _put("<B"),
-    pickle.LONG_BINPUT: _put("<I"),
+    pickle.GET: _get(_line_index),
+    pickle.BINGET: _get(_byte),
+    pickle.LONG_BINGET: _get(_long_index),
+    pickle.PUT: _put(_line_index),
+    pickle.BINPUT: _put(_byte),
+    pickle.LONG_BINPUT: _put(_long_index),
     pickle.MEMOIZE: lambda machine: machine.remember(len(machine.memo)),
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles import arrays
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Plain
 from transfer.checkpoints.pickles.keys import checked
@@ -57,7 +58,7 @@ def _rebuild_tensor(
 ) -> torch.Tensor:
     """A view of `storage` (1-D). Raises UnpicklingError where it would leave the storage."""
     size, stride, offset = tuple(map(int, size)), tuple(map(int, stride)), int(offset)
-    if not isinstance(storage, torch.Tensor) or len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
+    if not isinstance(storage, torch.Tensor | Unaligned) or len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
         raise pickle.UnpicklingError("a tensor without storage")
     if metadata:
         raise pickle.UnpicklingError(f"a conjugated or negated tensor ({metadata!r:.80})")

@@ -1,0 +1,64 @@
+"""Barlow Twins (Zbontar et al., ICML 2021; github.com/facebookresearch/barlowtwins): redundancy reduction."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+BACKBONE = "backbone."
+BESIDE = (
+    Drop(r"projector\..*", "projection head of the loss"),
+    Drop(r"bn\.(running_mean|running_var|num_batches_tracked)", "norm of the projections in the loss"),
+)
+BARE = (
+    "a ResNet without classifier at the root may also be VICReg's or DINO's, which publish the same names: they "
+    "normalise alike, with ImageNet's mean and standard deviation."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _training(contents)
+    evidence = "backbone.*, projector.* and a norm bn without weights in"
+    return Claim(f"{evidence} {branch.where}", decisive=True) if branch else None
+
+
+def _training(contents: Contents) -> Branch | None:
+    return next((branch for branch in contents.branches.values() if _is_barlow_twins(branch)), None)
+
+
+def _is_barlow_twins(branch: Branch) -> bool:
+    """VICReg writes nearly the same names, but has no norm in its loss."""
+    beside = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
+    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in branch.tensors) for part in beside)
+    return heads and any(re.match(r"(module\.)*backbone\.", name) for name in branch.tensors)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+    if branch := _training(contents):
+        copies = {"backbone": Copy(branch, BACKBONE, BESIDE)}
+        known = layout_of(names_under(branch, BACKBONE)) == RESNET
+        return plan_copy(contents, copies, which, Traits(imagenet)) if known else None
+    found = plain_network(contents, (RESNET,))
+    if found is None:
+        return None
+    return plan_copy(contents, {"backbone": Copy(found[0])}, which, Traits(imagenet, warnings=(BARE,)))
+
+
+FAMILY = Family(
+    name="barlow_twins",
+    aliases=("barlowtwins", "barlow-twins"),
+    description="Barlow Twins: ResNet-50s trained to decorrelate features",
+    layouts=(
+        "training file: model with module.backbone.*, module.projector.*, module.bn.*; epoch, optimizer",
+        "the backbone's state dict at the root (resnet50.pth), whose names are anybody's, with --family",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,134 @@
+"""OpenSelfSup's files: DenseCL (Wang et al., CVPR 2021; github.com/WXinlong/DenseCL), and its MoCo, BYOL, NPID, ...
+
+The trunk stands in a file twice where the method has two of them: as `backbone`, and as the first part of the encoder
+that is trained. Both are the same tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, layout_of, names_under
+from transfer.checkpoints.rules import Drop
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+BACKBONE = "backbone."
+PAIRS = {
+    "encoder_q.0.": {"query": BACKBONE, "key": "encoder_k.0."},
+    "online_net.0.": {"online": BACKBONE, "target": "target_net.0."},
+}
+"""Prefix under which the trunk is stored again → copies of the network and their prefixes, by the method's names."""
+
+BESIDE = (
+    Drop(r"(encoder_[qk]|online_net|target_net)\.1\..*", "projection head of the loss"),
+    Drop(r"(neck|head)\..*", "head of the pretext task"),
+    Drop(r"memory_bank\..*", "memory of features"),
+    Drop(r"queue2?(_ptr)?", "queue of negative examples"),
+)
+SHOWN = 5
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    if branch is not None and (pair := _pair(branch)):
+        return Claim(f"the trunk as backbone.* and as {pair}* in {branch.where}", decisive=True)
+    if _is_extracted(contents):
+        return Claim("author: OpenSelfSup beside a ResNet's names", decisive=True)
+    if branch is not None and "openselfsup_version" in _meta(contents):
+        return Claim(f"openselfsup_version in meta, backbone.* in {branch.where}", decisive=True)
+    return None
+
+
+def _meta(contents: Contents) -> Mapping[str, Any]:
+    meta = contents.raw.tree.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _branch(contents: Contents) -> Branch | None:
+    """The state dict with the trunk under `backbone`, of a framework that is not mmengine's."""
+    foreign = "mmengine_version" in _meta(contents)
+    branches = [b for b in contents.branches.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
+    return branches[0] if branches and not foreign else None
+
+
+def _pair(branch: Branch) -> str | None:
+    return next((prefix for prefix in PAIRS if any(name.startswith(prefix) for name in branch.tensors)), None)
+
+
+def _is_extracted(contents: Contents) -> bool:
+    """What `extract_backbone_weights.py` writes, and the project publishes."""
+    return contents.raw.tree.get("author") == "OpenSelfSup" and "state_dict" in contents.branches
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(contents))
+    branch = _branch(contents)
+    if branch is not None:
+        return plan_copy(contents, _copies(branch, contents.raw.path.name), which, traits)
+    if _is_extracted(contents):
+        return plan_copy(contents, {"backbone": Copy(contents.branches["state_dict"])}, which, traits)
+    return None
+
+
+def _options(contents: Contents) -> dict[str, str]:
+    """`style` of its configuration, which is saved as text, says where bottlenecks stride."""
+    text = _meta(contents).get("config")
+    caffe = isinstance(text, str) and re.search(r"style\s*=\s*['\"]caffe['\"]", text)
+    return {"stride_in": "1x1"} if caffe else {}
+
+
+def _copies(branch: Branch, file: str) -> dict[str, Copy]:
+    again = _pair(branch)
+    if again is None:
+        return {"backbone": Copy(branch, BACKBONE, BESIDE)}
+    _refuse_different(branch, again, file)
+    same = Drop(re.escape(again) + ".*", "the same tensors as backbone, stored again")
+    present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(branch, prefix)}
+    return {label: Copy(branch, prefix, (*BESIDE, same, *_others(present, label))) for label, prefix in present.items()}
+
+
+def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
+    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
+    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
+
+
+def _refuse_different(branch: Branch, again: str, file: str) -> None:
+    """Both names of the trunk must lead to the same numbers: otherwise another network stands under one of them."""
+    here, there = (set(names_under(branch, prefix)) for prefix in (BACKBONE, again))
+    different = here ^ there | {n for n in here & there if not _same(branch, BACKBONE + n, again + n)}
+    if different:
+        names = sorted(different)
+        raise WeightMismatch(
+            f"{file}: {BACKBONE}* and {again}* should be one network, stored twice, but {len(names)} of "
+            f"{len(here | there)} tensors differ:\n"
+            + "\n".join(f"  + {BACKBONE}{name}\n  + {again}{name}" for name in names[:SHOWN])
+            + "\nThe file was put together from two networks. Write one network's weights under both names."
+        )
+
+
+def _same(branch: Branch, name: str, again: str) -> bool:
+    one, other = branch.tensors[name], branch.tensors[again]
+    shared = one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()
+    return shared or torch.equal(one, other)
+
+
+FAMILY = Family(
+    name="densecl",
+    aliases=("openselfsup",),
+    description="DenseCL and other methods in OpenSelfSup: MoCo, BYOL, SimCLR, NPID, ODC, DeepCluster, Rotation, ...",
+    layouts=(
+        "training file: state_dict with backbone.*, encoder_q.0.*, encoder_k.0.*, queue, queue2 (BYOL: online_net.0.*, "
+        "target_net.0.*; other methods: neck, head, memory_bank); meta with openselfsup_version",
+        "extracted file: state_dict with a ResNet's names; author: OpenSelfSup",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,125 @@
+"""lightly (github.com/lightly-ai/lightly): Lightning modules of many methods around trunks without names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
+from transfer.checkpoints.families import torchvision
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, VIT, Layout, layout_of, names_under
+from transfer.checkpoints.numbered import NUMBERED, first_stage, numbered_rules
+from transfer.checkpoints.rules import Drop, Rename
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+NETWORKS = {
+    "backbone": "backbone.",
+    "teacher": "teacher_backbone.",
+    "student": "student_backbone.",
+    "momentum": "backbone_momentum.",
+    "key": "key_backbone.",
+    "anchor": "anchor_backbone.",
+}
+"""Copies of the network → their prefixes, in the order of preference."""
+
+MASKED = "vit."
+"""Inside networks that mask patches."""
+
+BESIDE = (
+    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head beside the trunk"),
+    Drop(r"\w*decoder\w*(\..*)?", "decoder that paints masked patches"),
+    Drop(r"(\w*_)?(criterion|loss|memory_bank|queues?|prototypes|smog)(\..*)?", "state of the loss"),
+    Drop(r"(\w*backbone\w*\.)?mask_token", "token that stands in for masked patches in pre-training"),
+)
+HEADS = r"(\w*_)?(projection_head|online_classifier)\w*\."
+UNNAMED = Layout("numbered ResNet", "resnet", NUMBERED, r"fc\.")
+LAYOUTS = (UNNAMED, RESNET, VIT, torchvision.VIT)
+SMALL: Mapping[str, str | bool] = {"stem": "cifar", "stem_activation": False}
+"""lightly's own ResNet for small images, which as a plain sequence has no activation between stem and stages."""
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    copies = _copies(branch)
+    first = next(iter(copies.values()))
+    layout = layout_of(first.names, LAYOUTS)
+    own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in branch.tensors)
+    if layout and (layout == UNNAMED or (own and "pytorch-lightning_version" in contents.keys)):
+        return Claim(f"a {layout.name} in {', '.join(copies)} of {branch.where}", decisive=True)
+    return None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    branches = (contents.branches.get(path) for path in ("state_dict", ""))
+    return next((branch for branch in branches if branch and _copies(branch)), None)
+
+
+def _copies(branch: Branch) -> dict[str, Copy]:
+    prefixes = {label: _inner(branch, prefix) for label, prefix in NETWORKS.items()}
+    present = {label: p for label, p in prefixes.items() if layout_of(names_under(branch, p), LAYOUTS)}
+    return {label: Copy(branch, p, (*BESIDE, *_others(present, label))) for label, p in present.items()}
+
+
+def _inner(branch: Branch, prefix: str) -> str:
+    return prefix + MASKED if any(name.startswith(prefix + MASKED) for name in branch.tensors) else prefix
+
+
+def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
+    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
+    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    _refuse_input_norm(branch, contents.raw.path.name)
+    copies = _copies(branch)
+    first = next(iter(copies.values()))
+    layout = layout_of(first.names, LAYOUTS)
+    if layout is None:
+        return None
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(first, layout))
+    return plan_copy(contents, copies, which, traits, _naming(first.names, layout))
+
+
+def _options(copy: Copy, layout: Layout) -> Mapping[str, str | bool]:
+    return SMALL if layout == UNNAMED and first_stage(copy.names) == 2 else {}
+
+
+def _naming(names: list[str], layout: Layout) -> Naming:
+    if layout == torchvision.VIT:
+        return Naming(layout.kind, torchvision.VIT_RULES)
+    if layout != UNNAMED:
+        return naming_of(names, layout)
+    return Naming(layout.kind, (*numbered_rules(names), Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2")))
+
+
+def _refuse_input_norm(branch: Branch, file: str) -> None:
+    """lightly's command line puts a norm over the three colours before its trunks."""
+    name = "backbone.0.running_mean"
+    if name in branch.tensors:
+        raise WeightMismatch(
+            f"{file}: a network of lightly's command line, which norms the image before its first convolution:\n"
+            f"  + {name}   {tuple(branch.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of your "
+            "own, as lightly's examples show."
+        )
+
+
+FAMILY = Family(
+    name="lightly",
+    aliases=(),
+    description="lightly: ResNets as plain sequences, also its own for small images, and ViTs",
+    layouts=(
+        "Lightning file: state_dict with backbone.0, backbone.1, backbone.4.0.conv1, ..., projection_head.*; "
+        "backbone_momentum.*, teacher_backbone.*, student_backbone.*; pytorch-lightning_version",
+        "the same with a ResNet's names (backbone.conv1, ..., online_classifier.*) or masked ViTs (backbone.vit.*)",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,91 @@
+"""PixPro (Xie et al., CVPR 2021; github.com/zdaxie/PixPro): pixels of two views that propagate to each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+ENCODERS = {"regular": "encoder.", "momentum": "encoder_k."}
+"""The paper's names of the two encoders → their prefixes."""
+
+HEADS = (
+    Drop(r"projector(_instance)?(_k)?\..*", "projection head of the loss"),
+    Drop(r"value_transform\..*", "transformation of the pixel propagation module"),
+    Drop(r"predictor\..*", "prediction head of the loss on images"),
+)
+DEEP_STEM: tuple[Rule, ...] = (
+    *(Rename(rf"conv1\.1\.{part}\.(.*)", rf"conv1.{part + 3}.\1") for part in (0, 1)),
+    *(Rename(rf"conv1\.0\.{part}\.(.*)", rf"conv1.{part}.\1") for part in (0, 1)),
+    Rename(r"conv1\.2\.(weight)", r"conv1.6.\1"),
+)
+"""The stem of its ResNet-D: convolution, norm and activation are grouped."""
+
+EVIDENCE = (r"encoder(_k)?\.", r"(projector(_k)?\.linear1|value_transform)\.")
+DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its stride is 32 unless another is asked for."
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    return Claim(f"encoder.* beside projector.linear1 in {branch.where}", decisive=True) if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((branch for branch in contents.branches.values() if _is_pixpro(branch)), None)
+
+
+def _is_pixpro(branch: Branch) -> bool:
+    return all(any(re.match(rf"(module\.)*{part}", name) for name in branch.tensors) for part in EVIDENCE)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    present = [label for label, prefix in ENCODERS.items() if any(name.startswith(prefix) for name in branch.tensors)]
+    copies = {label: _copy(branch, label) for label in dict.fromkeys(("regular", *present))}
+    arch = _arch(contents)
+    warnings = (DILATED.format(arch=arch),) if arch and arch.endswith("_16s") else ()
+    imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+    return plan_copy(
+        contents, copies, which, Traits(imagenet, arch=arch, warnings=warnings), _naming(copies["regular"])
+    )
+
+
+def _copy(branch: Branch, label: str) -> Copy:
+    other = next(name for name in ENCODERS if name != label)
+    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
+    return Copy(branch, ENCODERS[label], (*HEADS, beside))
+
+
+def _naming(copy: Copy) -> Naming | None:
+    naming = copy.naming()
+    if naming is None or not any(name.startswith("conv1.0.0.") for name in copy.names):
+        return naming
+    return replace(naming, rules=(*DEEP_STEM, *naming.rules))
+
+
+def _arch(contents: Contents) -> str | None:
+    """What the training's options name."""
+    options = contents.raw.tree.get("opt")
+    arch = options.get("arch") if isinstance(options, Mapping) else None
+    return arch if isinstance(arch, str) else None
+
+
+FAMILY = Family(
+    name="pixpro",
+    aliases=(),
+    description="PixPro: ResNets trained on pixels, with a momentum encoder",
+    layouts=(
+        "training or released file: model with module.encoder.*, module.encoder_k.*, module.projector.*, "
+        "module.value_transform.*; opt, epoch",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,57 @@
+"""SwAV and DeepCluster v2 (Caron et al., NeurIPS 2020; github.com/facebookresearch/swav): clustering online."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, layout_of
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+BESIDE = (
+    Drop(r"projection_head\..*", "projection head of the loss, or the classifier of its fine-tuning"),
+    Drop(r"prototypes\..*", "prototypes of the clusters"),
+)
+HEADS = r"(module\.)*(projection_head\.(\d\.)?|prototypes\.(prototypes\d+\.)?)(weight|bias|running_\w+)$"
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    heads = "projection_head or prototypes"
+    return Claim(f"{heads} beside the trunk's names in {branch.where}", decisive=True) if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((branch for branch in contents.branches.values() if _is_swav(branch)), None)
+
+
+def _is_swav(branch: Branch) -> bool:
+    names = [re.sub(r"^(module\.)+", "", name) for name in branch.tensors]
+    return layout_of(names) == RESNET and any(re.match(HEADS, name) for name in names)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    # its stem pads the image by 1 and the convolution by 2, which equals the usual 3: zeros either way
+    return plan_copy(
+        contents, {"model": Copy(branch, beside=BESIDE)}, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD))
+    )
+
+
+FAMILY = Family(
+    name="swav",
+    aliases=("deepclusterv2", "deepcluster_v2", "deepcluster-v2"),
+    description="SwAV and DeepCluster v2: ResNet-50s, also 2, 4 and 5 times as wide",
+    layouts=(
+        "released file: a bare state dict in .pth.tar with module.conv1.*, module.projection_head.*, "
+        "module.prototypes.weight (DeepCluster v2: prototypes.prototypes0.weight)",
+        "training file: the same under state_dict; epoch, optimizer, amp",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

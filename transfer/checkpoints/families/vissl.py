@@ -1,0 +1,134 @@
+"""VISSL (github.com/facebookresearch/vissl): one trainer for many methods, its trunk deep in a tree of states."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
+from transfer.checkpoints.families.torchvision import VIT_RULES
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import RESNET, VIT, Layout, layout_of, names_under
+from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+TRUNK = "classy_state_dict.base_model.model.trunk"
+LOSSES = ("classy_state_dict.loss", "loss")
+MOMENTUM = {
+    "momentum_teacher.module.trunk.": ("student", "teacher"),
+    "momentum_teacher.trunk.": ("student", "teacher"),
+    "trunk.": ("student", "teacher"),
+    "moco_encoder.trunk.": ("query", "key"),
+}
+"""Prefix of the other network in the loss's state → names of the trunk and of that network in the method's paper."""
+
+PREFIXES = ("base_model._feature_blocks.", "_feature_blocks.", "base_model.", "")
+"""Prefixes of the trunk's names: a frozen trunk stands inside a feature extractor; only ViTs have no blocks by name."""
+
+CLASSY_VIT = Layout("ClassyVision ViT", "vit", r"encoder\.layers\.layer_\d+\.", r"heads?\.")
+LAYOUTS = (RESNET, VIT, CLASSY_VIT)
+VISSL_VIT_RULES: tuple[Rule, ...] = (
+    Drop(r"patch_masking\..*", "token that stands in for masked patches in pre-training"),
+    Rename(r"class_token", "cls_token"),
+    Rename(r"pos_embedding", "pos_embed"),
+)
+CLASSY_RULES: tuple[Rule, ...] = (
+    Permute(r"encoder\.pos_embedding", (1, 0, 2)),
+    Rename(r"encoder\.layers\.layer_(\d+\..*)", r"encoder.layers.encoder_layer_\1"),
+    *VIT_RULES,
+)
+IN_LOSS = (
+    Drop(r"(.*\.)?heads\..*", "projection head of the loss"),
+    Drop(r"center|queue(_ptr)?|.*criterion\..*", "state of the loss"),
+)
+AROUND = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
+TEACHER = "the trunk is the {chosen}, as VISSL evaluates it; the loss holds the {other}: --which {other}."
+OTHER_TRUNK = r"(base_model\.)?(_feature_blocks\.)?(conv1\.0\.|stem\.|res\d\.block|block\d\.|trunk_output\.)"
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    where = "classy_state_dict" if "classy_state_dict" in contents.keys else "_feature_blocks.*"
+    return Claim(f"{where} with a trunk in {branch.where}", decisive=True)
+
+
+def _branch(contents: Contents) -> Branch | None:
+    if TRUNK in contents.branches:
+        return contents.branches[TRUNK]
+    return next((branch for branch in contents.branches.values() if _has_feature_blocks(branch)), None)
+
+
+def _has_feature_blocks(branch: Branch) -> bool:
+    return any(re.match(r"(base_model\.)?_feature_blocks\.", name) for name in branch.tensors)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    prefix = _prefix(branch.tensors)
+    trunk = Copy(branch, prefix, (AROUND,))
+    layout = layout_of(trunk.names, LAYOUTS)
+    if layout is None:
+        _refuse_other_trunks(branch, contents.raw.path.name)
+        return None
+    copies, warnings = _copies(contents, trunk)
+    options = {"position_interpolation": "bicubic"} if layout == VIT else {}
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, warnings=warnings)
+    return plan_copy(contents, copies, which, traits, _naming(trunk.names, layout))
+
+
+def _prefix(names: Iterable[str]) -> str:
+    names = list(names)
+    return next(prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in names))
+
+
+def _copies(contents: Contents, trunk: Copy) -> tuple[dict[str, Copy], tuple[str, ...]]:
+    """The trunk, and the network of the loss where the method has one."""
+    momentum = next(_momentum_networks(contents), None)
+    if momentum is None:
+        return {"trunk": trunk}, ()
+    (chosen, other), copy = momentum
+    return {chosen: trunk, other: copy}, (TEACHER.format(chosen=chosen, other=other),)
+
+
+def _momentum_networks(contents: Contents) -> Iterator[tuple[tuple[str, str], Copy]]:
+    paths = [path for loss in LOSSES for path in (loss, f"{loss}.teacher") if path in contents.branches]
+    for branch in (contents.branches[path] for path in paths):
+        for prefix, labels in MOMENTUM.items():
+            if names := names_under(branch, prefix):
+                yield labels, Copy(branch, prefix + _prefix(names), IN_LOSS)
+
+
+def _naming(names: list[str], layout: Layout) -> Naming:
+    if layout == CLASSY_VIT:
+        return Naming(layout.kind, CLASSY_RULES)
+    naming = naming_of(names, layout)
+    return naming if layout == RESNET else Naming(layout.kind, (*VISSL_VIT_RULES, *naming.rules))
+
+
+def _refuse_other_trunks(branch: Branch, file: str) -> None:
+    other = [name for name in branch.tensors if re.match(OTHER_TRUNK, name)]
+    if other:
+        raise WeightMismatch(
+            f"{file}: a trunk of VISSL that has no canonical network here, such as a RegNet: {len(other)} tensors "
+            f"like\n  + {other[0]}\n  + {other[-1]}\nResNets and ViTs can be converted."
+        )
+
+
+FAMILY = Family(
+    name="vissl",
+    aliases=(),
+    description="VISSL: ResNets, ResNeXts, wide ResNets and ViTs of any of its methods",
+    layouts=(
+        "training file: classy_state_dict.base_model.model.trunk with _feature_blocks.* (ViTs: blocks.*), heads "
+        "beside; the momentum network of DINO, iBOT, MSN and MoCo in classy_state_dict.loss",
+        "a state dict with _feature_blocks.* anywhere",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)
