@@ -46,16 +46,29 @@ def test_a_teacher_beside_a_queue_is_ambiguous(layouts: Any) -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ["g_mapping.fc0.weight", "g_synthesis.blocks.4x4.const"],
-        ["features.0.weight", "features.0.bias", "classifier.0.weight"],
+        ["encoder.0.weight", "encoder.0.bias", "classifier.0.weight"],
         ["stages.0.0.conv_dw.weight", "stem.0.weight"],
     ],
-    ids=["stylegan", "vgg", "convnext"],
+    ids=["nameless", "byobnet"],
 )
 def test_other_networks_are_unknown(names: list[str]) -> None:
     with pytest.raises(UnknownFamily, match=names[0]) as caught:
         identify(contents({name: torch.ones(2) for name in names}))
     assert all(family.name in str(caught.value) for family in FAMILIES) and "--family" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["g_mapping.dense0.weight", "g_synthesis.blocks.4x4.const"], "StyleGAN generator"),
+        (["features.0.weight", "features.0.bias", "classifier.0.weight"], "VGG"),
+        (["features.denseblock1.denselayer1.conv1.weight"], "DenseNet"),
+    ],
+    ids=["stylegan", "vgg", "densenet"],
+)
+def test_networks_that_are_no_trunks_are_called_by_their_name(names: list[str], what: str) -> None:
+    with pytest.raises(UnknownFamily, match=rf"holds a {what}.*cannot be evaluated"):
+        identify(contents({name: torch.ones(2) for name in names}))
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_torch_distributed(tmp_path: Path) -> None:
     assert all(torch.equal(raw.tree["model"][name], STATE[name]) for name in STATE)
     assert raw.tree["epoch"] == 5 and raw.tree["steps"]["1"] == 3
     (tmp_path / "__0_0.distcp").unlink()
-    with pytest.raises(UnreadableCheckpoint, match=r"lacks the file __0_0\.distcp"):
+    with pytest.raises(UnreadableCheckpoint, match=r"it lacks the file __0_0\.distcp"):
         read_checkpoint(tmp_path)
 
 

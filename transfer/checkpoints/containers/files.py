@@ -18,7 +18,9 @@ from transfer.checkpoints.pickles.modules import with_state_dicts
 from transfer.checkpoints.source import Source, opened
 from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
-PICKLE = re.compile(rb"\x80[\x02-\x05]|\(dp?\d*\n|\}[q(]|\(lp\d+\n|\]q|\(?c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n")
+PICKLE = re.compile(
+    rb"\x80[\x02-\x05]|\(dp?\d*\n|\}[q(]|\(lp\d+\n|\]q|\(?c[\w.]+\n[\w.]+\n|\(i[\w.]+\n[\w.]+\n|\(S'[^'\n]*'\n"
+)
 """How pickles begin: with their protocol, or, in protocols 0 and 1, with a dict, a list or a global."""
 
 FOREIGN: tuple[tuple[bytes, str], ...] = (
