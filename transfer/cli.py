@@ -108,8 +108,9 @@ def _add_inspect(verbs: Any) -> None:
 
 
 def _add_convert(verbs: Any) -> None:
-    verb = _verb(verbs, "convert", run_convert, "write the trunk under its canonical (timm) names")
+    verb = _verb(verbs, "convert", run_convert, "write the trunk under its canonical (timm) names, or for a library")
     _add_checkpoint(verb)
+    verb.add_argument("--to", metavar="LIBRARY", help="timm, torchvision, openmmlab, detectron2, huggingface")
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="backbone.safetensors")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the certificate here as well")
 
@@ -168,14 +169,24 @@ def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_convert(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Write a converted trunk and its certificate."""
-    from transfer.checkpoints.loading import convert_checkpoint
     from transfer.checkpoints.report import describe
     from transfer.spec.files import write_json
 
-    certificate = convert_checkpoint(options.checkpoint, options.output, choice_of(options))
+    certificate, further = _converted(options)
     if options.json is not None:
         write_json(options.json, certificate.to_json())
-    print(describe(certificate))
+    print("\n".join([describe(certificate), *further]))
+
+
+def _converted(options: argparse.Namespace) -> tuple[Any, list[str]]:
+    """The certificate, and for another library's files what its user must know."""
+    from transfer.checkpoints.export.exporting import describe_export, export_checkpoint
+    from transfer.checkpoints.loading import convert_checkpoint
+
+    if options.to is None:
+        return convert_checkpoint(options.checkpoint, options.output, choice_of(options)), []
+    certificate, export = export_checkpoint(options.checkpoint, options.output, options.to, choice_of(options))
+    return certificate, [describe_export(export)]
 
 
 def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:

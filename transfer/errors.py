@@ -6,7 +6,8 @@
     │   ├── UnsafeCheckpoint        reading it would need to run its code
     │   ├── UnknownFamily           no family recognises the names
     │   ├── AmbiguousFamily         several families recognise them
-    │   └── WeightMismatch          a tensor without a source, or a source without a place
+    │   ├── WeightMismatch          a tensor without a source, or a source without a place
+    │   └── Inexpressible           a network that another library's networks cannot be
     ├── DataError               the images and annotations
     │   ├── MissingData             a folder or file that should be there is not
     │   ├── CorruptImage            an image that cannot be decoded
@@ -57,6 +58,10 @@ class AmbiguousFamily(CheckpointError):
 
 class WeightMismatch(CheckpointError):
     """A tensor of the network has no source, or a tensor of the file has no place."""
+
+
+class Inexpressible(CheckpointError):
+    """The network has a property that the networks of the wanted library cannot have."""
 
 
 class DataError(TransferError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import batch_norm, conv2d, max_pool2d, pad
+from torch.nn.functional import batch_norm, conv2d, max_pool2d, pad, relu
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.spec.checkpoint import BackboneSpec
@@ -58,6 +59,55 @@ def same_max_pool(x: Tensor) -> Tensor:
 def norm(x: Tensor, state: State, name: str, eps: float = 1e-5) -> Tensor:
     parts = (state[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias"))
     return batch_norm(x, *parts, eps=eps)
+
+
+def symmetric_pool(x: Tensor) -> Tensor:
+    return max_pool2d(x, 3, 2, 1)
+
+
+def torchvisions_strides(layer: int, block: int) -> tuple[int, int]:
+    return 1, 2 if layer > 1 and block == 0 else 1
+
+
+def caffes_strides(layer: int, block: int) -> tuple[int, int]:
+    return (2 if layer > 1 and block == 0 else 1), 1
+
+
+def resnet_maps(
+    state: State,
+    x: Tensor,
+    depths: list[int],
+    conv: Callable[..., Tensor] = convolution,
+    pool: Callable[[Tensor], Tensor] = symmetric_pool,
+    strides: Callable[[int, int], tuple[int, int]] = torchvisions_strides,
+    eps: float = 1e-5,
+) -> list[Tensor]:
+    """The maps of a ResNet with torchvision's names (He et al., CVPR 2016).
+
+    `strides` of the first two convolutions of a block; their product is that of its shortcut.
+    """
+    x = pool(relu(norm(conv(x, state["conv1.weight"], 2), state, "bn1", eps)))
+    maps = []
+    for layer, depth in enumerate(depths, 1):
+        for block in range(depth):
+            x = _block(state, x, f"layer{layer}.{block}", conv, strides(layer, block), eps)
+        maps.append(x)
+    return maps
+
+
+def _block(state: State, x: Tensor, name: str, conv: Any, strides: tuple[int, int], eps: float) -> Tensor:
+    first, second = strides
+    bottleneck = f"{name}.conv3.weight" in state
+    first, second = (first, second) if bottleneck else (second, first)
+    shortcut = x[:, :, :: first * second, :: first * second]
+    if f"{name}.downsample.0.weight" in state:
+        kernel = state[f"{name}.downsample.0.weight"]
+        shortcut = norm(conv(x, kernel, first * second), state, f"{name}.downsample.1", eps)
+    x = relu(norm(conv(x, state[f"{name}.conv1.weight"], first), state, f"{name}.bn1", eps))
+    x = norm(conv(x, state[f"{name}.conv2.weight"], second), state, f"{name}.bn2", eps)
+    if bottleneck:
+        x = norm(conv(relu(x), state[f"{name}.conv3.weight"]), state, f"{name}.bn3", eps)
+    return relu(x + shortcut)
 
 
 def assert_close(ours: Tensor, theirs: Tensor) -> None:

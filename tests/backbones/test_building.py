@@ -40,6 +40,26 @@ def test_names_and_shapes_are_timms(arch: str) -> None:
     assert ours == trunk
 
 
+@pytest.mark.parametrize(
+    ("arch", "spec"),
+    [
+        ("beit_base_patch16_224", BackboneSpec("beit", "b", {**spec_of("vit_base_patch16_224").options})),
+        (
+            "vit_small_plus_patch16_dinov3_qkvb",
+            BackboneSpec(
+                "dinov3", "d", {"patch": 16, "dim": 384, "depth": 12, "heads": 6, "mlp": "swiglu", "mlp_hidden": 1536}
+            ),
+        ),
+    ],
+)
+def test_names_of_other_kinds_are_timms(arch: str, spec: BackboneSpec) -> None:
+    with torch.device("meta"):
+        expected = timm.create_model(arch, num_classes=0, global_pool="token").state_dict()
+    if spec.kind == "dinov3":
+        expected["rope.periods"] = torch.empty(16)  # computed in timm, read from files here
+    assert {n: t.shape for n, t in trunk_shapes(spec).items()} == {n: t.shape for n, t in expected.items()}
+
+
 @each_kind
 @torch.no_grad()
 def test_levels_are_as_announced_for_any_size(spec: BackboneSpec) -> None:
@@ -115,7 +135,7 @@ def test_images_that_do_not_divide_into_patches() -> None:
 
 
 def test_unknown_kinds_and_ways() -> None:
-    with pytest.raises(UnknownName, match="resnet, resnetv2, swin, vit, wide_resnet"):
+    with pytest.raises(UnknownName, match="beit, convnext, dinov3, resnet, resnetv2, swin, vit, wide_resnet"):
         build_backbone(BackboneSpec("vgg", "vgg16", {}))
     with pytest.raises(UnknownName, match="bicubic, dino, flax, timm, torchvision"):
         build_backbone(BackboneSpec("vit", "v", {**VIT.options, "position_interpolation": "dinov2"}))

@@ -1,21 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torchvision
-from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d, relu
+from torch.nn.functional import avg_pool2d, relu
 
 from tests.backbones.networks import (
-    State,
     assert_close,
+    caffes_strides,
     convolution,
     images,
     norm,
     random_backbone,
+    resnet_maps,
     same_convolution,
     same_max_pool,
 )
@@ -27,44 +26,6 @@ BOTTLENECK = {"block": "bottleneck", "depths": [2, 1, 2, 2], "widths": [8, 16, 2
 BASIC = {"block": "basic", "depths": [2, 1, 1, 1]}
 
 
-def symmetric_pool(x: Tensor) -> Tensor:
-    return max_pool2d(x, 3, 2, 1)
-
-
-def reference(
-    state: State,
-    x: Tensor,
-    depths: list[int],
-    conv: Callable[..., Tensor] = convolution,
-    pool: Callable[[Tensor], Tensor] = symmetric_pool,
-    strides: Callable[[int, int], tuple[int, int]] = lambda layer, block: (1, 2 if layer > 1 and block == 0 else 1),
-    eps: float = 1e-5,
-) -> list[Tensor]:
-    """The maps of a ResNet; `strides` of the first two convolutions of a block, which are those of its shortcut."""
-    x = pool(relu(norm(conv(x, state["conv1.weight"], 2), state, "bn1", eps)))
-    maps = []
-    for layer, depth in enumerate(depths, 1):
-        for block in range(depth):
-            x = _block(state, x, f"layer{layer}.{block}", conv, strides(layer, block), eps)
-        maps.append(x)
-    return maps
-
-
-def _block(state: State, x: Tensor, name: str, conv: Any, strides: tuple[int, int], eps: float) -> Tensor:
-    first, second = strides
-    bottleneck = f"{name}.conv3.weight" in state
-    first, second = (first, second) if bottleneck else (second, first)
-    shortcut = x[:, :, :: first * second, :: first * second]
-    if f"{name}.downsample.0.weight" in state:
-        kernel = state[f"{name}.downsample.0.weight"]
-        shortcut = norm(conv(x, kernel, first * second), state, f"{name}.downsample.1", eps)
-    x = relu(norm(conv(x, state[f"{name}.conv1.weight"], first), state, f"{name}.bn1", eps))
-    x = norm(conv(x, state[f"{name}.conv2.weight"], second), state, f"{name}.bn2", eps)
-    if bottleneck:
-        x = norm(conv(relu(x), state[f"{name}.conv3.weight"]), state, f"{name}.bn3", eps)
-    return relu(x + shortcut)
-
-
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 @torch.no_grad()
 def test_torchvisions(arch: str) -> None:
@@ -74,11 +35,7 @@ def test_torchvisions(arch: str) -> None:
     original.load_state_dict(backbone.trunk.state_dict(), strict=False)
     layers = torch.nn.Sequential(*list(original.children())[:-2])
     assert_close(backbone.forward_features(images()), layers(images()))
-    assert_close(reference(backbone.trunk.state_dict(), images(), depths)[-1], layers(images()))
-
-
-def caffe(layer: int, block: int) -> tuple[int, int]:
-    return (2 if layer > 1 and block == 0 else 1), 1
+    assert_close(resnet_maps(backbone.trunk.state_dict(), images(), depths)[-1], layers(images()))
 
 
 def slim(layer: int, block: int) -> tuple[int, int]:
@@ -88,7 +45,7 @@ def slim(layer: int, block: int) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("options", "how"),
     [
-        ({"stride_in": "1x1"}, {"strides": caffe}),
+        ({"stride_in": "1x1"}, {"strides": caffes_strides}),
         ({"stride_in": "last_unit", "pool_padding": "same"}, {"strides": slim, "pool": same_max_pool}),
         ({"padding": "same", "pool_padding": "same"}, {"conv": same_convolution, "pool": same_max_pool}),
         ({"pool_padding": "same", "eps": 1e-2}, {"pool": same_max_pool, "eps": 1e-2}),
@@ -100,11 +57,11 @@ def slim(layer: int, block: int) -> tuple[int, int]:
 @torch.no_grad()
 def test_variants(options: dict[str, Any], how: dict[str, Any], side: int) -> None:
     backbone = random_backbone("resnet", BOTTLENECK | options)
-    expected = reference(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"], **how)  # type: ignore[arg-type]
+    expected = resnet_maps(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"], **how)  # type: ignore[arg-type]
     for ours, theirs in zip(backbone(images(side, 70)), expected, strict=True):
         assert_close(ours, theirs)
     assert_close(backbone.forward_features(images(side, 70)), expected[-1])
-    usual = reference(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"])[-1]  # type: ignore[arg-type]
+    usual = resnet_maps(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"])[-1]  # type: ignore[arg-type]
     if how and (side, 70) == (64, 70):
         assert float((usual - expected[-1]).norm() / usual.norm()) > 1e-3
 
@@ -113,7 +70,7 @@ def test_variants(options: dict[str, Any], how: dict[str, Any], side: int) -> No
 def test_projections_of_basic_blocks() -> None:
     backbone = random_backbone("resnet", {**BASIC, "projection": True, "pool_padding": "same"})
     assert "layer1.0.downsample.0.weight" in backbone.trunk.state_dict()
-    expected = reference(backbone.trunk.state_dict(), images(), [2, 1, 1, 1], pool=same_max_pool)
+    expected = resnet_maps(backbone.trunk.state_dict(), images(), [2, 1, 1, 1], pool=same_max_pool)
     assert_close(backbone.forward_features(images()), expected[-1])
 
 
@@ -168,6 +125,18 @@ def test_dilation_computes_the_same_at_more_places(stride_in: str, output_stride
     coarse, fine = usual(images(256, 256))[-1], dilated(images(256, 256))[-1]
     step = 32 // output_stride
     assert_close(fine[:, :, ::step, ::step], coarse)
+
+
+@torch.no_grad()
+def test_levels_before_the_strides_of_tf_slim() -> None:
+    options = {**BOTTLENECK, "stride_in": "last_unit"}
+    usual, fine = (random_backbone("resnet", {**options, "levels": f"{where}_stride"}) for where in ("after", "before"))
+    assert list(usual.state_dict()) == list(fine.state_dict())
+    fine.load_state_dict(usual.state_dict())
+    assert [level.stride for level in fine.levels] == [4, 8, 16, 32]
+    for coarse, map, step in zip(usual(images()), fine(images()), (2, 2, 2, 1), strict=True):
+        assert_close(map[:, :, ::step, ::step], coarse)
+    assert torch.equal(usual.forward_features(images()), fine.forward_features(images()))
 
 
 def test_strides_of_tf_slim() -> None:

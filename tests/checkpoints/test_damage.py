@@ -47,6 +47,14 @@ TRUNKS = {
     "solo_learn: cifar": lambda tree: tree["state_dict"],
     "lightly: moco": lambda tree: tree["state_dict"],
     "lightly: masked vit": lambda tree: tree["state_dict"],
+    "timm: bit": lambda tree: tree,
+    "timm: convnext": lambda tree: tree,
+    "torchvision: convnext": lambda tree: tree,
+    "bit: npz": lambda tree: tree,
+    "detectron2: msra": lambda tree: tree,
+    "detectron2: detector": lambda tree: tree["model"],
+    "segmenter: datasetgan": lambda tree: tree["model_state_dict"],
+    "vicreg: training, local": lambda tree: tree["model"],
 }
 """Layout → the state dict with its trunk."""
 
@@ -63,6 +71,7 @@ OUTSIDE = (
         "prototypes",
     ),
     *("project", "predictor", "module.bn.", "value_transform", "classifier", "criterion", "decoder", "mask_token"),
+    *("fpn", "pixel", "fc1000"),
 )
 PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.)*"
 """What stands before canonical names."""

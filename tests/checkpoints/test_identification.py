@@ -46,11 +46,10 @@ def test_a_teacher_beside_a_queue_is_ambiguous(layouts: Any) -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ["g_mapping.fc0.weight", "g_synthesis.blocks.4x4.const"],
-        ["features.0.weight", "features.0.bias", "classifier.0.weight"],
+        ["encoder.0.weight", "encoder.0.bias", "classifier.0.weight"],
         ["stages.0.0.conv_dw.weight", "stem.0.weight"],
     ],
-    ids=["stylegan", "vgg", "convnext"],
+    ids=["nameless", "byobnet"],
 )
 def test_other_networks_are_unknown(names: list[str]) -> None:
     with pytest.raises(UnknownFamily, match=names[0]) as caught:
@@ -58,15 +57,41 @@ def test_other_networks_are_unknown(names: list[str]) -> None:
     assert all(family.name in str(caught.value) for family in FAMILIES) and "--family" in str(caught.value)
 
 
-@pytest.mark.parametrize("extra", ["mask_token", "decoder_pos_embed", "blocks.0.attn.q_bias"])
-def test_other_methods_with_vit_names_are_unknown(extra: str, layouts: Any) -> None:
-    with pytest.raises(UnknownFamily):
-        identify(contents({"model": {**layouts["timm: vit"]().tree, extra: torch.ones(1, 1, 64)}}))
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (["g_mapping.dense0.weight", "g_synthesis.blocks.4x4.const"], "StyleGAN generator"),
+        (["features.0.weight", "features.0.bias", "classifier.0.weight"], "VGG"),
+        (["features.denseblock1.denselayer1.conv1.weight"], "DenseNet"),
+    ],
+    ids=["stylegan", "vgg", "densenet"],
+)
+def test_networks_that_are_no_trunks_are_called_by_their_name(names: list[str], what: str) -> None:
+    with pytest.raises(UnknownFamily, match=rf"holds a {what}.*cannot be evaluated"):
+        identify(contents({name: torch.ones(2) for name in names}))
 
 
-def test_ibot_is_not_dino(layouts: Any) -> None:
+@pytest.mark.parametrize(
+    ("extra", "family"), [("decoder_pos_embed", "mae"), ("blocks.0.attn.q_bias", "beit"), ("fc_norm.weight", "timm")]
+)
+def test_names_of_other_methods_in_a_vit(extra: str, family: str, layouts: Any) -> None:
+    assert identify(contents({"model": {**layouts["timm: vit"]().tree, extra: torch.ones(1, 1, 64)}})).name == family
+
+
+def test_a_method_that_no_family_knows(layouts: Any) -> None:
     with pytest.raises(UnknownFamily):
-        identify(contents({**layouts["dino: full vit"]().tree, "ibot_loss": {}}))
+        identify(contents({"model": {**layouts["timm: vit"]().tree, "mask_token": torch.ones(1, 1, 64)}}))
+
+
+def test_losses_tell_ibot_from_dino(layouts: Any) -> None:
+    assert identify(contents({**layouts["dino: full vit"]().tree, "ibot_loss": {}})).name == "ibot"
+
+
+@pytest.mark.parametrize("container", ["state_dict", "model"])
+def test_a_headless_vit_alone_is_a_release_with_a_warning(container: str, layouts: Any) -> None:
+    family, plan = plan_for(contents({container: layouts["dino: vit backbone"]().tree}), None, None)
+    assert family.name == {"state_dict": "ibot", "model": "mae"}[container]
+    assert any("--family" in warning for warning in plan.warnings)
 
 
 def test_a_family_that_does_not_fit_says_what_it_expects(layouts: Any) -> None:

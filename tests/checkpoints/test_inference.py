@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from transfer.backbones.architectures import ARCHITECTURES, RESNETS, name_of
+from transfer.backbones.architectures import ARCHITECTURES, RESNETS, VIT_SIZES, name_of
 from transfer.backbones.building import trunk_shapes
+from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
+from transfer.checkpoints.inference.dinov3 import infer_dinov3
 from transfer.checkpoints.inference.resnet import infer_resnet
 from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
@@ -24,6 +26,8 @@ INFER: dict[str, Any] = {
     "vit": infer_vit,
     "swin": infer_swin,
 }
+BEIT = {"image": [32, 32], "patch": 8, "dim": 64, "depth": 2, "heads": 2}
+DINOV3 = {"patch": 8, "dim": 64, "depth": 2, "heads": 2, "registers": 4}
 
 
 def shapes_of(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
@@ -34,7 +38,8 @@ def shapes_of(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
                                   "vit_base_patch8_224", "resnet50x2", "resnetv2_50x3_bit", "resnetv2_50d",
                                   "resnetv2_101", "wide_resnet28_2", "wide_resnet40_2", "convnext_tiny",
                                   "convnextv2_base", "convnext_nano", "deit_small_patch16_224",
-                                  "swin_small_patch4_window7_224"])  # fmt: skip
+                                  "swin_small_patch4_window7_224", "swin_base_patch4_window12_384",
+                                  "vit_base_patch32_clip_224"])  # fmt: skip
 def test_shapes_tell_the_architecture(arch: str) -> None:
     spec = ARCHITECTURES[arch]
     options = INFER[spec.kind](shapes_of(spec))
@@ -56,11 +61,84 @@ def test_every_resnet_has_its_own_options() -> None:
         {"mlp": "swiglu", "mlp_hidden": 172},
         {"qkv_bias": False, "qk_norm": True},
         {"mlp_hidden": 171},
+        {"registers": 4, "no_embed_registers": True},
+        {"pre_norm": True},
     ],
 )
 def test_vit_variants(options: dict[str, Any]) -> None:
     whole = {"image": [32, 32], "patch": 8, "dim": 64, "depth": 2, "heads": 1, **options}
     assert infer_vit(shapes_of(BackboneSpec("vit", "v", whole))) == whole
+
+
+def test_convolutional_stems() -> None:
+    whole = {"image": [64, 64], "patch": 16, "dim": 64, "depth": 2, "heads": 4, "stem": "conv"}
+    assert infer_vit(shapes_of(BackboneSpec("vit", "v", whole)), heads=4) == whole
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bias": "shared"},
+        {"bias": "blocks", "absolute": True, "mlp_hidden": 96},
+        {"bias": "none", "absolute": True, "layer_scale": False, "qkv_bias": False},
+    ],
+)
+def test_beit_variants(options: dict[str, Any]) -> None:
+    whole = {**BEIT, **options}
+    assert infer_beit(shapes_of(BackboneSpec("beit", "b", whole)), heads=2) == whole
+
+
+@pytest.mark.parametrize("bias", ["shared", "blocks"])
+def test_relative_biases_tell_the_heads(bias: str) -> None:
+    whole = {**BEIT, "heads": 8, "bias": bias}
+    assert infer_beit(shapes_of(BackboneSpec("beit", "b", whole))) == whole
+
+
+def test_a_lost_shared_bias_stays_expected() -> None:
+    shapes = shapes_of(BackboneSpec("beit", "b", {**BEIT, "bias": "shared"}))
+    del shapes["rel_pos_bias.relative_position_bias_table"]
+    assert infer_beit(shapes)["bias"] == "shared"
+
+
+def test_biases_of_no_square_grid() -> None:
+    shapes = shapes_of(BackboneSpec("beit", "b", {**BEIT, "bias": "shared"}))
+    with pytest.raises(WeightMismatch, match="a grid of 3x3 has 28 and 10"):
+        infer_beit({**shapes, "rel_pos_bias.relative_position_bias_table": (30, 2)})
+    with pytest.raises(WeightMismatch, match="of 52 rows and pos_embed of 10"):
+        infer_beit({**shapes, "pos_embed": (1, 10, 64)})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"mlp": "swiglu", "mlp_hidden": 96},
+        {"qkv_bias": False, "layer_scale": False, "registers": 0},
+        {"k_bias": True, "heads": 1},
+    ],
+)
+def test_dinov3_variants(options: dict[str, Any]) -> None:
+    whole = {**DINOV3, **options}
+    assert infer_dinov3(shapes_of(BackboneSpec("dinov3", "d", whole))) == whole
+
+
+def vit(size: str, **options: Any) -> dict[str, Any]:
+    dim, depth, heads = VIT_SIZES[size]
+    return {"image": [224, 224], "patch": 16, "dim": dim, "depth": depth, "heads": heads, **options}
+
+
+def test_names() -> None:
+    assert name_of("vit", vit("small", patch=14, image=[518, 518], registers=4)) == "vit_small_patch14_reg4_518"
+    assert name_of("vit", vit("small", heads=12)) == "vit_small_patch16_heads12_224"
+    assert name_of("vit", vit("base", depth=11, stem="conv")) == "vit_conv_base_patch16_224"
+    assert name_of("vit", vit("base", gelu="quick", pre_norm=True)) == "vit_base_patch16_clip_quickgelu_224"
+    assert name_of("vit", vit("tiny", dim=64)) == "vit_64x12_patch16_224"
+    assert name_of("beit", vit("large")) == "beit_large_patch16_224"
+    small = {"patch": 16, "dim": 384, "depth": 12}
+    assert name_of("dinov3", small) == "vit_small_patch16_dinov3_qkvb"
+    assert name_of("dinov3", {**small, "mlp": "swiglu"}) == "vit_small_plus_patch16_dinov3_qkvb"
+    giant = {"patch": 16, "dim": 4096, "depth": 40, "mlp": "swiglu", "qkv_bias": False}
+    assert name_of("dinov3", giant) == "vit_7b_patch16_dinov3"
 
 
 def test_oblong_grids_need_their_size() -> None:
@@ -81,6 +159,16 @@ def test_heads_are_never_guessed() -> None:
 def test_swin_variants() -> None:
     whole = {"dim": 48, "depths": [1, 2, 3, 1], "heads": [2, 4, 8, 16], "window": 6, "patch": 2, "qkv_bias": False}
     whole["mlp_ratio"] = 2.0
+    assert infer_swin(shapes_of(BackboneSpec("swin", "s", whole))) == whole
+
+
+def test_swin_whose_last_stage_is_smaller_than_a_window() -> None:
+    whole = {"dim": 32, "depths": [1, 1, 2, 1], "heads": [1, 2, 4, 8], "window": 12, "patch": 4, "last_window": 6}
+    assert infer_swin(shapes_of(BackboneSpec("swin", "s", whole))) == whole
+    large = {**ARCHITECTURES["swin_large_patch4_window12_384"].options, "last_window": 6}
+    assert name_of("swin", large) == "swin_large_patch4_window12_192"
+    whole = {**whole, "window": 6, "ape": True}
+    del whole["last_window"]
     assert infer_swin(shapes_of(BackboneSpec("swin", "s", whole))) == whole
 
 

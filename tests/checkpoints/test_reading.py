@@ -156,12 +156,13 @@ def test_a_deep_tree_ends(tmp_path: Path) -> None:
         contents_of(read_checkpoint(path))
 
 
-def test_only_timms_config_counts(files: Any, tmp_path: Path) -> None:
+def test_a_config_beside_the_weights_is_read(files: Any, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(files["safetensors"])
-    (tmp_path / "config.json").write_text(json.dumps({"unrelated": 1}))
     assert read_checkpoint(tmp_path).config == {}
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "resnet18"}))
     assert read_checkpoint(tmp_path).config == {"architecture": "resnet18"}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.5]}))
+    assert read_checkpoint(tmp_path).config == {"architecture": "resnet18", "preprocessor": {"image_mean": [0.5]}}
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UnreadableCheckpoint, match=r"config\.json"):
         read_checkpoint(tmp_path)

@@ -8,6 +8,7 @@ import torch
 from mmengine.registry import PARAM_SCHEDULERS
 
 from transfer.backbones.architectures import spec_of
+from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
 from transfer.openmmlab.compose import Classes, compose, for_processes, load_recipe
@@ -17,7 +18,9 @@ from transfer.spec.places import recipe_names, recipe_path
 CLASSES = Classes(("ball", "box", "person"), (3, 5, 9))
 SPLIT = Split(Path("images"), Path("annotations"))
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-ARCHITECTURES = ("resnet18", "resnet50", "vit_small_patch16_224", "swin_tiny_patch4_window7_224")
+ARCHITECTURES = ("resnet18", "resnet50", "resnet18_cifar", "resnet50_clip", "resnetv2_50x1_bit", "wide_resnet28_2",
+                 "convnext_tiny", "vit_small_patch16_224", "swin_tiny_patch4_window7_224")  # fmt: skip
+SLIM = BackboneSpec("resnet", "resnet50", {**spec_of("resnet50").options, "stride_in": "last_unit"})
 
 
 def composed(
@@ -68,7 +71,29 @@ def test_plain_vits_get_a_simple_feature_pyramid() -> None:
     assert (neck.type, neck.in_channels, neck.stride, neck.out_channels) == ("SimpleFeaturePyramid", 384, 16, 256)
 
 
-@pytest.mark.parametrize(("arch", "deconvolutions"), [("resnet18", 3), ("vit_small_patch16_224", 2)])
+@pytest.mark.parametrize(("arch", "stride"), [("wide_resnet28_2", 4), ("resnet18_cifar", 8)])
+def test_trunks_for_small_images_get_a_simple_feature_pyramid(arch: str, stride: int) -> None:
+    neck = composed("faster_rcnn_fpn_coco", arch).model.neck
+    assert (neck.type, neck.stride) == ("SimpleFeaturePyramid", stride)
+
+
+def test_pyramids_on_tf_slim_begin_before_its_strides() -> None:
+    detector, segmenter = composed("faster_rcnn_fpn_coco", SLIM).model, composed("deeplab_aspp_voc", SLIM).model
+    assert detector.neck.type == "FPN"
+    assert levels_of(BackboneSpec.from_json(detector.backbone.spec))[0].stride == 4
+    assert segmenter.backbone.spec == SLIM.to_json()
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_convolutional_trunks_dilate(arch: str) -> None:
+    convolutional = "patch" not in arch and "wide" not in arch
+    assert ("output_stride" in composed("deeplab_aspp_mini", arch).model.backbone) == convolutional
+
+
+@pytest.mark.parametrize(
+    ("arch", "deconvolutions"),
+    [("resnet18", 3), ("vit_small_patch16_224", 2), ("resnet18_cifar", 1), ("wide_resnet28_2", 0)],
+)
 def test_heatmaps_have_stride_four(arch: str, deconvolutions: int) -> None:
     head = composed("pose_heatmap_coco", arch).model.head
     assert len(head.deconv_out_channels) == deconvolutions

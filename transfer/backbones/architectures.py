@@ -180,7 +180,7 @@ def spec_of(arch: str) -> BackboneSpec:
 
 UNNAMED = {
     *("stride_in", "padding", "pool_padding", "stem_padding", "stem_activation", "weight_eps", "eps"),
-    *("projection", "bias", "convolutional_mlp"),
+    *("projection", "bias", "convolutional_mlp", "output_stride", "levels"),
 }
 """Options that leave a convolutional network its name."""
 

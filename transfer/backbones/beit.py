@@ -11,9 +11,10 @@ from timm.models.beit import Attention, Beit, gen_relative_position_index
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from transfer.backbones.choices import choice
 from transfer.backbones.kind import Kind, Level
 from transfer.backbones.positions import INTERPOLATIONS, stretch_positions
-from transfer.backbones.relative import stretch_bias
+from transfer.backbones.relative import BIAS_INTERPOLATIONS, stretch_bias
 from transfer.backbones.vit import patch_grid, quarter_stages, quarters
 from transfer.errors import BadOption, UnknownName
 
@@ -35,6 +36,7 @@ class AnySizeBeit(Beit):  # type: ignore[misc]
     """timm's Beit for any image divisible by its patch, stretching positions and biases as BEiT's fine-tuning does."""
 
     position_interpolation: str
+    bias_interpolation: str
 
     def tokens(self, images: Tensor) -> list[Tensor]:
         """`(B, 3, H, W)` → class and patch tokens `(B, 1 + cells, C)` after each block."""
@@ -66,7 +68,8 @@ class AnySizeBeit(Beit):  # type: ignore[misc]
 
     def _bias(self, holder: Any, index: Tensor, grid: tuple[int, int]) -> Tensor:
         """`(heads, tokens, tokens)` from the table of an attention or of all of them."""
-        table = stretch_bias(holder.relative_position_bias_table, self.patch_embed.grid_size, grid)
+        trained = self.patch_embed.grid_size
+        table = stretch_bias(holder.relative_position_bias_table, trained, grid, self.bias_interpolation)
         return table[index].permute(2, 0, 1)
 
 
@@ -75,7 +78,8 @@ def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
 
     Options: `image` (height, width of the trained grid in pixels), `patch`, `dim`, `depth`, `heads`, `mlp_hidden`,
     `bias` (shared, blocks, none: where relative position biases are), `absolute` (whether there are position
-    embeddings), `layer_scale` (whether), `qkv_bias`, `final_norm`, `eps`, `position_interpolation`.
+    embeddings), `layer_scale` (whether), `qkv_bias`, `final_norm`, `eps`, `position_interpolation`,
+    `bias_interpolation` (beit, huggingface: biases on other grids than the trained one).
     """
     if output_stride != 32:
         raise BadOption(f"output stride {output_stride}: a BEiT has one stride, its patch; leave the option out.")
@@ -102,6 +106,7 @@ def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
     )
     trunk.fc_norm = nn.Identity()
     trunk.position_interpolation = way
+    trunk.bias_interpolation = choice(options, "bias_interpolation", tuple(BIAS_INTERPOLATIONS))
     for block in trunk.blocks:
         block.attn.__class__ = BiasedAttention
     return trunk
@@ -123,4 +128,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, *shared])
 
 
-BEIT = Kind("beit", build_beit, _levels, _maps, _stages)
+BEIT = Kind("beit", build_beit, _levels, _maps, _stages, after_levels=("norm",))

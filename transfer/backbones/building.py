@@ -58,24 +58,32 @@ class Backbone(nn.Module):
         return self.kind.stages(self.trunk)
 
 
-def build_backbone(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
+def build_backbone(spec: BackboneSpec, *, output_stride: int | None = None) -> Backbone:
     """A randomly initialised network of `spec`; convolutional ones dilate for an `output_stride` of 8 or 16.
+
+    By default the output stride is the one of the source network, 32 for most.
 
     Raises UnknownName for a kind that has no builder, BadOption for an output stride that the kind cannot have.
     """
+    kind = kind_of(spec)
+    return Backbone(spec, kind, kind.build(spec.options, output_stride or spec.options.get("output_stride", 32)))
+
+
+def kind_of(spec: BackboneSpec) -> Kind:
+    """The kind that builds `spec`. Raises UnknownName."""
     kind = next((kind for kind in KINDS if kind.name == spec.kind), None)
     if kind is None:
         raise UnknownName.among("kind of backbone", spec.kind, (kind.name for kind in KINDS))
-    return Backbone(spec, kind, kind.build(spec.options, output_stride))
+    return kind
 
 
-def outline_of(spec: BackboneSpec, *, output_stride: int = 32) -> Backbone:
+def outline_of(spec: BackboneSpec, *, output_stride: int | None = None) -> Backbone:
     """The network without storage: names, shapes and levels."""
     with torch.device("meta"):
         return build_backbone(spec, output_stride=output_stride)
 
 
-def levels_of(spec: BackboneSpec, *, output_stride: int = 32) -> tuple[Level, ...]:
+def levels_of(spec: BackboneSpec, *, output_stride: int | None = None) -> tuple[Level, ...]:
     """Stride and channels of each feature level, without allocating weights."""
     return outline_of(spec, output_stride=output_stride).levels
 

@@ -61,4 +61,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return [[trunk.stem], *stages, [*last, trunk.norm_pre]]
 
 
-CONVNEXT = Kind("convnext", build_convnext, _levels, _maps, _stages)
+CONVNEXT = Kind("convnext", build_convnext, _levels, _maps, _stages, dilates=True, after_levels=("norm_pre",))

@@ -66,4 +66,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, trunk.rope])
 
 
-DINOV3 = Kind("dinov3", build_dinov3, _levels, intermediate_maps, _stages)
+DINOV3 = Kind("dinov3", build_dinov3, _levels, intermediate_maps, _stages, after_levels=("norm",))

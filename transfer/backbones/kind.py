@@ -23,7 +23,9 @@ class Kind:
 
     `build(options, output_stride)` makes the trunk; `levels(trunk)` names its feature levels;
     `maps(trunk, images)` computes them, `(B, C, H/stride, W/stride)` each;
-    `stages(trunk)` cuts it into stem, stage 1, stage 2, ... in the order of the forward pass.
+    `stages(trunk)` cuts it into stem, stage 1, stage 2, ... in the order of the forward pass, one stage for each level.
+    `dilates` says whether an output stride of 8 or 16 trades strides for dilation; `after_levels` names the modules
+    that work on the last level only in `forward_features`.
     """
 
     name: str
@@ -31,3 +33,5 @@ class Kind:
     levels: Callable[[nn.Module], tuple[Level, ...]]
     maps: Callable[[nn.Module, Tensor], list[Tensor]]
     stages: Callable[[nn.Module], list[list[nn.Module]]]
+    dilates: bool = False
+    after_levels: tuple[str, ...] = ()

@@ -6,11 +6,13 @@ patch, patch to class token, class token to itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 CLASS_ROWS = 3
 STEP = 1e-6
@@ -19,17 +21,28 @@ STEP = 1e-6
 Grid = tuple[int, int]
 
 
-def stretch_bias(table: Tensor, trained: Grid, wanted: Grid) -> Tensor:
-    """`(trained distances + 3, heads)` → `(wanted distances + 3, heads)`, untouched where the grids agree.
-
-    BEiT's way: trained distances are spread out geometrically, near ones least, and a cubic spline runs through them.
-    """
+def stretch_bias(table: Tensor, trained: Grid, wanted: Grid, way: str = "beit") -> Tensor:
+    """`(trained distances + 3, heads)` → `(wanted distances + 3, heads)`, untouched where the grids agree."""
     if trained == wanted:
         return table
-    rows, columns = (_spread(old, new).to(table.device) for old, new in zip(trained, wanted, strict=True))
-    distances = table[:-CLASS_ROWS].double().reshape(rows.shape[1], columns.shape[1], -1)
-    stretched = torch.einsum("yY,xX,YXh->yxh", rows, columns, distances)
+    distances = table[:-CLASS_ROWS].reshape(2 * trained[0] - 1, 2 * trained[1] - 1, -1)
+    stretched = BIAS_INTERPOLATIONS[way](distances, trained, wanted)
     return torch.cat([stretched.flatten(0, 1).to(table.dtype), table[-CLASS_ROWS:]])
+
+
+def _splined(distances: Tensor, trained: Grid, wanted: Grid) -> Tensor:
+    """BEiT's: trained distances are spread out geometrically, near ones least; a cubic spline runs through them."""
+    rows, columns = (_spread(old, new).to(distances.device) for old, new in zip(trained, wanted, strict=True))
+    return torch.einsum("yY,xX,YXh->yxh", rows, columns, distances.double())
+
+
+def _bilinear(distances: Tensor, _trained: Grid, wanted: Grid) -> Tensor:
+    """Hugging Face's: the table as an image."""
+    size = (2 * wanted[0] - 1, 2 * wanted[1] - 1)
+    return interpolate(distances.permute(2, 0, 1)[None], size=size, mode="bilinear")[0].permute(1, 2, 0)
+
+
+BIAS_INTERPOLATIONS: dict[str, Callable[[Tensor, Grid, Grid], Tensor]] = {"beit": _splined, "huggingface": _bilinear}
 
 
 @lru_cache(maxsize=64)

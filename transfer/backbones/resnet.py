@@ -13,6 +13,7 @@ from transfer.backbones.kind import Kind, Level
 from transfer.backbones.norms import set_eps
 from transfer.backbones.padding import pad_as_tensorflow
 from transfer.backbones.resnet_variants import (
+    LEVELS,
     PADDINGS,
     STRIDES_IN,
     average_instead_of_striding,
@@ -38,10 +39,11 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
     convolution, as in haiku and google-research/simclr).
 
     Options that leave no trace in shapes: `stride_in` (3x3: torchvision; 1x1: Caffe, MSRA; last_unit: TF-slim, whose
-    blocks stride as they end, so that levels have strides 8, 16, 32, 32), `padding` and `pool_padding` (symmetric,
-    same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `stem_activation` (whether one follows the
-    first norm; not in lightly's sequences), `eps` of the norms, `antialias` (CLIP:
-    average pools instead of strides, sides rounded down).
+    blocks stride as they end), `levels` of such a network (after_stride: 8, 16, 32, 32; before_stride: 4, 8, 16, 32,
+    which tensorflow/models calls non-strided activations and builds feature pyramids on), `padding` and `pool_padding`
+    (symmetric, same: TensorFlow's), `stem_padding` of a cifar stem (1; solo-learn 2), `stem_activation` (whether one
+    follows the first norm; not in lightly's sequences), `eps` of the norms, `antialias` (CLIP: average pools instead of
+    strides, sides rounded down), `output_stride` of the source network (32; DeepLab 8).
 
     Raises BadOption for what cannot go together, UnknownName for values that do not exist.
     """
@@ -87,7 +89,7 @@ def _set_variant(trunk: ResNet, options: Mapping[str, Any]) -> None:
     if stride_in == "1x1":
         stride_in_first_convolution(trunk)
     elif stride_in == "last_unit":
-        end_with_strides(trunk)
+        end_with_strides(trunk, choice(options, "levels", LEVELS))
     if options.get("projection"):
         project_first_block(trunk)
     if options.get("antialias"):
@@ -123,4 +125,4 @@ def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
     return [[trunk.get_submodule(name) for name in names] for names in stages]
 
 
-RESNET = Kind("resnet", build_resnet, _levels, _maps, _stages)
+RESNET = Kind("resnet", build_resnet, _levels, _maps, _stages, dilates=True)

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from timm.layers import create_pool2d
-from timm.models.resnet import ResNet
+from timm.models.resnet import Bottleneck, ResNet
 from torch import nn
 
 from transfer.errors import BadOption
 
 STRIDES_IN = ("3x3", "1x1", "last_unit")
 PADDINGS = ("symmetric", "same")
+LEVELS = ("after_stride", "before_stride")
 
 
 def _layers(trunk: ResNet) -> list[Any]:
@@ -56,29 +57,42 @@ def stride_in_first_convolution(trunk: ResNet) -> None:
         _dilate_alike(layer)
 
 
-def end_with_strides(trunk: ResNet) -> None:
+def end_with_strides(trunk: ResNet, levels: str) -> None:
     """Strides at the end of blocks 1 to 3, as TF-slim has them: its last unit strides in the 3x3 convolution.
 
     That equals subsampling the output of a last unit without stride. Where the output stride forbids a stride, the
-    following blocks dilate.
+    following blocks dilate. `levels` are taken after those strides, or before them.
     """
     for layer, following in zip(_layers(trunk), _layers(trunk)[1:], strict=False):
         stride, following[0].conv2.stride = following[0].conv2.stride, (1, 1)
         following[0].downsample[0].stride = (1, 1)
-        layer.append(nn.MaxPool2d(1, stride))
+        subsample(layer, following, stride, levels)
         _dilate_alike(following)
-    shift_reductions(trunk.feature_info)
+    shift_reductions(trunk.feature_info, levels)
 
 
-def shift_reductions(features: list[dict[str, Any]]) -> None:
-    """A map has the size of its stage's successor; `features` begin with the stem and tell strides."""
-    for feature, following in zip(features[1:], [feature["reduction"] for feature in features[2:]], strict=False):
+def subsample(stage: nn.Sequential, following: nn.Sequential, stride: tuple[int, int], levels: str) -> None:
+    """Every other row and column between two stages: at the end of one, or at the beginning of the next."""
+    if levels == "after_stride":
+        stage.append(nn.MaxPool2d(1, stride))
+        return
+    blocks = list(following.named_children())
+    for name, _ in blocks:
+        delattr(following, name)
+    for name, block in [("subsample", nn.MaxPool2d(1, stride)), *blocks]:
+        following.add_module(name, block)
+
+
+def shift_reductions(features: list[dict[str, Any]], levels: str) -> None:
+    """A map after the stride has the size of its stage's successor; `features` begin with the stem."""
+    reductions = [feature["reduction"] for feature in features[2:]]
+    for feature, following in zip(features[1:], reductions if levels == "after_stride" else (), strict=False):
         feature["reduction"] = following
 
 
 def _dilate_alike(layer: Any) -> None:
     """What comes after a removed stride is dilated; timm's first block strides behind its 3x3 convolution."""
-    for block in layer:
+    for block in (module for module in layer if isinstance(module, Bottleneck)):
         block.conv2.dilation = block.conv2.padding = (block.dilation, block.dilation)
 
 

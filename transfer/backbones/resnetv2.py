@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from transfer.backbones.choices import choice
 from transfer.backbones.kind import Kind, Level
-from transfer.backbones.resnet_variants import shift_reductions
+from transfer.backbones.resnet_variants import LEVELS, shift_reductions, subsample
 from transfer.errors import BadOption
 
 NORMS = ("group", "batch")
@@ -33,7 +33,8 @@ def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     Options that leave no trace: `weight_standardised` (kernels of zero mean and unit variance, Qiao et al.,
     arXiv:1903.10520; BiT) and the number `weight_eps` added to their variance (1e-10 in google-research/big_transfer,
     1e-8 in timm), `eps` of the norms, `pool_padding` (symmetric; zeros: BiT; same: TensorFlow), `stride_in`
-    (3x3; last_unit: TF-slim, whose blocks stride as they end, so that levels have strides 8, 16, 32, 32).
+    (3x3; last_unit: TF-slim, whose blocks stride as they end) and its `levels` (after_stride, before_stride: see
+    `build_resnet`).
 
     The last level is the last stage's output; the final norm and activation follow in `forward_features`.
     """
@@ -90,13 +91,14 @@ def _end_with_strides(trunk: Any, options: Mapping[str, Any]) -> None:
     """Strides at the end of blocks 1 to 3: see `resnet_variants.end_with_strides`."""
     if options.get("block") == "basic" or options.get("avg_down"):
         raise BadOption("stride_in last_unit: only plain bottleneck blocks have it; leave the option out.")
+    levels = choice(options, "levels", LEVELS)
     for number, (stage, following) in enumerate(zip(trunk.stages, trunk.stages[1:], strict=False), 1):
-        first = following.blocks[0]
-        stage.blocks.append(nn.MaxPool2d(1, first.conv2.stride))
+        first = following.get_submodule("blocks.0")
+        subsample(stage.blocks, following.blocks, first.conv2.stride, levels)
         first.conv2.stride = first.downsample.conv.stride = (1, 1)
         dilation = 4 * 2**number // trunk.feature_info[number + 1]["reduction"]
         first.conv2.dilation = first.conv2.padding = (dilation, dilation)
-    shift_reductions(trunk.feature_info)
+    shift_reductions(trunk.feature_info, levels)
 
 
 def _levels(trunk: Any) -> tuple[Level, ...]:
@@ -116,4 +118,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return [[trunk.stem], *stages, [*last, trunk.norm]]
 
 
-RESNETV2 = Kind("resnetv2", build_resnetv2, _levels, _maps, _stages)
+RESNETV2 = Kind("resnetv2", build_resnetv2, _levels, _maps, _stages, dilates=True, after_levels=("norm",))

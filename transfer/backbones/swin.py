@@ -189,4 +189,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return [[trunk.patch_embed, *positions], *stages, [*last, trunk.norm]]
 
 
-SWIN = Kind("swin", build_swin, _levels, _maps, _stages)
+SWIN = Kind("swin", build_swin, _levels, _maps, _stages, after_levels=("norm",))

@@ -172,4 +172,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, trunk.patch_drop, trunk.norm_pre])
 
 
-VIT = Kind("vit", build_vit, _levels, intermediate_maps, _stages)
+VIT = Kind("vit", build_vit, _levels, intermediate_maps, _stages, after_levels=("norm",))

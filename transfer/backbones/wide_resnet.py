@@ -42,6 +42,8 @@ class Unit(nn.Module):
         self.activation = nn.LeakyReLU(SLOPE)
         self.activate_residual = activate_residual
         self.activate_shortcut = activate_shortcut
+        # distributed training waits for every gradient
+        self.bn1.requires_grad_(activate_residual or activate_shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, inputs, H, W)` → `(B, outputs, H/stride, W/stride)`."""
@@ -144,4 +146,4 @@ def _stages(trunk: Any) -> list[list[nn.Module]]:
     return [[trunk.conv1], [trunk.block1], [trunk.block2], [trunk.block3, trunk.bn1]]
 
 
-WIDE_RESNET = Kind("wide_resnet", build_wide_resnet, _levels, _maps, _stages)
+WIDE_RESNET = Kind("wide_resnet", build_wide_resnet, _levels, _maps, _stages, after_levels=("bn1",))

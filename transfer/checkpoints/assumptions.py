@@ -19,12 +19,43 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
         "stem_padding": ("half the kernel", "padding of the stem's convolution"),
         "stem_activation": (True, "activation after the stem's norm"),
+        "antialias": (False, "average pools instead of strides"),
+        "output_stride": (32, "stride of the last level; others see the same at more or fewer places"),
+    },
+    "resnetv2": {
+        "stride_in": ("3x3", "convolution with the stride"),
+        "eps": (1e-5, "norm epsilon"),
+        "weight_standardised": (False, "kernels of zero mean and unit variance"),
+        "weight_eps": (1e-8, "epsilon of the kernels' variance"),
+        "pool_padding": ("symmetric", "padding of the stem's pooling"),
+    },
+    "wide_resnet": {
+        "eps": (1e-5, "batch-norm epsilon"),
+        "final_eps": ("as in the units", "epsilon of the last batch norm"),
+        "padding": ("symmetric", "padding of convolutions"),
+        "transition": ("both", "branches that get the activated input where blocks 2 and 3 begin"),
+    },
+    "convnext": {
+        "eps": (1e-6, "layer-norm epsilon"),
+        "gelu": ("exact", "GELU"),
     },
     "vit": {
         "heads": (None, "attention heads"),
         "gelu": ("exact", "GELU"),
         "eps": (1e-6, "layer-norm epsilon"),
         "position_interpolation": ("timm", "positions at other sizes"),
+        "qkv_order": ("q, k, v", "order of queries, keys and values"),
+    },
+    "beit": {
+        "gelu": ("exact", "GELU"),
+        "eps": (1e-6, "layer-norm epsilon"),
+        "position_interpolation": ("bicubic", "positions at other sizes"),
+        "qkv_order": ("q, k, v", "order of queries, keys and values"),
+    },
+    "dinov3": {
+        "gelu": ("exact", "GELU"),
+        "eps": (1e-5, "layer-norm epsilon"),
+        "rope": ("each side from -1 to 1", "rotary coordinates"),
         "qkv_order": ("q, k, v", "order of queries, keys and values"),
     },
     "swin": {
@@ -34,6 +65,10 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
     },
 }
 """Kind of network → option → its value where no family says otherwise, and what it is for people."""
+
+
+KERNELS = {"flax": "linear"}
+"""Ways to stretch positions that are not bicubic."""
 
 
 def assumptions_of(spec: BackboneSpec) -> dict[str, str]:
@@ -48,8 +83,13 @@ def _value(value: Any) -> str:
 
 def resizing_of(spec: BackboneSpec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
     """Tensors that other image sizes than the trained one stretch, with the trained grid and the way."""
-    if spec.kind != "vit" or "pos_embed" not in shapes:
+    if spec.kind not in ("vit", "beit"):
         return {}
     height, width = (side // spec.options["patch"] for side in spec.options["image"])
-    way = spec.options.get("position_interpolation", "timm")
-    return {"pos_embed": f"{height}x{width} cells as trained; other grids by bicubic interpolation, {way}'s way"}
+    way = spec.options.get("position_interpolation", ASSUMED[spec.kind]["position_interpolation"][0])
+    ways = {
+        "pos_embed": f"{KERNELS.get(way, 'bicubic')} interpolation, {way}'s way",
+        "relative_position_bias_table": "a spline through distances that grow geometrically, BEiT's way",
+    }
+    stretched = {name: ways[last] for name in shapes if (last := name.rpartition(".")[2]) in ways}
+    return {name: f"{height}x{width} cells as trained; other grids by {how}" for name, how in stretched.items()}

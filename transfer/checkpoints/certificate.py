@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from transfer.backbones.building import stage_of_tensors
@@ -10,14 +10,18 @@ from transfer.checkpoints.assumptions import assumptions_of, resizing_of
 from transfer.checkpoints.contents import Contents
 from transfer.checkpoints.filling import Filled
 from transfer.checkpoints.matching import Matched, share
+from transfer.checkpoints.probing.probe import Verdict
 from transfer.spec.checkpoint import BackboneSpec, Certificate, InputContract
 
 
-def certify(contents: Contents, filled: Filled, health: Mapping[str, str], sha256: str) -> Certificate:
+def certify(
+    contents: Contents, filled: Filled, health: Mapping[str, str], verdict: Verdict, sha256: str
+) -> Certificate:
     """The certificate of one conversion."""
     plan, matched = filled.plan, filled.matched
     reason = f"another part of the file: {plan.which} was chosen"
-    others = (path for path in contents.branches if not f"{path}.".startswith(f"{plan.branch.path}."))
+    used = plan.branch.parts or (plan.branch.path,)
+    others = (path for path in contents.branches if not any(f"{path}.".startswith(f"{part}.") for part in used))
     contract = _complete(plan.input, filled.spec)
     return Certificate(
         family=filled.family,
@@ -28,18 +32,42 @@ def certify(contents: Contents, filled: Filled, health: Mapping[str, str], sha25
         dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
         initialised=matched.initialised,
         resized=resizing_of(filled.spec, filled.renamed.shapes),
-        warnings=(*contents.warnings, *plan.warnings, *matched.warnings),
+        warnings=(*contents.warnings, *plan.warnings, *matched.warnings, *_alarms(health, verdict)),
         backbone=filled.spec,
         checkpoint=contents.raw.path.name,
         sha256=sha256,
         stages=coverage_by_stage(matched, stage_of_tensors(filled.outline)),
         assumptions=assumptions_of(filled.spec),
         health=health,
-        confidence=CONFIDENCE.get(contract.source, "low"),
+        confidence=_confidence(contract, verdict),
+        probe={"verdict": verdict.text, "divergences": verdict.divergences},
     )
 
 
-CONFIDENCE = {"file": "high: the file says so", "user": "high: the user says so", "family default": "family default"}
+SHOWN = 5
+
+
+def _alarms(health: Mapping[str, str], verdict: Verdict) -> Iterator[str]:
+    """What looks wrong about the numbers, one line each; of many tensors the first few."""
+    for name, text in list(health.items())[:SHOWN]:
+        yield text if name == "*" else f"{name} {text}"
+    if len(health) > SHOWN:
+        yield f"{len(health) - SHOWN} more tensors look wrong: see `health` in the certificate"
+    if verdict.wrong:
+        yield verdict.text
+
+
+SAYS = {"file": "the file says so", "user": "the user says so"}
+
+
+def _confidence(contract: InputContract, verdict: Verdict) -> str:
+    """How sure the contract is, in one phrase."""
+    said = SAYS.get(contract.source, "the family's default")
+    if verdict.wrong:
+        return f"low: {said}, but batch norms contradict"
+    if verdict.divergences and verdict.text.startswith("agrees"):
+        return f"high: {said}, and batch norms agree"
+    return f"high: {said}" if contract.source in SAYS else f"medium: {said}"
 
 
 def coverage_by_stage(matched: Matched, stages: Mapping[str, str]) -> dict[str, float]:

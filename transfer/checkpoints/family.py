@@ -14,9 +14,6 @@ from transfer.checkpoints.rules import Rule
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import InputContract
 
-AVERAGES = ("state_dict_ema", "model_ema")
-"""Where training scripts keep the moving average of the weights."""
-
 
 @dataclass(frozen=True)
 class Claim:
@@ -40,8 +37,9 @@ class Plan:
     """How one file is taken apart.
 
     `which` names the chosen copy of the network, `branch` holds it, `rules` lead to canonical names, `may_init` excuses
-    what the file lacks; `options` are those of the network that leave no trace in shapes, `arch`, `heads` and `image`
-    what the file says about itself; `input` is the contract without size and patch.
+    what the file lacks; `options` are those of the network that leave no trace in shapes, or that the file states in so
+    many words (None: the builder's default), `arch`, `heads` and `image` what it says about itself; `input` is the
+    contract without size and patch.
     """
 
     which: str

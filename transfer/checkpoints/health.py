@@ -13,6 +13,7 @@ from transfer.checkpoints.matching import Matched
 from transfer.errors import WeightMismatch
 
 SHOWN = 40
+MINORITY = 0.1
 LARGEST_HALF = 65504.0
 UNTRAINED = (
     "this trunk looks untrained: {evidence}. Training moves these numbers; pass the checkpoint that was saved after it"
@@ -23,11 +24,10 @@ NORM = r"(.*\.)?(bn|norm|ln|gn)[^.]*|.*downsample\.[12]|conv1\.[14]"
 
 @dataclass(frozen=True)
 class Summary:
-    """A tensor's least and greatest number, and its standard deviation; `size` numbers, `rank` dimensions."""
+    """A tensor's least and greatest number; `size` numbers, `rank` dimensions."""
 
     least: float
     greatest: float
-    deviation: float
     size: int
     rank: int
 
@@ -51,14 +51,30 @@ def examine(matched: Matched, title: str) -> dict[str, str]:
     return findings | ({"*": UNTRAINED.format(evidence=evidence)} if evidence else {})
 
 
+def stored_turned(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Name in the file → that its numbers lie in another order than those of most others: it was turned after training.
+
+    Files whose tensors all lie so (channels last, transposed on conversion) are left in peace.
+    """
+    matrices = {name: tensor for name, tensor in tensors.items() if tensor.ndim > 1}
+    turned = [name for name, tensor in matrices.items() if not _plain(tensor)]
+    if len(turned) > MINORITY * len(matrices):
+        return {}
+    return dict.fromkeys(turned, "lies in memory with its dimensions exchanged, unlike the others: was it transposed?")
+
+
+def _plain(tensor: Tensor) -> bool:
+    kept = tensor.is_contiguous()
+    return kept or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
+
+
 def _summary(tensor: Tensor) -> Summary | None:
     """None for counters and empty tensors."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return None
     values = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
     least, greatest = (float(end) for end in torch.aminmax(values))
-    deviation = float(values.std(correction=0)) if values.numel() > 1 else 0.0
-    return Summary(least, greatest, deviation, values.numel(), values.ndim)
+    return Summary(least, greatest, values.numel(), values.ndim)
 
 
 def _refuse_not_finite(summaries: Mapping[str, Summary], matched: Matched, title: str) -> None:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate import certify
-from transfer.checkpoints.containers import read_safetensors
+from transfer.checkpoints.containers.safetensors import read_safetensors
 from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
-from transfer.checkpoints.health import examine
+from transfer.checkpoints.health import examine, stored_turned
 from transfer.checkpoints.matching import match
+from transfer.checkpoints.probing.probe import judge, norms_of
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
+from transfer.checkpoints.twins import compare_with
+from transfer.checkpoints.values import Value
 from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing
-from transfer.spec.fingerprint import file_sha256
+from transfer.spec.fingerprint import file_sha256, text_sha256
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""
@@ -46,13 +49,13 @@ def load_backbone(
     Raises a CheckpointError unless every tensor of the trunk is accounted for.
     """
     choice = Choice(family, which, arch, None if rules is None else Path(rules))
-    certificate, filled = _certified(path, choice)
+    certificate, filled = certified(path, choice)
     return _built(filled), certificate
 
 
 def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate:
     """The certificate that `load_backbone` would return, without building the network."""
-    return _certified(path, choice)[0]
+    return certified(path, choice)[0]
 
 
 def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
@@ -60,8 +63,8 @@ def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) 
 
     One tensor at a time is in memory.
     """
-    certificate, filled = _certified(path, choice)
-    entries = {name: Entry(tuple(t.shape), t.dtype, load) for name, (t, load) in _loads(filled).items()}
+    certificate, filled = certified(path, choice)
+    entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in trunk_values(filled).items()}
     with replacing(output) as temporary:
         write_safetensors(temporary, entries, {CERTIFICATE: json.dumps(certificate.to_json())})
     return certificate
@@ -107,25 +110,52 @@ def _certificate(path: Path, metadata: Mapping[str, str]) -> Certificate:
     return Certificate.from_json(json.loads(metadata[CERTIFICATE]))
 
 
-def _certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
-    """Read, fill and examine; the file is hashed meanwhile."""
+def certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
+    """Read, fill and examine a file, without building the network; the file is hashed meanwhile."""
     contents = contents_of(read_checkpoint(path))
     with ThreadPoolExecutor(1) as beside:
         digest = beside.submit(_digest, contents)
         filled = fill_from(contents, choice)
-        health = examine(filled.matched, f"{contents.raw.path.name} → {filled.spec.arch}")
-        return certify(contents, filled, health, digest.result()), filled
+        health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
+        verdict = judge(_viewed(filled), filled.plan.input)
+        return certify(contents, filled, health, verdict, digest.result()), filled
+
+
+def _health(filled: Filled, title: str) -> dict[str, str]:
+    """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
+    findings = examine(filled.matched, title) | stored_turned(filled.plan.branch.tensors)
+    for twin in filled.plan.twins:
+        findings |= compare_with(twin, filled.matched)
+    return findings
+
+
+def _viewed(filled: Filled) -> nn.Module:
+    """The trunk over the file's own memory, where it has batch norms to be asked; else its outline."""
+    trunk = filled.outline.trunk
+    if norms_of(trunk):
+        initial = _initial(filled)
+        state = {name: initial[name] if name in initial else filled.matched.load(name) for name in trunk.state_dict()}
+        trunk.load_state_dict(state, strict=True, assign=True)
+    return trunk.eval()
 
 
 def _digest(contents: Contents) -> str:
-    return file_sha256(contents.raw.path)
+    """Of the file's bytes; of the list of digests, as `sha256sum` prints it, where several files hold the weights."""
+    files = contents.raw.files or (contents.raw.path,)
+    if len(files) == 1:
+        return file_sha256(files[0])
+    return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
-def _loads(filled: Filled) -> dict[str, tuple[Tensor, Callable[[], Tensor]]]:
-    """Name → its outline and what makes it, in the trunk's order; initialised tensors come from a fresh network."""
+def trunk_values(filled: Filled) -> dict[str, Value]:
+    """The trunk's tensors in its order, not read yet; initialised ones come from a fresh network."""
     initial = _initial(filled)
     return {
-        name: (outline, partial(initial.__getitem__, name) if name in initial else partial(filled.matched.load, name))
+        name: Value(
+            tuple(outline.shape),
+            outline.dtype,
+            partial(initial.__getitem__, name) if name in initial else partial(filled.matched.load, name),
+        )
         for name, outline in filled.outline.trunk.state_dict().items()
     }
 

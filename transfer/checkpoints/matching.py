@@ -29,7 +29,7 @@ class Excuse:
 class Matched:
     """Canonical name → its source (absent where initialised), and what was noteworthy.
 
-    `numbers` counts the elements of each tensor of the trunk, filled or not.
+    `numbers` counts the elements of each tensor of the trunk, filled or not, without counts of batches.
     """
 
     sources: Mapping[str, Source]
@@ -51,7 +51,7 @@ class Matched:
 def share(numbers: Mapping[str, int], filled: Iterable[str]) -> float:
     """Share of all elements that belong to the `filled` names; 1 where there are no elements."""
     total = sum(numbers.values())
-    return sum(numbers[name] for name in filled) / total if total else 1.0
+    return sum(numbers.get(name, 0) for name in filled) / total if total else 1.0
 
 
 def match(
@@ -72,7 +72,8 @@ def match(
     for name, source in sources.items():
         _refuse_other_numbers(source, target[name].dtype, title)
     dtypes = {name: tensor.dtype for name, tensor in target.items()}
-    numbers = {name: tensor.numel() for name, tensor in target.items()}
+    # a count of batches is no weight: many projects keep none, and no feature depends on it
+    numbers = {name: tensor.numel() for name, tensor in target.items() if not name.endswith("num_batches_tracked")}
     return Matched(sources, dtypes, initialised, numbers, _casts(sources, target))
 
 

@@ -27,9 +27,10 @@ def describe(certificate: Certificate) -> str:
         )
     if certificate.assumptions:
         lines.append("assumed     " + "; ".join(f"{name}: {value}" for name, value in certificate.assumptions.items()))
+    if certificate.probe:
+        lines.append(f"probe       {certificate.probe['verdict']}")
     for title in ("dropped", "initialised", "resized"):
         lines += _grouped(title, certificate[title])
-    lines += [f"health      {name}: {text}" for name, text in _shortened(certificate.health).items()]
     return "\n".join([*lines, *(f"warning     {warning}" for warning in certificate.warnings)])
 
 
@@ -40,8 +41,3 @@ def _grouped(title: str, entries: Mapping[str, str]) -> list[str]:
     return [
         f"{title:11} {count} ({examples[reason]}{', ...' * (count > 1)}): {reason}" for reason, count in counts.items()
     ]
-
-
-def _shortened(findings: Mapping[str, str], shown: int = 20) -> dict[str, str]:
-    rest = len(findings) - shown
-    return dict(list(findings.items())[:shown]) | ({"...": f"{rest} more"} if rest > 0 else {})

@@ -115,7 +115,12 @@ Named = tuple[str, Source]
 
 def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed:
     """Send every tensor through the rules in order. Raises WeightMismatch if two names become one."""
-    kept = {name: Source(name, stored(tensor)) for name, tensor in tensors.items()}
+    return apply_to_values({name: stored(tensor) for name, tensor in tensors.items()}, rules)
+
+
+def apply_to_values(values: Mapping[str, Value], rules: Sequence[Rule]) -> Renamed:
+    """The same for tensors that are not read yet."""
+    kept = {name: Source(name, value) for name, value in values.items()}
     dropped: dict[str, str] = {}
     foreign: dict[str, Source] = {}
     for rule in rules:
@@ -223,26 +228,36 @@ def _follow(name: str, rules: Sequence[Rule]) -> str | None:
 
 
 def name_in_file(name: str, rules: Sequence[Rule]) -> str:
-    """What a tensor with this canonical name is called in the file, as far as the rules can be read backwards."""
-    source = name
+    """What a tensor with this canonical name is called in the file, as far as the rules can be read backwards.
+
+    The parts of a tensor that was joined stand with ` + ` between them.
+    """
+    sources = [name]
     for rule in reversed(rules):
         if isinstance(rule, Strip):
-            source = rule.prefix + source
-        elif isinstance(rule, (Rename, Join)):
-            source = _undo(source, rule)
-    return source if _follow(source, rules) == name else name
+            sources = [rule.prefix + source for source in sources]
+        elif isinstance(rule, Rename):
+            sources = [_undo(source, rule.pattern, rule.replacement) for source in sources]
+        elif isinstance(rule, Join):
+            sources = [part for source in sources for part in _parts(source, rule)]
+    return " + ".join(sources) if all(_follow(source, rules) == name for source in sources) else name
 
 
-def _undo(name: str, rule: Rename | Join) -> str:
+def _parts(name: str, rule: Join) -> list[str]:
+    patterns = [re.sub(r"\(\?P<part>[^()]*\)", f"(?P<part>{part})", rule.pattern) for part in rule.parts]
+    return list(dict.fromkeys(_undo(name, pattern, rule.replacement) for pattern in patterns))
+
+
+def _undo(name: str, pattern: str, replacement: str) -> str:
     """Swap the rule's sides: its groups move to the replacement, the first of alternatives stands for all."""
-    groups = re.findall(r"\((?:\?P<part>|(?!\?))[^()]*\)", rule.pattern)
-    backward = re.escape(rule.replacement)
+    groups = re.findall(r"\((?:\?P<part>|(?!\?))[^()]*\)", pattern)
+    backward = re.escape(replacement)
     for number, group in enumerate(groups, 1):
-        backward = backward.replace(rf"\\{number}", f"(?P<g{number}>{group[1:-1]})")
+        backward = backward.replace(rf"\\{number}", f"(?P<g{number}>{group[1:-1].removeprefix('?P<part>')})")
     match = re.fullmatch(backward, name)
     if match is None:
         return name
-    forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", rule.pattern)
+    forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", pattern)
     for number, group in enumerate(groups, 1):
         forward = forward.replace(group, match.groupdict().get(f"g{number}") or _first_alternative(group), 1)
     return forward.replace("\\.", ".")

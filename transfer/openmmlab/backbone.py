@@ -59,8 +59,9 @@ class TransferBackbone(BaseModule):
         return self
 
     def _unused(self) -> list[torch.nn.Module]:
-        """Levels end before the final norm of a transformer; distributed training waits for every gradient."""
-        return [module for name, module in self.backbone.trunk.named_children() if name == "norm"]
+        """Levels end before a final norm; distributed training waits for every gradient."""
+        trunk = self.backbone.trunk
+        return [trunk.get_submodule(name) for name in self.backbone.kind.after_levels if hasattr(trunk, name)]
 
     def _frozen(self) -> list[torch.nn.Module]:
         """Looked up anew each time: converting norms replaces modules."""

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from transfer.backbones.building import levels_of
+from transfer.backbones.building import kind_of, levels_of
+from transfer.backbones.kind import Level
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
 from transfer.openmmlab.data import per_process
+from transfer.openmmlab.necks import SimpleFeaturePyramid
 from transfer.spec.checkpoint import BackboneSpec, InputContract
 
 PIXEL_SCALE = {"0-1": 255.0, "0-255": 1.0}
@@ -132,12 +134,14 @@ def _keys(node: Any) -> list[str]:
 
 
 def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | None) -> None:
-    if backbone.kind != "resnet":
+    if not kind_of(backbone).dilates:
         model.backbone.pop("output_stride", None)
+    if "neck" in model:
+        backbone = _with_fine_levels(backbone)
     model.backbone.update(spec=backbone.to_json(), weights=None if weights is None else str(weights))
     levels = levels_of(backbone, output_stride=model.backbone.get("output_stride", 32))
     if "neck" in model:
-        _set_neck(model, backbone, [level.channels for level in levels], levels[-1].stride)
+        _set_neck(model, levels)
     for head in ("decode_head", "head"):
         if head in model:
             model[head].in_channels = levels[-1].channels
@@ -145,13 +149,21 @@ def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | Non
         _set_deconvolutions(model.head, levels[-1].stride)
 
 
-def _set_neck(model: ConfigDict, backbone: BackboneSpec, channels: list[int], stride: int) -> None:
+def _with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:
+    """A pyramid needs stride 4, which TF-slim's ResNets have only before their blocks stride."""
+    if backbone.options.get("stride_in") != "last_unit":
+        return backbone
+    return replace(backbone, options={**backbone.options, "levels": "before_stride"})
+
+
+def _set_neck(model: ConfigDict, levels: Sequence[Level]) -> None:
+    """The recipe's pyramid where the trunk has its strides, else one made of the last level alone."""
     neck = model.neck
-    if backbone.kind == "vit":
-        simple = {"type": "SimpleFeaturePyramid", "out_channels": neck.out_channels, "num_outs": neck.num_outs}
-        model.neck = ConfigDict(simple, in_channels=channels[-1], stride=stride)
-    else:
-        neck.in_channels = channels
+    if tuple(level.stride for level in levels) == SimpleFeaturePyramid.STRIDES:
+        neck.in_channels = [level.channels for level in levels]
+        return
+    simple = {"type": "SimpleFeaturePyramid", "out_channels": neck.out_channels, "num_outs": neck.num_outs}
+    model.neck = ConfigDict(simple, in_channels=levels[-1].channels, stride=levels[-1].stride)
 
 
 def _set_deconvolutions(head: ConfigDict, stride: int) -> None:

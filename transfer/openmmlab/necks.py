@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Strides 4 to 32 from a plain ViT's last map, by (de)convolution (Li et al., ViTDet, ECCV 2022, section 3).
+    """Strides 4 to 32 from one map by (de)convolution (Li et al., ViTDet, ECCV 2022, section 3).
+
+    That map is the last of a plain ViT, or of a trunk for small images.
 
     `(B, in_channels, H/stride, W/stride)` → `num_outs` (at least 4) maps of `out_channels`; those beyond the fourth
     subsample the one before. H and W are multiples of `stride` and of 32.

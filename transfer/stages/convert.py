@@ -12,10 +12,13 @@ from typing import Any
 from transfer.backbones.architectures import spec_of
 from transfer.checkpoints.filling import UNSAID, Choice
 from transfer.checkpoints.loading import convert_checkpoint
+from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.tensorflow.finding import find_tensorflow
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
 from transfer.spec.files import replacing, write_json
 from transfer.spec.fingerprint import file_sha256, fingerprint
+from transfer.spec.mapping import plain
 from transfer.spec.run import CONTROL
 
 CONTROL_PREFIX = f"{CONTROL}:"
@@ -43,7 +46,7 @@ def convert(checkpoint: str, work_dir: Path, choice: Choice = UNSAID) -> Origin:
     if checkpoint.startswith(CONTROL_PREFIX):
         return _control(checkpoint.removeprefix(CONTROL_PREFIX))
     path = Path(checkpoint)
-    if not path.exists():
+    if not path.exists() and find_tensorflow(path) is None:
         raise UnreadableCheckpoint(
             f"there is no file {path}. Give the path of a checkpoint, or {CONTROL_PREFIX}<architecture> "
             f"(for example {CONTROL_PREFIX}resnet50) for the randomly initialised control."
@@ -89,11 +92,11 @@ def _line(weights: Path) -> str:
 
 
 def _origin_hash(path: Path, choice: Choice) -> str:
-    """Content, choices and `CONVERSION`."""
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    """Content, the config beside it, choices and `CONVERSION`."""
+    raw = read_checkpoint(path)
     rules = file_sha256(choice.rules) if choice.rules is not None and choice.rules.is_file() else None
     chosen = (choice.family, choice.which, choice.arch, rules)
-    return fingerprint([*(file_sha256(file) for file in files), *chosen, CONVERSION])[:8]
+    return fingerprint([*(file_sha256(file) for file in raw.files), plain(raw.config), *chosen, CONVERSION])[:8]
 
 
 def _control(arch: str) -> Origin:

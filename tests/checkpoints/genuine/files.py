@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from safetensors.torch import save_file
@@ -36,6 +39,7 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
 class Genuine:
     """A file's tree, whose it is, and the original network's own computation of its levels and final features.
 
+    `beside` are JSON files that stand beside it, by name.
     `border` counts the pixels by which the stem makes the image's sides longer.
     """
 
@@ -46,6 +50,7 @@ class Genuine:
     sizes: tuple[tuple[int, int], ...] = ((64, 64), (96, 64))
     suffix: str = ".pth"
     options: Mapping[str, Any] | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
     border: int = 0
 
     def write(self, folder: Path) -> Path:
@@ -53,9 +58,22 @@ class Genuine:
         path = folder / f"file{self.suffix}"
         if self.suffix == ".safetensors":
             save_file(self.tree, path)
+        elif self.suffix == ".npz":
+            np.savez(path, **arrays(self.tree))
+        elif self.suffix == ".pkl":
+            path.write_bytes(pickle.dumps(arrays(self.tree), protocol=2))
         else:
             torch.save(self.tree, path)
+        for name, value in self.beside.items():
+            (folder / name).write_text(json.dumps(value))
         return path
+
+
+def arrays(tree: Any) -> Any:
+    """The tree with NumPy arrays in the place of tensors."""
+    if isinstance(tree, Mapping):
+        return {key: arrays(value) for key, value in tree.items()}
+    return tree.numpy() if isinstance(tree, Tensor) else tree
 
 
 def resnet_levels(network: Any) -> Levels:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torchvision
 from torch import Tensor
+from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from tests.checkpoints.genuine.files import Genuine, Levels, genuine_resnet, prefixed, randomised, small_resnet
@@ -90,6 +91,21 @@ def tv_swin() -> Genuine:
     )
 
 
+def tv_convnext() -> Genuine:
+    settings = [CNBlockConfig(c, n, d) for c, n, d in ((8, 16, 1), (16, 24, 1), (24, 32, 2), (32, None, 1))]
+    network = randomised(torchvision.models.ConvNeXt(settings, num_classes=7))
+
+    def levels(images: Tensor) -> list[Tensor]:
+        maps, x = [], images
+        for index, layer in enumerate(network.features):
+            x = layer(x)
+            if index % 2:
+                maps.append(x)
+        return maps
+
+    return Genuine(network.state_dict(), "torchvision", levels, lambda x: network.features(x))
+
+
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "torchvision: resnet18": tv_root,
     "torchvision: resnet50": tv_resnet50,
@@ -99,4 +115,5 @@ LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "torchvision: vit": tv_vit,
     "torchvision: vit, old names": lambda: tv_vit(old_names=True),
     "torchvision: swin": tv_swin,
+    "torchvision: convnext": tv_convnext,
 }

@@ -6,14 +6,13 @@ import re
 
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import LAYOUTS, RESNET, VIT, Layout, has_deep_stem, has_head, layout_of
+from transfer.checkpoints.layouts import LAYOUTS, RESNET, VIT, Layout, has_deep_stem, has_head, layout_of, names_under
 from transfer.checkpoints.rules import Drop
-from transfer.errors import WeightMismatch
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-COPIES = ("teacher", "student")
 SUCCESSORS = r"(.*\.)?(masked_embed|mask_token|register_tokens|storage_tokens|ls1\.gamma|head_dense\..*|reg_token)$"
 """Names of methods that build on DINO: iBOT, EsViT, DINOv2, DINOv3."""
 
@@ -31,25 +30,24 @@ BARE_RESNET = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if copies and "ibot_loss" not in contents.keys:
+    copies = teacher_and_student(contents, _is_dino)
+    if copies and not _is_newer(contents):
         return Claim(f"{' and '.join(copies)} with backbone.* names", decisive=True)
     root = contents.branches.get("")
-    if root is None or contents.raw.container == "safetensors" or contents.raw.config or "version" in contents.keys:
+    if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
     layout = _bare_layout(root)
     return Claim(f"{layout.name} names without head at the root") if layout else None
 
 
-def _copies(contents: Contents) -> dict[str, Branch]:
-    branches = {name: contents.branches[name] for name in COPIES if name in contents.branches}
-    return {name: branch for name, branch in branches.items() if _is_dino(branch)}
+def _is_newer(contents: Contents) -> bool:
+    """Whether one of the two networks, or the loss, is that of a method that builds on DINO."""
+    names = [name for branch in teacher_and_student(contents, lambda _: True).values() for name in branch.tensors]
+    return "ibot_loss" in contents.keys or any(re.match(SUCCESSORS, name) for name in names)
 
 
 def _is_dino(branch: Branch) -> bool:
-    inner = [name.rpartition(PREFIX)[2] for name in branch.tensors if PREFIX in name]
-    foreign = any(re.match(SUCCESSORS, name) for name in branch.tensors)
-    return layout_of(inner, (RESNET, VIT)) is not None and not foreign
+    return layout_of(names_under(branch, PREFIX), (RESNET, VIT)) is not None
 
 
 def _bare_layout(root: Branch) -> Layout | None:
@@ -61,42 +59,20 @@ def _bare_layout(root: Branch) -> Layout | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = {label: Copy(branch, PREFIX, (HEAD,)) for label, branch in _copies(contents).items()}
-    if copies:
-        _refuse_swapped(contents)
+    branches = teacher_and_student(contents, _is_dino)
+    if branches:
+        refuse_swapped(contents, "DINO")
+        copies = {label: Copy(branch, PREFIX, (HEAD,)) for label, branch in branches.items()}
         layout = layout_of(next(iter(copies.values())).names)
-        return plan_copy(contents, copies, which, Traits(IMAGENET, _options(layout), _arch(contents)))
+        return plan_copy(contents, copies, which, Traits(IMAGENET, trained_options(layout), trained_arch(contents)))
     found = contents.branches.get("") or next(iter(contents.branches.values()))
     layout = layout_of(found.tensors, (RESNET, VIT))
     if layout is None:
         return None
     bare = BARE_RESNET if layout == RESNET else BARE.format(layout=layout.name)
     warnings = () if found.path else (bare,)
-    traits = Traits(IMAGENET, _options(layout), _arch(contents), warnings=warnings)
+    traits = Traits(IMAGENET, trained_options(layout), trained_arch(contents), warnings=warnings)
     return plan_copy(contents, {"backbone": Copy(found)}, which, traits)
-
-
-def _options(layout: Layout | None) -> dict[str, str]:
-    return {"position_interpolation": "dino"} if layout == VIT else {}
-
-
-def _refuse_swapped(contents: Contents) -> None:
-    """DINO wraps the student for parallel training, and the teacher only where it has batch norms."""
-    branches = contents.branches
-    if {*COPIES} <= branches.keys() and branches["teacher"].wrapper and not branches["student"].wrapper:
-        raise WeightMismatch(
-            f"{contents.raw.path.name}: the teacher's names begin with {branches['teacher'].wrapper} and the student's "
-            "do not; DINO writes them the other way round. The two were swapped: put each under its own key, or name "
-            "the weights' keys teacher and student as training saved them."
-        )
-
-
-def _arch(contents: Contents) -> str | None:
-    """`vit_small` with `patch_size` 8 in the training options → `vit_small_patch8_224`."""
-    arch, patch = contents.arch, contents.args.get("patch_size")
-    if arch and re.fullmatch(r"(vit|deit)_(tiny|small|base)", arch):
-        return f"{arch}_patch{patch}_224" if isinstance(patch, int) else None
-    return arch
 
 
 FAMILY = Family(

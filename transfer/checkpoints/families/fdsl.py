@@ -46,7 +46,7 @@ def _method(contents: Contents) -> str:
 
 def _is_fractaldb_vit(contents: Contents, layout: Layout) -> bool:
     keys = contents.keys
-    return layout == VIT and {"model", "lr_scheduler", "scaler"} <= keys and not {"args", "model_ema"} & keys
+    return layout == VIT and {"model", "lr_scheduler", "scaler"} <= keys and not {"args", "model_ema", "config"} & keys
 
 
 def _formula_evidence(contents: Contents, branch: Branch) -> str | None:

@@ -12,7 +12,16 @@ from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
 from transfer.checkpoints.declared import contract_of, triple
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, SWIN, VIT, Layout, has_head, is_plain_resnet, plain_network
+from transfer.checkpoints.layouts import (
+    ORIGINAL_CONVNEXT,
+    RESNET,
+    RESNETV2,
+    VIT,
+    Layout,
+    has_head,
+    is_plain_resnet,
+    plain_network,
+)
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INCEPTION = (0.5, 0.5, 0.5)
@@ -36,9 +45,11 @@ def _recognise(contents: Contents) -> Claim | None:
     branch, layout = found
     if layout == VIT and any(re.match(OTHER_METHODS, name) for name in branch.tensors):
         return None
+    if layout == ORIGINAL_CONVNEXT and not any(re.search(r"\.(gamma|grn\.beta)$", name) for name in branch.tensors):
+        return None  # VICRegL's, which scale no layer
     if "version" in contents.keys:
         return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
-    if contents.raw.config:
+    if contents.timm_config:
         return Claim(f"{layout.name} names beside timm's config.json")
     if is_plain_resnet(branch, layout) and (contents.raw.container != "safetensors" or has_head(branch, layout)):
         return None
@@ -59,17 +70,24 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     model, layout = found
     contract, warnings = _contract(contents, model, layout)
     heads, image = _model_args(contents).get("num_heads"), _image(contents)
-    traits = Traits(contract, heads=heads, image=image, warnings=warnings)
+    traits = Traits(contract, _options(contents, layout), heads=heads, image=image, warnings=warnings)
     return plan_copy(contents, with_average(Copy(model), contents), which, traits)
 
 
+def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
+    """Of timm's pre-activation ResNets with group normalisation, all but those named `_gn` are BiT's."""
+    if layout == RESNETV2 and contents.arch and "_gn" in contents.arch:
+        return {"weight_standardised": False, "pool_padding": "symmetric"}
+    return {}
+
+
 def _model_args(contents: Contents) -> Mapping[str, Any]:
-    args = contents.raw.config.get("model_args")
+    args = contents.timm_config.get("model_args")
     return args if isinstance(args, Mapping) else {}
 
 
 def _pretrained_cfg(contents: Contents) -> Mapping[str, Any]:
-    cfg = contents.raw.config.get("pretrained_cfg", contents.raw.config)
+    cfg = contents.timm_config.get("pretrained_cfg", contents.timm_config)
     return cfg if isinstance(cfg, Mapping) else {}
 
 
@@ -89,19 +107,25 @@ def _contract(contents: Contents, branch: Branch, layout: Layout) -> tuple[Input
         return InputContract(mean, std), warnings
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     # files with a bare `model` come from DeiT's and Swin's scripts, which normalise as torchvision does
-    if layout in (RESNET, SWIN) or branch.path == "model" or "dist_token" in branch.tensors:
+    if layout not in (VIT, RESNETV2) or branch.path == "model" or "dist_token" in branch.tensors:
         return imagenet, warnings
-    return InputContract(INCEPTION, INCEPTION), (*warnings, UNKNOWN_STATISTICS)
+    unknown = () if layout == RESNETV2 and _is_bit(branch) else (UNKNOWN_STATISTICS,)
+    return InputContract(INCEPTION, INCEPTION), (*warnings, *unknown)
+
+
+def _is_bit(branch: Branch) -> bool:
+    return not any(name.endswith("running_mean") for name in branch.tensors)
 
 
 FAMILY = Family(
     name="timm",
-    aliases=("deit", "swin"),
-    description="timm's ResNet, ResNet-D, ViT, DeiT and Swin (old and new names), and DINOv2 as timm has it",
+    aliases=("deit", "swin", "convnext"),
+    description="timm's ResNet, ResNet-D, ResNetV2, BiT, ConvNeXt, ViT, DeiT and Swin (old and new names), DINOv2 as "
+    "timm has it, and ConvNeXt (V2) as its authors write it",
     layouts=(
         "state dict at the root of a .pth or .safetensors file, with or without config.json beside it",
         "training file: state_dict, state_dict_ema, arch, args, version; module. and _orig_mod. in any nesting",
-        "state dict under model (DeiT, Swin)",
+        "state dict under model (DeiT, Swin, ConvNeXt)",
     ),
     recognise=_recognise,
     plan=_plan,

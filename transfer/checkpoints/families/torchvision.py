@@ -5,13 +5,23 @@ from __future__ import annotations
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy, with_average
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BUFFER, CLASSIFIER, RESNET, Layout, has_deep_stem, has_head, plain_network
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.layouts import (
+    BUFFER,
+    CLASSIFIER,
+    POOLED_NORM,
+    RESNET,
+    Layout,
+    has_deep_stem,
+    has_head,
+    plain_network,
+)
+from transfer.checkpoints.rules import Drop, Rename, Reshape, Rule
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
 SWIN = Layout("torchvision Swin", "swin", r"features\.[1357]\.\d+\.(norm1|attn|mlp)\.", r"head\.")
-LAYOUTS = (RESNET, VIT, SWIN)
+CONVNEXT = Layout("torchvision ConvNeXt", "convnext", r"features\.[1357]\.\d+\.block\.", r"classifier\.")
+LAYOUTS = (RESNET, VIT, SWIN, CONVNEXT)
 
 _BLOCK = r"encoder\.layers\.encoder_layer_(\d+)\."
 VIT_RULES: tuple[Rule, ...] = (
@@ -37,9 +47,22 @@ SWIN_RULES: tuple[Rule, ...] = (
     Rename(r"(layers\..*)\.mlp\.3\.(.*)", r"\1.mlp.fc2.\2"),
 )
 
-RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES}
+CONVNEXT_RULES: tuple[Rule, ...] = (
+    Drop(r"classifier\.0\..*", POOLED_NORM),
+    Drop(r"classifier\..*", CLASSIFIER),
+    Rename(r"features\.0\.(.*)", r"stem.\1"),
+    *(Rename(rf"features\.{2 * stage + 1}\.(\d.*)", rf"stages.{stage}.blocks.\1") for stage in range(4)),
+    *(Rename(rf"features\.{2 * stage}\.(.*)", rf"stages.{stage}.downsample.\1") for stage in (1, 2, 3)),
+    Rename(r"(stages\..*)\.block\.0\.(.*)", r"\1.conv_dw.\2"),
+    Rename(r"(stages\..*)\.block\.2\.(.*)", r"\1.norm.\2"),
+    Rename(r"(stages\..*)\.block\.3\.(.*)", r"\1.mlp.fc1.\2"),
+    Rename(r"(stages\..*)\.block\.5\.(.*)", r"\1.mlp.fc2.\2"),
+    Rename(r"(stages\..*)\.layer_scale", r"\1.gamma"),
+    Reshape(r".*\.gamma", (-1,)),
+)
+
+RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES, CONVNEXT: CONVNEXT_RULES}
 OPTIONS = {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}
-COUNTER = Drop("n_averaged", "counter of the moving average")
 
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
@@ -54,7 +77,7 @@ HEADLESS = (
 
 def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents, LAYOUTS)
-    if found is None or "version" in contents.keys or contents.raw.config:
+    if found is None or "version" in contents.keys or contents.timm_config:
         return None
     branch, layout = found
     if layout != RESNET:
@@ -69,7 +92,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(Copy(model, beside=(COUNTER,)), contents)
+    copies = with_average(Copy(model), contents)
     traits = Traits(
         InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )
@@ -86,9 +109,10 @@ def _warnings(branch: Branch, layout: Layout) -> tuple[str, ...]:
 FAMILY = Family(
     name="torchvision",
     aliases=("tv",),
-    description="torchvision's ResNet, ResNeXt, wide ResNet, ViT and Swin, also from its reference training scripts",
+    description="torchvision's ResNet, ResNeXt, wide ResNet, ConvNeXt, ViT and Swin, also from its reference scripts",
     layouts=(
-        "state dict at the root (ResNet: conv1, layer1.0.conv1, fc; ViT: conv_proj, encoder.layers; Swin: features)",
+        "state dict at the root (ResNet: conv1, layer1.0.conv1, fc; ViT: conv_proj, encoder.layers; Swin, ConvNeXt: "
+        "features)",
         "reference training file: model, model_ema, optimizer, lr_scheduler, epoch, args",
         "files of before torch 1.6, without num_batches_tracked",
     ),

@@ -47,7 +47,8 @@ def infer_spec(shapes: Shapes, plan: Plan) -> BackboneSpec:
 
 
 def _spec(shapes: Shapes, plan: Plan, claimed: BackboneSpec | None) -> BackboneSpec:
-    options = {**_options(shapes, plan, claimed), **plan.options}
+    said = {**_options(shapes, plan, claimed), **plan.options}
+    options = {key: value for key, value in said.items() if value is not None}
     return BackboneSpec(plan.kind, name_of(plan.kind, options), options)
 
 

@@ -104,7 +104,6 @@ def _layers(shapes: Shapes) -> dict[str, Any]:
         "qkv_bias": any_name(shapes, r"blocks\.\d+\.attn\.qkv\.bias"),
         "proj_bias": any_name(shapes, r"blocks\.\d+\.attn\.proj\.bias"),
         "pre_norm": any_name(shapes, r"norm_pre\."),
-        "final_norm": any_name(shapes, r"norm\.") or not any_name(shapes, r"fc_norm\."),
     }
-    usual = {name: name in ("qkv_bias", "proj_bias", "final_norm") for name in flags}
+    usual = {name: name in ("qkv_bias", "proj_bias") for name in flags}
     return {name: flag for name, flag in flags.items() if flag != usual[name]}

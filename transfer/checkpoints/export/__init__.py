@@ -1,0 +1,1 @@
+"""Converted trunks for other libraries: one module for each."""

@@ -1,0 +1,72 @@
+"""Files of other libraries, written whole or not at all, with the certificate beside or inside."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfer.checkpoints.export.world import Export
+from transfer.checkpoints.loading import CERTIFICATE
+from transfer.checkpoints.values import Value
+from transfer.checkpoints.writing import Entry, write_safetensors
+from transfer.spec.checkpoint import Certificate
+from transfer.spec.files import replacing, replacing_folder, write_json
+
+CONVERSION = "conversion.json"
+WEIGHTS = "model.safetensors"
+
+
+def write_folder(path: Path, export: Export, certificate: Certificate) -> None:
+    """`model.safetensors` with the certificate in its metadata, the export's JSON files, and `conversion.json`.
+
+    One tensor at a time is in memory. Raises BadOption for a folder that holds something.
+    """
+    with replacing_folder(path) as folder:
+        entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in export.tensors.items()}
+        # transformers reads only files that say which framework's tensors they hold
+        metadata = {"format": "pt", CERTIFICATE: json.dumps(certificate.to_json())}
+        write_safetensors(folder / WEIGHTS, entries, metadata)
+        for name, content in {**export.files, CONVERSION: _conversion(export, certificate)}.items():
+            write_json(folder / name, content)
+
+
+def write_pth(path: Path, export: Export, certificate: Certificate) -> None:
+    """A state dict as `torch.save` writes it, and `NAME.conversion.json` beside it."""
+    _write_beside(path, export, certificate)
+    with replacing(path) as temporary:
+        torch.save(_tensors(export.tensors), temporary)
+
+
+def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> None:
+    """The same with the state dict under `state_dict` and an empty `meta`: mmengine's form."""
+    _write_beside(path, export, certificate)
+    with replacing(path) as temporary:
+        torch.save({"meta": {}, "state_dict": _tensors(export.tensors)}, temporary)
+
+
+def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
+    """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it."""
+    _write_beside(path, export, certificate)
+    arrays = {name: tensor.numpy() for name, tensor in _tensors(export.tensors).items()}
+    content = {"model": arrays, "__author__": "transfer", "matching_heuristics": True}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        pickle.dump(content, file, protocol=4)
+
+
+def _tensors(values: Mapping[str, Value]) -> dict[str, Tensor]:
+    # each with a storage of its own: a file would hold the whole of what they are views of
+    return {name: value.load().clone(memory_format=torch.contiguous_format) for name, value in values.items()}
+
+
+def _write_beside(path: Path, export: Export, certificate: Certificate) -> None:
+    write_json(path.with_name(f"{path.stem}.{CONVERSION}"), _conversion(export, certificate))
+
+
+def _conversion(export: Export, certificate: Certificate) -> dict[str, Any]:
+    return {"certificate": certificate.to_json(), "notes": list(export.notes), "snippet": export.snippet}

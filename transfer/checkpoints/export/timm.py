@@ -1,0 +1,120 @@
+"""timm: a folder that `timm.create_model("local-dir:...", pretrained=True, num_classes=0)` loads strictly.
+
+Its networks are built from a registered name and keyword arguments that JSON can hold. Names are tried in turn: the
+first whose network has the same tensors and epsilons is written down, so that no version of timm is taken on trust.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from transfer.checkpoints.export.files import write_folder
+from transfer.checkpoints.export.properties import complete, refusal
+from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
+from transfer.checkpoints.export.timm_recipes import COOKS, Cook, Recipe
+from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm
+
+HEAD_NORM = r"(head\.norm|fc_norm)\.(weight|bias)"
+"""What timm keeps of a classifier without classes: a norm after the pooling."""
+
+
+def _export(cook: Cook, trunk: Trunk, output: Path) -> Export:
+    trunk, recipe = cook(seeing_rgb(trunk.noting(*scaled_range_note(trunk.input))))
+    arch, args, target = _chosen(trunk, recipe)
+    new = {name.rpartition(".")[0] for name in target if name not in trunk.values}
+    tensors = dict(trunk.values)
+    for norm in sorted(new):
+        tensors |= initial_norm(norm, target[f"{norm}.weight"].numel())
+        trunk = trunk.noting(f"{norm}: a new norm at its initial value, with which timm's classifier begins")
+    files = {"config.json": _config(trunk, recipe, arch, args)}
+    return Export({name: tensors[name] for name in target}, _snippet(output), trunk.notes, files)
+
+
+def _config(trunk: Trunk, recipe: Recipe, arch: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    mean, std = unit_statistics(trunk.input)
+    stem = next(name for name, value in trunk.values.items() if len(value.shape) == 4)
+    pretrained = {
+        "input_size": [3, *recipe.image],
+        "fixed_input_size": recipe.fixed,
+        "interpolation": "bicubic",
+        "crop_pct": 1.0,
+        "mean": list(mean),
+        "std": list(std),
+        # timm is strict only towards a file with as many classes as the network
+        "num_classes": 0,
+        "classifier": recipe.classifier,
+        "first_conv": stem.removesuffix(".weight"),
+    }
+    config = {"architecture": arch, "num_classes": 0, "pretrained_cfg": pretrained}
+    return config | ({"model_args": dict(args)} if args else {})
+
+
+def _snippet(output: Path) -> str:
+    return f"""\
+import timm
+
+model = timm.create_model("local-dir:{output}", pretrained=True, num_classes=0).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))"""
+
+
+def _chosen(trunk: Trunk, recipe: Recipe) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
+    """The first name whose network is the trunk, the arguments that it needs, and its tensors.
+
+    Raises Inexpressible with what each differs in.
+    """
+    own = [trunk.spec.arch] if timm.is_model(trunk.spec.arch) else []
+    reasons = []
+    for arch in dict.fromkeys([*own, *recipe.names]):
+        network = _outline(arch, recipe.args)
+        if network is None:
+            reasons.append(f"{arch} does not take the arguments {', '.join(recipe.args)}")
+            continue
+        if difference := _difference(network, trunk):
+            reasons.append(f"{arch} {difference}")
+            continue
+        plain = arch in own and _traits(_outline(arch, {})) == _traits(network)
+        return arch, {} if plain else recipe.args, dict(network.state_dict())
+    raise refusal(trunk.spec, f"timm {timm.__version__}", reasons)
+
+
+def _outline(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
+    """timm's network without storage; None for a name that does not take such arguments."""
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            network: nn.Module = timm.models.model_entrypoint(arch)(pretrained=False, num_classes=0, **args)
+        except TypeError:
+            return None
+    return network
+
+
+def _difference(network: nn.Module, trunk: Trunk) -> str:
+    theirs = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    ours = {name: value.shape for name, value in trunk.values.items()}
+    odd = sorted(n for n in theirs | ours if theirs.get(n) != ours.get(n) and not re.fullmatch(HEAD_NORM, n))
+    if odd:
+        return "has " + ", ".join(f"{n} {theirs.get(n, 'absent')} instead of {ours.get(n, 'none')}" for n in odd[:4])
+    norms = (m for m in network.modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm))
+    other = {norm.eps for norm in norms} - {complete(trunk.spec)["eps"]}
+    return f"norms with epsilon {', '.join(f'{eps:g}' for eps in sorted(other))}" if other else ""
+
+
+def _traits(network: nn.Module | None) -> dict[str, Any]:
+    """Everything plain that modules hold: strides, epsilons, numbers of heads, shifts."""
+    plain = (bool, int, float, str, tuple, type(None))
+    return {
+        name: (type(module), {key: value for key, value in vars(module).items() if isinstance(value, plain)})
+        for name, module in (network.named_modules() if network is not None else ())
+    }
+
+
+TIMM = World("timm", {kind: partial(_export, cook) for kind, cook in COOKS.items()}, write_folder)

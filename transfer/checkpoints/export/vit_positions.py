@@ -1,0 +1,39 @@
+"""Position embeddings on their way to another library: other sizes, and tables of what was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from transfer.backbones.positions import sincos2d
+from transfer.checkpoints.export.world import Trunk
+from transfer.checkpoints.values import Value
+
+
+def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str) -> tuple[str, ...]:
+    """What is said where `library` stretches positions in another way (`theirs`) than the network's own project."""
+    if way == theirs:
+        return ()
+    return (
+        f"features are the same at {image[0]}x{image[1]} pixels; at other sizes {library} stretches positions its own "
+        f"way, not the {way} way of the network's project, which moves features by about a percent",
+    )
+
+
+def sincos_table(trunk: Trunk, options: dict[str, Any]) -> Trunk:
+    """A ViT with fixed positions, these written down as if they were learnt: exact at the trained size."""
+    if options["positions"] == "learnt":
+        return trunk
+    grid = (options["image"][0] // options["patch"], options["image"][1] // options["patch"])
+
+    def load() -> Tensor:
+        return sincos2d(grid, options["dim"])
+
+    table = Value((1, grid[0] * grid[1], options["dim"]), trunk.values["patch_embed.proj.weight"].dtype, load)
+    note = (
+        f"fixed sine and cosine positions are written as a table of {grid[0]}x{grid[1]}: features are the same at that "
+        "size; at others the table is stretched, where the network would compute them anew"
+    )
+    return trunk.with_values({**trunk.values, "pos_embed": table}, note)

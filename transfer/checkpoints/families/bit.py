@@ -1,0 +1,60 @@
+"""BiT (Kolesnikov et al., ECCV 2020; github.com/google-research/big_transfer): standardised kernels, group norms."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import CLASSIFIER
+from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
+from transfer.spec.checkpoint import InputContract
+
+CONVOLUTION = "standardized_conv2d/kernel"
+PREFIX = "resnet/"
+UNITS = range(1, 49)
+"""More than the 36 of ResNet-152's third block."""
+
+OPTIONS = {"weight_standardised": True, "weight_eps": 1e-10, "pool_padding": "zeros"}
+
+RULES: tuple[Rule, ...] = (
+    Rename(rf"root_block/{CONVOLUTION}", "stem.conv.weight"),
+    *(Rename(rf"block{block}/(.*)", rf"stages.{block - 1}.\1") for block in (1, 2, 3, 4)),
+    *(Rename(rf"(stages\.\d)\.unit{unit:02d}/(.*)", rf"\1.blocks.{unit - 1}.\2") for unit in UNITS),
+    Rename(rf"(.*\.)a/proj/{CONVOLUTION}", r"\1downsample.conv.weight"),
+    *(Rename(rf"(.*\.){part}/{CONVOLUTION}", rf"\1conv{number}.weight") for number, part in enumerate("abc", 1)),
+    *(Rename(rf"(.*\.){part}/group_norm/(.*)", rf"\1norm{number}.\2") for number, part in enumerate("abc", 1)),
+    Rename(r"group_norm/(.*)", r"norm.\1"),
+    Rename(r"(.*norm\d?)\.gamma", r"\1.weight"),
+    Rename(r"(.*norm\d?)\.beta", r"\1.bias"),
+    Permute(r".*conv\d?\.weight", (3, 2, 0, 1)),
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    return Claim(f"standardized_conv2d in {branch.where}", decisive=True) if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((b for b in contents.branches.values() if any(CONVOLUTION in name for name in b.tensors)), None)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    half = (0.5, 0.5, 0.5)
+    copy = Copy(branch, PREFIX, (Drop(rf"{PREFIX}head/.*", CLASSIFIER),))
+    return plan_copy(
+        contents, {"model": copy}, which, Traits(InputContract(half, half), OPTIONS), Naming("resnetv2", RULES)
+    )
+
+
+FAMILY = Family(
+    name="bit",
+    aliases=("big-transfer", "bit-s", "bit-m"),
+    description="Big Transfer: ResNet-50, -101 and -152 of one to four widths, as Google wrote them",
+    layouts=("NumPy archive: resnet/root_block/..., resnet/block1/unit01/a/standardized_conv2d/kernel, ...",),
+    recognise=_recognise,
+    plan=_plan,
+)

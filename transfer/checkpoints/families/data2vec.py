@@ -1,0 +1,40 @@
+"""data2vec for images (Baevski et al., ICML 2022; github.com/facebookresearch/data2vec_vision): a BEiT on features."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.contents import Contents
+from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy, with_average
+from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_data2vec, trained_contract
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import BEIT
+from transfer.checkpoints.rules import Drop
+
+JOINT = Drop(r"beit_head\..*", "head that predicts visual words")
+UNSAID = "nothing in the file says how its images were normalised: ImageNet's mean and standard deviation are assumed."
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = beit_network(contents)
+    if branch is None or not is_data2vec(contents, branch):
+        return None
+    return Claim(f"a BEiT in {branch.where} whose lm_head predicts features", decisive=True)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = beit_network(contents)
+    if branch is None:
+        return None
+    contract, warnings = trained_contract(contents, IMAGENET, UNSAID)
+    copies = with_average(Copy(branch, beside=(JOINT,)), contents)
+    traits = Traits(contract, {"position_interpolation": "bicubic"}, warnings=warnings)
+    return plan_copy(contents, copies, which, traits, naming_of(branch.tensors, BEIT))
+
+
+FAMILY = Family(
+    name="data2vec",
+    aliases=("data2vec-vision",),
+    description="data2vec for images: ViT-B/L with relative position biases, and its moving average",
+    layouts=("training file: model and model_ema with mask_token, lm_head.*, rel_pos_bias.*; args",),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,158 @@
+"""Detectron2 (github.com/facebookresearch/detectron2) and Detectron: trunks from ImageNet and inside detectors."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from torch import Tensor
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import CLASSIFIER
+from transfer.checkpoints.matching import Excuse
+from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
+
+NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
+BLOBS = r"res[2-5]_\d+_branch(1|2[abc])_"
+"""Caffe2's names, which Detectron2 still reads."""
+
+MSRA = InputContract((102.9801, 115.9465, 122.7717), (1.0, 1.0, 1.0), "0-255", "BGR")
+ZOO = InputContract((103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "0-255", "BGR")
+RESNEXT = InputContract((103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "0-255", "BGR")
+TORCHVISION = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+
+EPS = 1e-5
+DETECTOR = r"(proposal_generator|roi_heads|head|sem_seg_head|ins_embed_head|anchor_generator)\..*"
+LAYERS = tuple(Rename(rf"res{number + 1}\.(.*)", rf"layer{number}.\1") for number in (1, 2, 3, 4))
+RULES: tuple[Rule, ...] = (
+    Rename(r"roi_heads\.(res5\..*)", r"\1"),  # detectors without a pyramid apply the last stage to regions
+    Rename(r"backbone\.(?:bottom_up\.)?((?:stem|res[2-5])\..*)", r"\1"),
+    Drop(r"(backbone\.)?(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
+    Drop(DETECTOR, "detector around the trunk"),
+    Drop(r"pixel_(mean|std)", "statistics of the input: see the input contract"),
+    Drop(r"(stem\.fc|linear|stem\.linear)\..*", CLASSIFIER),
+    *LAYERS,
+    Rename(r"stem\.conv1\.norm\.(.*)", r"bn1.\1"),
+    Rename(r"stem\.conv1\.(.*)", r"conv1.\1"),
+    Rename(r"(.*)\.conv(\d)\.norm\.(.*)", r"\1.bn\2.\3"),
+    Rename(r"(.*)\.shortcut\.norm\.(.*)", r"\1.downsample.1.\2"),
+    Rename(r"(.*)\.shortcut\.(.*)", r"\1.downsample.0.\2"),
+)
+BLOB_RULES: tuple[Rule, ...] = (
+    Drop(r".*_momentum", "state of the optimiser"),
+    Drop(r"(pred|fc1000)_[wb]", CLASSIFIER),
+    Drop(r"conv1_b", "bias that Detectron's networks leave out"),
+    Drop(r"(?!conv1_|res(\d_|_conv1_)).*", "detector around the trunk"),
+    Rename(r"res_conv1_bn_(.*)", r"bn1.\1"),
+    Rename(r"conv1_w", "conv1.weight"),
+    *(Rename(rf"res{number + 1}_(\d+)_(.*)", rf"layer{number}.\1.\2") for number in (1, 2, 3, 4)),
+    *(Rename(rf"(.*)\.branch2{part}_bn_(.*)", rf"\1.bn{number}.\2") for number, part in enumerate("abc", 1)),
+    *(Rename(rf"(.*)\.branch2{part}_w", rf"\1.conv{number}.weight") for number, part in enumerate("abc", 1)),
+    Rename(r"(.*)\.branch1_bn_(.*)", r"\1.downsample.1.\2"),
+    Rename(r"(.*)\.branch1_w", r"\1.downsample.0.weight"),
+    Rename(r"(.*)\.(?:s|gamma)", r"\1.weight"),
+    Rename(r"(.*)\.(?:b|beta)", r"\1.bias"),
+    Rename(r"(.*)\.rm", r"\1.running_mean"),
+    Rename(r"(.*)\.riv", r"\1.running_var"),
+)
+
+UNCOUNTED = Excuse(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
+FOLDED = Excuse(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
+PLACEMENT = (
+    "where a stage strides and how images were normalised leave no trace in a detector's weights: {input} and a stride "
+    "in the {stride} convolution are assumed, as in Detectron2's model zoo."
+)
+
+
+def _unfolded(scale: Tensor) -> Tensor:
+    """A norm divides by sqrt(1 + eps) where the source divides by nothing."""
+    return scale * math.sqrt(1 + EPS)
+
+
+UNFOLD = Apply(r"(.*\.)?bn\d\.weight|.*\.downsample\.1\.weight", _unfolded, "a scale for variance 1")
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    return Claim(f"{'Caffe2' if _has(branch, BLOBS) else 'Detectron2'} names in {branch.where}", decisive=True)
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((b for b in contents.branches.values() if _has(b, NAMES) or _has(b, BLOBS)), None)
+
+
+def _has(branch: Branch, pattern: str) -> bool:
+    return any(re.match(pattern, name) for name in branch.tensors)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    contract = _contract(contents, branch)
+    caffes = _has(branch, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(branch)
+    options = {"stride_in": "1x1"} if caffes else {}
+    warnings = () if contract.source == "file" or not _has(branch, DETECTOR) else (_warning(contract, caffes),)
+    return plan_copy(
+        contents, {"model": Copy(branch)}, which, Traits(contract, options, warnings=warnings), _naming(branch)
+    )
+
+
+def _naming(branch: Branch) -> Naming:
+    uncounted = () if _has(branch, r".*num_batches_tracked") else (UNCOUNTED,)
+    if not _has(branch, BLOBS):
+        return Naming("resnet", RULES, uncounted)
+    if _has(branch, r".*_bn_(rm|running_mean)$"):
+        return Naming("resnet", BLOB_RULES, uncounted)
+    return Naming("resnet", (*BLOB_RULES, UNFOLD), (*uncounted, FOLDED))
+
+
+def _contract(contents: Contents, branch: Branch) -> InputContract:
+    """As the file says, else as the source of its weights is known to have it."""
+    if (said := _said(branch)) is not None:
+        return said
+    if contents.raw.tree.get("__author__") == "torchvision":
+        return TORCHVISION
+    if _has(branch, r".*_bn_s$"):
+        return MSRA
+    return RESNEXT if _is_grouped(branch) else ZOO
+
+
+def _said(branch: Branch) -> InputContract | None:
+    """Detectors of before 2021 hold the statistics of their input; blue's mean is the smaller one."""
+    pair = [branch.tensors[name].flatten().tolist() for name in ("pixel_mean", "pixel_std") if name in branch.tensors]
+    if len(pair) < 2 or any(len(values) != 3 for values in pair):
+        return None
+    (first, second, third), std = pair
+    order: ChannelOrder = "BGR" if first < third else "RGB"
+    return InputContract((first, second, third), (std[0], std[1], std[2]), "0-255", order, source="file")
+
+
+def _is_grouped(branch: Branch) -> bool:
+    """ResNeXt: a 3x3 convolution that sees a part of its input's channels."""
+    kernels = (tensor for name, tensor in branch.tensors.items() if re.search(r"(conv2\.weight|branch2b_w)$", name))
+    return any(kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1] for kernel in kernels)
+
+
+def _warning(contract: InputContract, caffes: bool) -> str:
+    given = f"{contract.channel_order} with mean {contract.mean} and deviation {contract.std}"
+    return PLACEMENT.format(input=given, stride="first 1x1" if caffes else "3x3")
+
+
+FAMILY = Family(
+    name="detectron2",
+    aliases=("detectron", "msra"),
+    description="Detectron2 and Detectron: ResNets of MSRA and torchvision, and the trunks of detectors",
+    layouts=(
+        "pickle with model, __author__, matching_heuristics: stem.conv1, res2.0.conv1, res2.0.conv1.norm, stem.fc",
+        "pickle of Caffe2's blobs, at the root or under blobs: conv1_w, res2_0_branch2a_w, res2_0_branch2a_bn_s",
+        "a detector's training file: model with backbone.bottom_up.res2.*, or backbone.res2.* and roi_heads.res5.*",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,97 @@
+"""DINOv2 (Oquab et al., 2023; github.com/facebookresearch/dinov2): ViTs with LayerScale, later with registers."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import CLASSIFIER
+from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+BODY = r"blocks\.\d+\.(\d+\.)?ls1\.gamma"
+PREFIX = "backbone."
+STUDENT = "student.backbone."
+"""Beside `teacher.backbone.` in the state of a whole training."""
+
+HEADS = Drop(r"(dino|ibot)_head\..*", "projection head of the self-distillation")
+RULES: tuple[Rule, ...] = (
+    Drop(r"mask_token", "token that stands in for masked patches in pre-training"),
+    Drop(r"head\..*", CLASSIFIER),
+    Rename(r"blocks\.\d+\.(\d+)\.(.*)", r"blocks.\1.\2"),  # blocks come in chunks, but count through
+    Rename(r"register_tokens", "reg_token"),
+    Rename(r"(blocks\.\d+\.mlp)\.w12\.(.*)", r"\1.fc1.\2"),
+    Rename(r"(blocks\.\d+\.mlp)\.w3\.(.*)", r"\1.fc2.\2"),
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    copy = next(iter(copies.values()))
+    return Claim(f"ls1.gamma and mask_token in {copy.branch.where}", decisive=True)
+
+
+def _copies(contents: Contents) -> dict[str, Copy]:
+    """The teacher, or the whole training's two networks, or a backbone alone."""
+    for branch in contents.branches.values():
+        both = {label: Copy(branch, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
+        if any(_is_dinov2(copy.names) for copy in both.values()):
+            return both
+        for prefix in (PREFIX, ""):
+            copy = Copy(branch, prefix, (HEADS,) if prefix else ())
+            if _is_dinov2(copy.names):
+                return {_label(branch): copy}
+    return {}
+
+
+def _others(label: str) -> tuple[Drop, ...]:
+    other = {"teacher": "student", "student": "teacher"}[label]
+    return (
+        Drop(rf"{other}\..*", f"{other}: the {label} was chosen"),
+        Drop(rf"{label}\.(dino|ibot)_head\..*", HEADS.reason),
+        Drop(r"(dino|ibot|koleo)\w*_loss\..*", "state of the losses"),
+    )
+
+
+def _label(branch: Branch) -> str:
+    return branch.path if branch.path in ("teacher", "student") else "backbone"
+
+
+def _is_dinov2(names: list[str]) -> bool:
+    chunked = any(re.match(r"blocks\.\d+\.\d+\.", name) for name in names)
+    own = chunked or bool({"mask_token", "register_tokens"} & set(names))
+    foreign = any(re.match(r"storage_tokens|rope_embed\.", name) for name in names)
+    return own and not foreign and any(re.match(BODY, name) for name in names)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    registers = any("register_tokens" in copy.names for copy in copies.values())
+    # models with registers stretch positions to a size with antialiasing, the first ones by a factor without
+    options = {"position_interpolation": "timm" if registers else "dino"}
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents))
+    return plan_copy(contents, copies, which, traits, Naming("vit", RULES))
+
+
+def _arch(contents: Contents) -> str | None:
+    """The released file's name counts its registers, which leave no other trace when they are missing."""
+    return contents.arch or next(iter(re.findall(r"dinov2_vit\w+", contents.raw.path.stem)), None)
+
+
+FAMILY = Family(
+    name="dinov2",
+    aliases=(),
+    description="DINOv2: ViT-S/B/L/g with patches of 14 and LayerScale, with or without registers",
+    layouts=(
+        "the backbone's state dict at the root, with mask_token and ls1.gamma (dinov2_vits14_reg4_pretrain.pth)",
+        "teacher_checkpoint.pth: teacher with backbone.*, dino_head.*, ibot_head.*; blocks in chunks",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

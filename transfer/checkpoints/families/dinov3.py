@@ -1,0 +1,120 @@
+"""DINOv3 (Siméoni et al., 2025; github.com/facebookresearch/dinov3): ViTs with rotary positions and storage tokens."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.rules import Drop, Rename, Rule, Split
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+WEB = InputContract(IMAGENET_MEAN, IMAGENET_STD)
+SATELLITE = InputContract((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
+PREFIX = "backbone."
+HEADS = Drop(r"(dino|ibot|gram)_\w*\..*", "projection head of the self-distillation")
+MASKED_KEYS = Drop(r"blocks\.\d+\.attn\.k_bias", "the keys' third of the bias, which bias_mask sets to zero")
+RULES: tuple[Rule, ...] = (
+    Drop(r"mask_token", "token that stands in for masked patches in pre-training"),
+    Drop(r"local_cls_norm\..*", "norm of small crops in pre-training"),
+    Drop(r".*\.qkv\.bias_mask", "mask of the bias: zero for keys, as checked"),
+    Split(r"(blocks\.\d+\.attn)\.qkv\.bias", (r"\1.q_bias", r"\1.k_bias", r"\1.v_bias")),
+    Rename(r"storage_tokens", "reg_token"),
+    Rename(r"rope_embed\.(.*)", r"rope.\1"),
+    Rename(r"(blocks\.\d+)\.ls([12])\.gamma", r"\1.gamma_\2"),
+    Rename(r"(blocks\.\d+\.mlp)\.w1\.(.*)", r"\1.fc1_g.\2"),
+    Rename(r"(blocks\.\d+\.mlp)\.w2\.(.*)", r"\1.fc1_x.\2"),
+    Rename(r"(blocks\.\d+\.mlp)\.w3\.(.*)", r"\1.fc2.\2"),
+)
+UNSURE = (
+    "nothing in the file says whether it saw web or satellite images: ImageNet's mean and standard deviation are "
+    "assumed; satellite models have (0.430, 0.411, 0.296) and (0.213, 0.156, 0.143)."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    copies = _copies(contents)
+    where = next(iter(copies.values())).branch.where if copies else ""
+    return Claim(f"rotary periods or storage tokens in {where}", decisive=True) if copies else None
+
+
+def _copies(contents: Contents) -> dict[str, Copy]:
+    found: dict[str, Copy] = {}
+    for label, branch in _labelled(contents).items():
+        for prefix in (PREFIX, ""):
+            copy = Copy(branch, prefix, (HEADS,) if prefix else ())
+            if _is_dinov3(copy.names):
+                found.setdefault(label, copy)
+    return found
+
+
+def _labelled(contents: Contents) -> dict[str, Branch]:
+    first = [path for path in ("teacher", "model_ema", "student") if path in contents.branches]
+    others = [path for path in contents.branches if path not in first]
+    return {path or "backbone": contents.branches[path] for path in (*first, *others)}
+
+
+def _is_dinov3(names: list[str]) -> bool:
+    own = any(re.match(r"storage_tokens$|rope_embed\.periods$|.*\.qkv\.bias_mask$", name) for name in names)
+    return own and any(re.match(r"blocks\.\d+\.(norm1|attn|mlp)\.", name) for name in names)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    copy = next(iter(copies.values()))
+    _refuse_lost_tokens(contents, copy)
+    _refuse_other_masks(contents, copy)
+    masked = any(name.endswith(".bias_mask") for name in copy.names)
+    rules = (*RULES, MASKED_KEYS) if masked else RULES
+    contract, warnings = _contract(contents, copy)
+    return plan_copy(contents, copies, which, Traits(contract, warnings=warnings), Naming("dinov3", rules))
+
+
+def _contract(contents: Contents, copy: Copy) -> tuple[InputContract, tuple[str, ...]]:
+    """Satellite models are named so; of the large ones only they have a norm for small crops, as both giants do."""
+    if "sat493m" in contents.raw.path.name:
+        return SATELLITE, ()
+    if "local_cls_norm.weight" not in copy.names or "lvd1689m" in contents.raw.path.name:
+        return WEB, ()
+    width = copy.branch.tensors[f"{copy.prefix}local_cls_norm.weight"].shape[0]
+    return (SATELLITE, ()) if width == 1024 else (WEB, (UNSURE,))
+
+
+def _refuse_lost_tokens(contents: Contents, copy: Copy) -> None:
+    """Released backbones have four storage tokens: one tensor, without which the rest is a network of its own."""
+    if not copy.branch.path and "storage_tokens" not in copy.names:
+        raise WeightMismatch(
+            f"{contents.raw.path.name}: a DINOv3 backbone without storage tokens:\n  - storage_tokens   (1, 4, C)\n"
+            "Part of the network is missing: use the file as it was released."
+        )
+
+
+def _refuse_other_masks(contents: Contents, copy: Copy) -> None:
+    """Keys have no bias here; a mask that leaves them one, or takes it from others, is another network's."""
+    for name in copy.names:
+        if not name.endswith(".qkv.bias_mask"):
+            continue
+        query, key, value = copy.branch.tensors[copy.prefix + name].float().chunk(3)
+        if not (query.eq(1).all() and key.eq(0).all() and value.eq(1).all()):
+            raise WeightMismatch(
+                f"{contents.raw.path.name}: {name} should be one for queries and values and zero for keys; it holds "
+                f"{query.mean():g}, {key.mean():g} and {value.mean():g} on average (queries, keys, values). The mask "
+                "was not initialised or the file is damaged."
+            )
+
+
+FAMILY = Family(
+    name="dinov3",
+    aliases=(),
+    description="DINOv3: ViT-S/S+/B/L/H+/7B with patches of 16, rotary positions and storage tokens",
+    layouts=(
+        "the backbone's state dict at the root, with storage_tokens, rope_embed.periods, qkv.bias_mask",
+        "teacher with backbone.*, dino_head.*, ibot_head.*",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

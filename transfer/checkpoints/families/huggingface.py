@@ -1,0 +1,163 @@
+"""Hugging Face's transformers (github.com/huggingface/transformers): its vision models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.declared import triple
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.huggingface.models import MODELS, Model
+from transfer.checkpoints.layouts import CLASSIFIER, legacy_batchnorm, plain_branches
+from transfer.checkpoints.matching import Excuse
+from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import InputContract
+
+BESIDE: tuple[Rule, ...] = (
+    Drop(r"(cls_|distillation_)?classifier\..*", CLASSIFIER),
+    Drop(r"lm_head\..*|decoder\..*", "head that reconstructs masked patches"),
+    Drop(r"text_model\..*|(text|visual)_projection\..*|logit_(scale|bias)", "CLIP's text model and projections"),
+    Drop(r"hidden_states_norms\..*|fpn[1-4]\..*|decode_head\..*|auxiliary_head\..*", "head for dense prediction"),
+)
+NO_CONFIG = (
+    "no config.json beside the weights: {model}'s usual {options} are assumed; put the config.json that came with them "
+    "beside them."
+)
+NO_PREPROCESSOR = (
+    "no preprocessor_config.json beside the weights: the mean and standard deviation that {model} is usually trained "
+    "with are assumed."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = _found(contents)
+    if found is None:
+        return None
+    branch, model, prefix = found
+    return Claim(f"names of transformers' {model.name} under {prefix or 'no prefix'} in {branch.where}", decisive=True)
+
+
+def _found(contents: Contents) -> tuple[Branch, Model, str] | None:
+    for branch in plain_branches(contents):
+        for model in MODELS:
+            if (prefix := model.prefix(branch.tensors)) is not None:
+                return branch, model, prefix
+    return None
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = _found(contents)
+    if found is None:
+        return None
+    branch, model, prefix = found
+    config = _vision_config(contents)
+    _refuse_other_type(contents, model)
+    copy = Copy(branch, prefix, _beside(model, prefix))
+    naming = Naming(model.kind, model.rules, _may_init(model, copy))
+    contract, warnings = _contract(contents, model)
+    options = {**model.usual, **_by_names(model, copy, config), **model.options(config)}
+    if not config:
+        warnings = (NO_CONFIG.format(model=model.name, options=_told(options)), *warnings)
+    traits = Traits(contract, options, heads=_heads(options), image=_image(options), warnings=warnings)
+    return plan_copy(contents, {"model": copy}, which, traits, naming)
+
+
+def _heads(options: Mapping[str, Any]) -> int | None:
+    heads = options.get("heads")
+    return heads if isinstance(heads, int) else None
+
+
+def _image(options: Mapping[str, Any]) -> tuple[int, int] | None:
+    image = options.get("image")
+    return (image[0], image[1]) if image else None
+
+
+def _vision_config(contents: Contents) -> Mapping[str, Any]:
+    """The config of the vision model: CLIP's stands inside."""
+    config = {key: value for key, value in contents.raw.config.items() if key != "preprocessor"}
+    inner = config.get("vision_config")
+    return inner if isinstance(inner, dict) else config
+
+
+def _refuse_other_type(contents: Contents, model: Model) -> None:
+    said = contents.raw.config.get("model_type")
+    if said is not None and said not in model.types:
+        raise WeightMismatch(
+            f"config.json says model_type {said!r}, but the names in {contents.raw.path.name} are those of "
+            f"{model.name} ({', '.join(model.types)}). Put the config.json that belongs to these weights beside them; "
+            "another network with such names cannot be evaluated."
+        )
+
+
+def _beside(model: Model, prefix: str) -> tuple[Rule, ...]:
+    """What stands outside the prefix; BEiT's pre-training keeps the trunk's last norm there."""
+    last = (Rename(r"layernorm\.(.*)", rf"{prefix}layernorm.\1"),) if model.kind == "beit" and prefix else ()
+    return (*BESIDE, *last)
+
+
+def _may_init(model: Model, copy: Copy) -> tuple[Excuse, ...]:
+    if model.kind == "resnet":
+        return legacy_batchnorm(copy.names)
+    return (Excuse(r"rope\.periods", "follows from the rotary base"),) if model.kind == "dinov3" else ()
+
+
+def _by_names(model: Model, copy: Copy, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What names decide that shapes under canonical names do not."""
+    names = copy.branch.tensors
+    if any(name.endswith("register_tokens") for name in names) and model.kind == "vit":
+        return {"position_interpolation": "timm"}
+    normed = any(re.search(r"(^|\.)layernorm\.weight$", name) for name in names if "pooler" not in name)
+    if model.kind == "beit" and not normed and config.get("use_mean_pooling", not any("lm_head" in n for n in names)):
+        return {"final_norm": False}
+    return {}
+
+
+def _told(options: Mapping[str, Any]) -> str:
+    parts = (f"{key} {value}" for key, value in options.items())
+    return ", ".join([*parts, "number of heads"])
+
+
+def _contract(contents: Contents, model: Model) -> tuple[InputContract, tuple[str, ...]]:
+    """What preprocessor_config.json says, else what the model type usually has."""
+    says = contents.raw.config.get("preprocessor", {})
+    if declared := _declared(says):
+        return declared, ()
+    said = str(contents.raw.config.get("model_type", next(iter(model.types))))
+    return model.types[said], (NO_PREPROCESSOR.format(model=said),)
+
+
+def _declared(says: Mapping[str, Any]) -> InputContract | None:
+    """Pixels times `rescale_factor`, minus `image_mean`, over `image_std`."""
+    mean, std = triple(says.get("image_mean")), triple(says.get("image_std"))
+    if says.get("do_normalize") is False:
+        mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if mean is None or std is None:
+        return None
+    if says.get("do_rescale") is False:
+        return InputContract(mean, std, range="0-255", source="file")
+    scale = round(255 * float(says.get("rescale_factor", 1 / 255)), 6)
+    return InputContract(_over(mean, scale), _over(std, scale), source="file")
+
+
+def _over(values: tuple[float, float, float], scale: float) -> tuple[float, float, float]:
+    first, second, third = (value / scale for value in values)
+    return first, second, third
+
+
+FAMILY = Family(
+    name="huggingface",
+    aliases=("hf", "transformers"),
+    description="transformers' ViT, DeiT, MAE, MSN, I-JEPA, DINOv2, DINOv3, BEiT, data2vec, CLIP, SigLIP, Swin, "
+    "ConvNeXt (V2) and ResNet",
+    layouts=(
+        "folder of save_pretrained: model.safetensors or pytorch_model.bin, config.json, preprocessor_config.json",
+        "state dict without config, with the names of transformers 4 (encoder.layer.0.attention.attention.query) or 5 "
+        "(layers.0.attention.q_proj)",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,81 @@
+"""MAE (He et al., CVPR 2022; github.com/facebookresearch/mae): masked autoencoders' encoders, and fine-tuned ones."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import BEIT, VIT, has_head, layout_of
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+DECODER = Drop(r"(decoder_.*|mask_token)", "decoder of the masked patches")
+OTHERS = r"(.*\.ls1\.gamma|.*\.gamma_1|masked_embed|storage_tokens|register_tokens|reg_token|dist_token)$"
+"""Names in a ViT that belong to other methods."""
+
+ENCODER = (
+    "only `model`, a headless ViT, as MAE's released encoders have it: ImageNet mean and standard deviation are "
+    "assumed; pass --family if it is another project's."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = _network(contents)
+    return Claim(f"{found[1]} in {found[0].where}", decisive=True) if found else None
+
+
+def _network(contents: Contents) -> tuple[Branch, str] | None:
+    """The network, and what it shows itself by."""
+    decoding = (b for b in contents.branches.values() if any(name.startswith("decoder_") for name in b.tensors))
+    whole = next((branch for branch in decoding if _is_vit(branch)), None)
+    if whole is not None:
+        return whole, "decoder_* beside a ViT"
+    branch = contents.branches.get("model")
+    if branch is None or not _is_vit(branch):
+        return None
+    alone = contents.keys == {"model"} and not contents.raw.config
+    if alone and not has_head(branch, VIT):
+        return branch, "a headless ViT and nothing else"
+    pooled = "fc_norm.weight" in branch.tensors and "norm.weight" not in branch.tensors
+    if pooled and (alone or "global_pool" in contents.args):
+        return branch, "fc_norm in place of norm"
+    return None
+
+
+def _is_vit(branch: Branch) -> bool:
+    if layout_of(branch.tensors, (BEIT, VIT)) != VIT:
+        return False
+    return not any(re.match(OTHERS, name) for name in branch.tensors)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = _network(contents)
+    if found is None:
+        return None
+    branch, evidence = found
+    options = {"position_interpolation": "bicubic"}
+    warnings = (ENCODER,) if "nothing else" in evidence else ()
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents), warnings=warnings)
+    return plan_copy(contents, {"model": Copy(branch, beside=(DECODER,))}, which, traits)
+
+
+def _arch(contents: Contents) -> str | None:
+    """`mae_vit_base_patch16` and `vit_base_patch16` in the training options → `vit_base_patch16_224`."""
+    named = re.fullmatch(r"(?:mae_)?(vit_\w+_patch\d+)(_dec\w+)?", contents.arch or "")
+    return f"{named[1]}_{contents.args.get('input_size', 224)}" if named else contents.arch
+
+
+FAMILY = Family(
+    name="mae",
+    aliases=(),
+    description="MAE: ViT-B/L/H encoders, pre-trained with or without decoder, or fine-tuned",
+    layouts=(
+        "training file: model with decoder_*; optimizer, epoch, scaler, args",
+        "released encoder: model only, a ViT without head",
+        "fine-tuning file: model with fc_norm in place of norm",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,80 @@
+"""MoCo v3 (Chen et al., ICCV 2021; github.com/facebookresearch/moco-v3): ResNets, and ViTs with twelve heads."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import VIT, layout_of, names_under
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+PREFIXES = {"base": "base_encoder.", "momentum": "momentum_encoder."}
+HEADS = 12
+"""Of every size, the small one included (facebookresearch/moco-v3#7)."""
+
+PREDICTOR = Drop(r"predictor\..*", "predictor of the contrastive loss")
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    where = next(iter(copies.values())).branch.where
+    evidence = "a ViT under its arch" if "model" in copies else f"{' and '.join(PREFIXES[label] for label in copies)}*"
+    return Claim(f"{evidence} in {where}", decisive=True)
+
+
+def _copies(contents: Contents) -> dict[str, Copy]:
+    for branch in contents.branches.values():
+        present = [label for label in PREFIXES if layout_of(names_under(branch, PREFIXES[label]))]
+        if present:
+            return {label: _copy(branch, label) for label in dict.fromkeys(("base", *present))}
+    probed = contents.branches.get("state_dict")
+    if probed is not None and _is_probed(contents) and layout_of(probed.tensors) == VIT:
+        return {"model": Copy(probed)}
+    return {}
+
+
+def _is_probed(contents: Contents) -> bool:
+    """Whether main_lincls.py saved the file: a whole network of MoCo v3's own sizes."""
+    named = re.fullmatch(r"vit_(conv_)?(small|base)", contents.arch or "")
+    return named is not None and "best_acc1" in contents.keys
+
+
+def _copy(branch: Branch, label: str) -> Copy:
+    other = next(name for name in PREFIXES if name != label)
+    return Copy(
+        branch,
+        PREFIXES[label],
+        (
+            PREDICTOR,
+            Drop(re.escape(PREFIXES[other]) + ".*", f"{other} encoder: the {label} encoder was chosen"),
+            Drop(re.escape(PREFIXES[label]) + r"(fc|head)\..*", "projection head of the contrastive loss"),
+        ),
+    )
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    vit = layout_of(next(iter(copies.values())).names) == VIT
+    options = {"position_interpolation": "bicubic"} if vit else {}
+    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, heads=HEADS if vit else None)
+    return plan_copy(contents, copies, which, traits)
+
+
+FAMILY = Family(
+    name="mocov3",
+    aliases=("moco-v3",),
+    description="MoCo v3: ResNet-50, ViT-S/B with twelve heads, with patches or convolutional stems",
+    layouts=(
+        "training file: state_dict with module.base_encoder.*, module.momentum_encoder.*, module.predictor.*",
+        "linear probe: state_dict, best_acc1, and an arch of vit_small, vit_base, vit_conv_small or vit_conv_base",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,109 @@
+"""MixMatch, ReMixMatch and FixMatch (github.com/google-research/{mixmatch,remixmatch,fixmatch}): wide ResNet-28."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import CLASSIFIER, names_under
+from transfer.checkpoints.rules import Drop, Rule
+from transfer.checkpoints.variables import (
+    CONVOLUTION,
+    COUNTERS,
+    NORM,
+    TRAINING,
+    averaged,
+    count_created,
+    created,
+    instead_of_average,
+    kernels,
+    named_as_averaged,
+    parts,
+    without_average,
+)
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import InputContract
+
+PREFIX = "classify/"
+BESIDE = (
+    *TRAINING,
+    Drop(r"classify_rot/.*", "head that tells rotations"),
+    Drop(r"p_model|p_target|p_data|p_unlabeled", "moving average of class frequencies"),
+    Drop(r"classify/dense(_\d+)?/.*", CLASSIFIER),
+)
+UNITS, BLOCKS = 4, 3
+"""WRN-28 (libml/models.py): --repeat=4, three scales for images of 32 pixels."""
+
+OPTIONS = {"bias": "all", "eps": 1e-3, "padding": "same", "transition": "residual", "units": UNITS}
+CONTRACT = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""Values in [-1, 1] (libml/data.py), unless trained with --whiten."""
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    return Claim(f"{PREFIX}conv2d_N and {PREFIX}batch_normalization_N in {branch.where}") if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    branches = contents.branches.values()
+    return next((branch for branch in branches if count_created("conv2d", names_under(branch, PREFIX))), None)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    _refuse_other_networks(names_under(branch, PREFIX), contents)
+    having = averaged(branch.tensors)
+    copies = {"model": Copy(branch, PREFIX, (*BESIDE, without_average()) if having else BESIDE)}
+    if having:
+        copies = {"ema": Copy(branch, PREFIX, (*BESIDE, instead_of_average(having))), **copies}
+    return plan_copy(contents, copies, which, Traits(CONTRACT, OPTIONS), _naming(having))
+
+
+def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
+    """The project's other two networks, and the deeper one that it has for larger images."""
+    convolutions, _ = _places()
+    found = count_created("conv2d", names)
+    other = next((name for name in names if name.startswith("layer1.")), None)
+    if other or found == 9 or found > len(convolutions):
+        network = "shake-shake network" if other else "13-layer CNN" if found == 9 else "wide ResNet of four scales"
+        raise WeightMismatch(
+            f"{contents.raw.path.name} holds this project's {network} ({other or f'{found} convolutions'}), which has "
+            f"no canonical form here; expected a wide ResNet-28 with {len(convolutions)} convolutions."
+        )
+
+
+def _naming(having: Sequence[str]) -> Naming:
+    convolutions, norms = _places()
+    rules: tuple[Rule, ...] = (
+        *named_as_averaged(having),
+        kernels(r".*/kernel"),
+        *parts("conv2d", CONVOLUTION),
+        *parts("batch_normalization", NORM),
+        *created("conv2d", convolutions),
+        *created("batch_normalization", norms),
+    )
+    return Naming("wide_resnet", rules, COUNTERS)
+
+
+def _places() -> tuple[list[str], list[str]]:
+    """Canonical names of the convolutions and of the norms in the order of creation: shortcuts come last in a unit."""
+    convolutions, norms = ["conv1"], []
+    for block, unit in ((block, unit) for block in range(1, BLOCKS + 1) for unit in range(UNITS)):
+        place = f"block{block}.layer.{unit}"
+        convolutions += [f"{place}.conv1", f"{place}.conv2", *([] if unit else [f"{place}.convShortcut"])]
+        norms += [f"{place}.bn1", f"{place}.bn2"]
+    return convolutions, [*norms, "bn1"]
+
+
+FAMILY = Family(
+    name="remixmatch",
+    aliases=("fixmatch", "mixmatch"),
+    description="MixMatch, ReMixMatch and FixMatch of google-research: wide ResNet-28 for images of 32 pixels",
+    layouts=("TensorFlow checkpoint: classify/conv2d_N/kernel, .../ExponentialMovingAverage, classify/dense/kernel",),
+    recognise=_recognise,
+    plan=_plan,
+)

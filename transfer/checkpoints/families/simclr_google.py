@@ -1,0 +1,116 @@
+"""SimCLR v1 and v2 (Chen et al., 2020; github.com/google-research/simclr): TensorFlow 1 and 2."""
+
+from __future__ import annotations
+
+import re
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import names_under
+from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.simclr_names import object_naming, object_network, ordered_naming, ordered_network
+from transfer.checkpoints.variables import TRAINING
+from transfer.errors import WeightMismatch
+from transfer.spec.checkpoint import InputContract
+
+ORDERED = {"model": "base_model/", "ema": "ema_model/base_model/"}
+"""TensorFlow 1: copy → prefix. The project's own fine-tuning loads base_model, so it comes first."""
+
+OBJECTS = ("model/resnet_model/", "resnet_model/")
+"""TensorFlow 2: prefixes of a training checkpoint and of the model that was saved by itself."""
+
+OWN = re.compile(
+    r"(ema_model/)?base_model/(conv2d|batch_normalization)(_\d+)?/.*"
+    r"|(model/)?resnet_model/(block_groups|initial_conv_relu_max_pool)/.*"
+)
+BESIDE = (
+    *TRAINING,
+    Drop(r"(ema_model/)?(head_contrastive|head_supervised)/.*", "projection head or classifier"),
+    Drop(r"(model/)?(_projection_head|supervised_head)/.*", "projection head or classifier"),
+    Drop(r".*/\.OPTIMIZER_SLOT/.*|optimizer/.*", "optimizer state"),
+    Drop(r"(global_step|save_counter)/.*", "counter of the training"),
+)
+OTHER = (
+    r".*base_model/conv2d_\d+/bias",  # squeeze and excitation
+    r".*/se_layer/.*|.*/se_(reduce|expand)/.*",
+    r".*/conv2d_0/kernel/\..*|.*initial_conv_relu_max_pool/4/.*",  # selective kernels, and their stem
+)
+CONTRACT = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+"""Values in [0, 1] without mean and deviation (google-research/simclr#12)."""
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    return Claim(f"{_own(branch)} in {branch.where}", decisive=True) if branch else None
+
+
+def _branch(contents: Contents) -> Branch | None:
+    return next((branch for branch in contents.branches.values() if _own(branch)), None)
+
+
+def _own(branch: Branch) -> str | None:
+    """A name that only this project gives."""
+    return next((name for name in branch.tensors if OWN.fullmatch(name)), None)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    if branch is None:
+        return None
+    _refuse_other_layers(branch, contents)
+    copies = _copies(branch)
+    names = [name for copy in copies.values() for name in copy.names]
+    if "objects" in copies:
+        block, depths = object_network(names)
+        naming = object_naming(block)
+    else:
+        block, depths = ordered_network(names)
+        naming = ordered_naming(block, depths)
+    options = {"block": block, "depths": list(depths), **_stem(branch)}
+    return plan_copy(contents, copies, which, Traits(CONTRACT, options), naming)
+
+
+def _copies(branch: Branch) -> dict[str, Copy]:
+    found = next((prefix for prefix in OBJECTS if names_under(branch, prefix)), None)
+    if found:
+        return {"objects": Copy(branch, found, BESIDE)}
+    present = [label for label, prefix in ORDERED.items() if names_under(branch, prefix)]
+    others = {label: Drop(f"{ORDERED[label]}.*", f"the copy `{label}`: another one was chosen") for label in present}
+    return {
+        label: Copy(branch, ORDERED[label], (*BESIDE, *(others[other] for other in present if other != label)))
+        for label in present
+    }
+
+
+def _stem(branch: Branch) -> dict[str, str]:
+    """Images of 32 pixels and less get a stem of 3x3 kernels that does not pool."""
+    kernel = r".*base_model/conv2d/kernel|.*resnet_model/initial_conv_relu_max_pool/0/conv2d/kernel/\.A.*"
+    shapes = [tensor.shape for name, tensor in branch.tensors.items() if re.fullmatch(kernel, name)]
+    return {"stem": "cifar"} if any(shape[:2] == (3, 3) for shape in shapes) else {"pool_padding": "same"}
+
+
+def _refuse_other_layers(branch: Branch, contents: Contents) -> None:
+    """Networks of --sk_ratio and --se_ratio."""
+    other = next((name for name in branch.tensors if any(re.fullmatch(own, name) for own in OTHER)), None)
+    second = ((name, tensor) for name, tensor in branch.tensors.items() if name.endswith("base_model/conv2d_1/kernel"))
+    deep_stem = next((name for name, tensor in second if tensor.shape[:2] == (3, 3)), None)
+    if other or deep_stem:
+        raise WeightMismatch(
+            f"{contents.raw.path.name} holds a SimCLR network with selective kernels or squeeze-and-excitation: no "
+            f"other has\n  + {other or deep_stem}\nIt has no canonical form here; use a checkpoint that was trained "
+            "without them (sk0 in the project's tables)."
+        )
+
+
+FAMILY = Family(
+    name="simclr_google",
+    aliases=("simclr-tf", "simclrv2"),
+    description="SimCLR v1 and v2 of google-research, without selective kernels: ResNet-18 to 200, any width",
+    layouts=(
+        "TensorFlow 1: base_model/conv2d_N/kernel, base_model/batch_normalization_N/gamma; ema_model/base_model/...",
+        "TensorFlow 2, also SavedModel: model/resnet_model/block_groups/.../.ATTRIBUTES/VARIABLE_VALUE",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,116 @@
+"""Semi-supervised wide ResNets in PyTorch: USB, TorchSSL, kekmodel's FixMatch.
+
+github.com/microsoft/Semi-supervised-learning, github.com/TorchSSL/TorchSSL, github.com/kekmodel/FixMatch-pytorch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import CLASSIFIER
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+UNIT = re.compile(r"((?:backbone\.)?)block\d\.layer\.\d+\.(bn\d|conv\d|convShortcut)\.")
+HEADS = ("classifier.weight", "fc.weight")
+AVERAGES = {"ema_model": "model", "ema_state_dict": "state_dict"}
+"""Where the moving average is → where the trained network is beside it."""
+
+CIFAR10 = InputContract((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
+CIFAR100 = InputContract((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a project's network is where its names do not tell, and the input contract for as many classes."""
+
+    options: Mapping[str, Any]
+    contracts: Mapping[int, InputContract]
+
+
+TRANSITION = {"transition": "none"}
+"""The first units of blocks 2 and 3 get the input as it is: activate_before_residual is off, widths are unequal."""
+
+USB = Project(
+    {"bias": "stem", "eps": 1e-5, "final_eps": 1e-3, **TRANSITION},
+    {10: InputContract(IMAGENET_MEAN, IMAGENET_STD), 100: CIFAR100},
+)
+TORCHSSL = Project({"bias": "all", "eps": 1e-3, **TRANSITION}, {10: CIFAR10, 100: CIFAR100})
+KEKMODEL = Project({"bias": "none", "eps": 1e-5, **TRANSITION}, {10: CIFAR10, 100: CIFAR100})
+
+SHARED = (
+    "a classifier of {classes} classes: mean and standard deviation are those of CIFAR-{data} in the project that "
+    "writes such files; for other data sets (SVHN, STL-10, EuroSAT) they are others"
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    paths = [path for path, branch in contents.branches.items() if _prefix(branch) is not None]
+    if not paths:
+        return None
+    return Claim(f"block1.layer.0 names of a wide ResNet in {contents.branches[paths[0]].where}", decisive=True)
+
+
+def _prefix(branch: Branch) -> str | None:
+    """What stands before a wide ResNet's names: methods with a second head wrap the network."""
+    return next((match[1] for name in branch.tensors if (match := UNIT.match(name))), None)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    copies = _copies(contents)
+    if not copies:
+        return None
+    first = next(iter(copies.values()))
+    project = _project(contents, first)
+    classes = next((first.branch.tensors[first.prefix + n].shape[0] for n in HEADS if n in first.names), 0)
+    data = 100 if classes == 100 else 10
+    warning = SHARED.format(classes=classes, data=data)
+    traits = Traits(project.contracts[data], project.options, warnings=(warning,))
+    return plan_copy(contents, copies, which, traits, Naming("wide_resnet", ()))
+
+
+def _copies(contents: Contents) -> dict[str, Copy]:
+    """The moving average, which these methods evaluate, first."""
+    networks = {path: branch for path, branch in contents.branches.items() if _prefix(branch) is not None}
+    average = next((path for path in AVERAGES if path in networks), None)
+    if average is None:
+        return {"model": _copy(next(iter(networks.values())))} if networks else {}
+    pair = {"ema": average, "model": AVERAGES[average]}
+    return {label: _copy(networks[path]) for label, path in pair.items() if path in networks}
+
+
+def _copy(branch: Branch) -> Copy:
+    prefix = _prefix(branch) or ""
+    head = Drop(rf"{re.escape(prefix)}(classifier|fc)\..*", CLASSIFIER)
+    return Copy(branch, prefix, (head, Drop(r"(rot_classifier|mlp_proj|fc\d?)\..*", "head of the method")))
+
+
+def _project(contents: Contents, copy: Copy) -> Project:
+    """By what the files of each look like; a bare state dict by its biases."""
+    if HEADS[0] in copy.names:
+        return USB
+    if HEADS[1] in copy.names and contents.keys & {"ema_model", "ema_state_dict", "state_dict"}:
+        return TORCHSSL if "ema_model" in contents.keys else KEKMODEL
+    if any(re.match(r"block\d\.layer\.\d+\.conv\w+\.bias", name) for name in copy.names):
+        return TORCHSSL
+    return USB if "conv1.bias" in copy.names else KEKMODEL
+
+
+FAMILY = Family(
+    name="usb",
+    aliases=("torchssl", "kekmodel", "fixmatch-pytorch"),
+    description="wide ResNets of USB, TorchSSL and kekmodel's FixMatch: semi-supervised, for images of 32 pixels",
+    layouts=(
+        "USB: model, ema_model, optimizer, loss_scaler, it, epoch; names block1.layer.0.convShortcut, classifier",
+        "TorchSSL: model, ema_model, optimizer, scheduler, it; names module.block1.layer.0.convShortcut, fc",
+        "kekmodel: state_dict, ema_state_dict, epoch, acc, best_acc, optimizer, scheduler",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

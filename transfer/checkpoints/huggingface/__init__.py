@@ -1,0 +1,1 @@
+"""Networks of Hugging Face's transformers: their names, and what their config.json says."""

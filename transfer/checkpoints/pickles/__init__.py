@@ -1,0 +1,1 @@
+"""Pickles without execution: nothing that a pickle names is imported or called."""

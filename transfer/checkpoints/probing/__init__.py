@@ -1,0 +1,1 @@
+"""What batch-norm statistics say about the images that a network was trained on."""
