@@ -45,6 +45,13 @@ class Branch:
         return f"`{self.path}`" if self.path else "the root"
 
 
+RESIZING = frozenset(
+    "layers channels depths dims stem_chs stem_width embed_dim depth num_heads patch_size window_size mlp_ratio "
+    "reg_tokens class_token kernel_sizes use_grn cardinality base_width".split()
+)
+"""Arguments in timm's config.json that make a network of another size than the name there says."""
+
+
 def _decoys(tree: Mapping[Any, Any]) -> tuple[str, ...]:
     return tuple(key for key, value in tree.items() if key in STATE_DICT_KEYS and value == {})
 
@@ -87,7 +94,9 @@ class Contents:
     @property
     def arch(self) -> str | None:
         """The architecture that the file claims for itself."""
-        sources = (self.raw.tree, self.args, self.raw.config)
+        args = self.raw.config.get("model_args")
+        resized = isinstance(args, Mapping) and not RESIZING.isdisjoint(args)
+        sources = (self.raw.tree, self.args, {} if resized else self.raw.config)
         names = (source.get(key) for source in sources for key in ARCH_KEYS)
         return next((name for name in names if isinstance(name, str)), None)
 

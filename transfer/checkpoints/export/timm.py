@@ -7,14 +7,12 @@ first whose network has the same tensors and epsilons is written down, so that n
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from transfer.checkpoints.export.files import write_folder
@@ -22,6 +20,7 @@ from transfer.checkpoints.export.properties import complete, refusal
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
 from transfer.checkpoints.export.timm_recipes import COOKS, Cook, Recipe
 from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm
+from transfer.checkpoints.timm_networks import outline_by_timm
 
 HEAD_NORM = r"(head\.norm|fc_norm)\.(weight|bias)"
 """What timm keeps of a classifier without classes: a norm after the pooling."""
@@ -74,27 +73,16 @@ def _chosen(trunk: Trunk, recipe: Recipe) -> tuple[str, Mapping[str, Any], dict[
     own = [trunk.spec.arch] if timm.is_model(trunk.spec.arch) else []
     reasons = []
     for arch in dict.fromkeys([*own, *recipe.names]):
-        network = _outline(arch, recipe.args)
+        network = outline_by_timm(arch, recipe.args)
         if network is None:
             reasons.append(f"{arch} does not take the arguments {', '.join(recipe.args)}")
             continue
         if difference := _difference(network, trunk):
             reasons.append(f"{arch} {difference}")
             continue
-        plain = arch in own and _traits(_outline(arch, {})) == _traits(network)
+        plain = arch in own and _traits(outline_by_timm(arch, {})) == _traits(network)
         return arch, {} if plain else recipe.args, dict(network.state_dict())
     raise refusal(trunk.spec, f"timm {timm.__version__}", reasons)
-
-
-def _outline(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
-    """timm's network without storage; None for a name that does not take such arguments."""
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            network: nn.Module = timm.models.model_entrypoint(arch)(pretrained=False, num_classes=0, **args)
-        except TypeError:
-            return None
-    return network
 
 
 def _difference(network: nn.Module, trunk: Trunk) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm.models
+from timm.models.vision_transformer import VisionTransformer
 
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
@@ -22,6 +23,7 @@ from transfer.checkpoints.layouts import (
     is_plain_resnet,
     plain_network,
 )
+from transfer.checkpoints.timm_networks import outline_by_timm, vit_options
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INCEPTION = (0.5, 0.5, 0.5)
@@ -75,10 +77,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
-    """Of timm's pre-activation ResNets with group normalisation, all but those named `_gn` are BiT's."""
+    """What the name of the architecture says and weights do not.
+
+    Of timm's pre-activation ResNets with group normalisation, all but those named `_gn` are BiT's.
+    """
     if layout == RESNETV2 and contents.arch and "_gn" in contents.arch:
         return {"weight_standardised": False, "pool_padding": "symmetric"}
-    return {}
+    name = contents.timm_config.get("architecture", contents.arch)
+    network = outline_by_timm(name, _model_args(contents)) if layout == VIT and isinstance(name, str) else None
+    return vit_options(network) if isinstance(network, VisionTransformer) else {}
 
 
 def _model_args(contents: Contents) -> Mapping[str, Any]:

@@ -1,0 +1,39 @@
+"""timm's networks by their registered names, without storage: what they are is asked of timm, not of a table."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+
+def outline_by_timm(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
+    """timm's network without classifier and storage; None for unknown names and arguments that do not fit it."""
+    if not timm.is_model(arch):
+        return None
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            network: nn.Module = timm.models.model_entrypoint(arch)(pretrained=False, num_classes=0, **args)
+        except (TypeError, ValueError, AssertionError, RuntimeError):
+            return None
+    return network
+
+
+def vit_options(network: Any) -> dict[str, Any]:
+    """Options of `build_vit` that leave no trace in weights, where timm's network has unusual ones."""
+    block = network.blocks[0]
+    gelu = _gelu(getattr(block.mlp, "act", None))
+    eps = block.norm1.eps
+    return ({} if gelu == "exact" else {"gelu": gelu}) | ({} if eps == 1e-6 else {"eps": eps})
+
+
+def _gelu(activation: Any) -> str:
+    name = type(activation).__name__
+    if name == "QuickGELU":
+        return "quick"
+    return "tanh" if name == "GELUTanh" or getattr(activation, "approximate", "none") == "tanh" else "exact"
