@@ -45,10 +45,12 @@ class Branch:
         return f"`{self.path}`" if self.path else "the root"
 
 
-RESIZING = frozenset(
-    "layers channels depths dims stem_chs stem_width embed_dim depth num_heads patch_size window_size mlp_ratio "
-    "reg_tokens class_token kernel_sizes use_grn cardinality base_width".split()
-)
+# fmt: off
+RESIZING = frozenset((
+    "layers", "channels", "depths", "dims", "stem_chs", "stem_width", "embed_dim", "depth", "num_heads", "patch_size",
+    "window_size", "mlp_ratio", "reg_tokens", "class_token", "kernel_sizes", "use_grn", "cardinality", "base_width",
+))
+# fmt: on
 """Arguments in timm's config.json that make a network of another size than the name there says."""
 
 
@@ -80,6 +82,12 @@ class Contents:
         return self.raw.config if TIMM_KEYS & self.raw.config.keys() else {}
 
     @property
+    def timm_args(self) -> Mapping[str, Any]:
+        """What timm's config.json gives its builder beside the architecture."""
+        args = self.timm_config.get("model_args")
+        return args if isinstance(args, Mapping) else {}
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What looks odd about the file whatever its family."""
         nameless = nameless_averages(self.raw.tree)
@@ -94,9 +102,7 @@ class Contents:
     @property
     def arch(self) -> str | None:
         """The architecture that the file claims for itself."""
-        args = self.raw.config.get("model_args")
-        resized = isinstance(args, Mapping) and not RESIZING.isdisjoint(args)
-        sources = (self.raw.tree, self.args, {} if resized else self.raw.config)
+        sources = (self.raw.tree, self.args, self.raw.config if RESIZING.isdisjoint(self.timm_args) else {})
         names = (source.get(key) for source in sources for key in ARCH_KEYS)
         return next((name for name in names if isinstance(name, str)), None)
 

@@ -24,6 +24,13 @@ def outline_by_timm(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
     return network
 
 
+def resnet_options(network: Any) -> dict[str, Any]:
+    """Options of `build_resnet` that leave no trace in weights, where timm's network has unusual ones."""
+    averages = isinstance(network.layer2[0].aa, nn.AvgPool2d)
+    stride = network.feature_info[-1]["reduction"]
+    return ({"antialias": True} if averages else {}) | ({} if stride == 32 else {"output_stride": stride})
+
+
 def vit_options(network: Any) -> dict[str, Any]:
     """Options of `build_vit` that leave no trace in weights, where timm's network has unusual ones."""
     block = network.blocks[0]

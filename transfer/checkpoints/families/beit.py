@@ -70,7 +70,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     second = any(name.startswith("cls_pt_") for name in branch.tensors)
     contract, warnings = trained_contract(contents, IMAGENET if second else INCEPTION, UNSURE)
     copies = with_average(Copy(branch, beside=(SECOND,)), contents)
-    traits = Traits(contract, {"position_interpolation": "bicubic"}, warnings=() if second else warnings)
+    heads = contents.timm_args.get("num_heads")
+    traits = Traits(contract, {"position_interpolation": "bicubic"}, heads=heads, warnings=() if second else warnings)
     return plan_copy(contents, copies, which, traits, naming_of(branch.tensors, BEIT))
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm.models
+from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 
 from transfer.checkpoints.contents import Branch, Contents
@@ -23,8 +24,14 @@ from transfer.checkpoints.layouts import (
     is_plain_resnet,
     plain_network,
 )
-from transfer.checkpoints.timm_networks import outline_by_timm, vit_options
+from transfer.checkpoints.timm_networks import outline_by_timm, resnet_options, vit_options
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+INVISIBLE: Mapping[Layout, tuple[type, Callable[[Any], dict[str, Any]]]] = {
+    RESNET: (ResNet, resnet_options),
+    VIT: (VisionTransformer, vit_options),
+}
+"""Layout → timm's class, and what of its networks leaves no trace in weights."""
 
 INCEPTION = (0.5, 0.5, 0.5)
 OTHER_METHODS = r"(mask_token|masked_embed|decoder_|.*\.q_bias$|rel_pos_bias\.|.*\.relative_position_bias_table$)"
@@ -71,7 +78,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     model, layout = found
     contract, warnings = _contract(contents, model, layout)
-    heads, image = _model_args(contents).get("num_heads"), _image(contents)
+    heads, image = contents.timm_args.get("num_heads"), _image(contents)
     traits = Traits(contract, _options(contents, layout), heads=heads, image=image, warnings=warnings)
     return plan_copy(contents, with_average(Copy(model), contents), which, traits)
 
@@ -84,13 +91,11 @@ def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
     if layout == RESNETV2 and contents.arch and "_gn" in contents.arch:
         return {"weight_standardised": False, "pool_padding": "symmetric"}
     name = contents.timm_config.get("architecture", contents.arch)
-    network = outline_by_timm(name, _model_args(contents)) if layout == VIT and isinstance(name, str) else None
-    return vit_options(network) if isinstance(network, VisionTransformer) else {}
-
-
-def _model_args(contents: Contents) -> Mapping[str, Any]:
-    args = contents.timm_config.get("model_args")
-    return args if isinstance(args, Mapping) else {}
+    if layout not in INVISIBLE or not isinstance(name, str):
+        return {}
+    kind, options_of = INVISIBLE[layout]
+    network = outline_by_timm(name, contents.timm_args)
+    return options_of(network) if isinstance(network, kind) else {}
 
 
 def _pretrained_cfg(contents: Contents) -> Mapping[str, Any]:
