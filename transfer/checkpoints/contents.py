@@ -62,6 +62,11 @@ class Contents:
         return frozenset(key for key in self.raw.tree if isinstance(key, str))
 
     @property
+    def by_lightning(self) -> bool:
+        """Whether Lightning's trainer wrote the file: projects with loops of their own did not."""
+        return "pytorch-lightning_version" in self.raw.tree
+
+    @property
     def args(self) -> Mapping[str, Any]:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
