@@ -119,7 +119,7 @@ def _uncounted(branch: Branch) -> tuple[Excuse, ...]:
 
 def _blob_naming(branch: Branch) -> Naming:
     names = MSRAS if _has(branch, r".*_bn_gamma$") else DETECTRONS
-    norms = tuple(Rename(rf"(.*)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
+    norms = tuple(Rename(rf"(.*bn\d|.*downsample\.1)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
     rules = (*BLOB_RULES, *norms)
     if _has(branch, r".*_bn_(rm|running_mean)$"):
         return Naming("resnet", rules, _uncounted(branch))
