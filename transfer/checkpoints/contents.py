@@ -10,16 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from transfer.checkpoints.reading import RawCheckpoint
+from transfer.checkpoints.wrappers import OUTER, inner_wrappers, unwrapped
 from transfer.errors import UnreadableCheckpoint, WeightMismatch
 
-WRAPPERS = ("module.", "_orig_mod.", "_forward_module.", "model.")
-"""Put before every name by DistributedDataParallel, torch.compile and Lightning, in any nesting."""
+FLAT = r"(.*\.)?_?flat_param(_\d+)?"
+"""Names of parameters that FSDP has laid end to end."""
 
-INNER_WRAPPERS = r"(?<![^.])(_fsdp_wrapped_module|_fpw_module|_checkpoint_wrapped_module|_orig_mod)\."
-"""Put into the middle of names by sharding, activation checkpoints and torch.compile of single blocks."""
-
-EMA_COUNTER = "n_averaged"
-"""torch's AveragedModel keeps its counter beside `module.*`."""
+NAMELESS = r"(.*\.)?(shadow|ema)\w*"
+"""Keys under which moving averages keep lists of tensors."""
 
 DEEPEST = 5
 STATE_DICT_KEYS = ("state_dict", "model", "model_state_dict", "teacher", "student")
@@ -31,14 +29,15 @@ TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 class Branch:
     """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
 
-    `wrapper` is what was stripped from the beginning of every name; `parts` are the paths of the state dicts of which
-    it was put together, where it was.
+    `wrapper` is what was stripped from the beginning of every name, `inner` from the middle of some; `parts` are the
+    paths of the state dicts of which it was put together, where it was.
     """
 
     path: str
     tensors: Mapping[str, Tensor]
     wrapper: str = ""
     parts: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -76,7 +75,14 @@ class Contents:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What looks odd about the file whatever its family."""
-        return tuple(f"`{key}` is empty: the weights elsewhere in the file were used" for key in _decoys(self.raw.tree))
+        nameless = nameless_averages(self.raw.tree)
+        return (
+            *(f"`{key}` is empty: the weights elsewhere in the file were used" for key in _decoys(self.raw.tree)),
+            *(
+                f"`{path}` is a moving average without names, which cannot be used: it was left out"
+                for path in nameless
+            ),
+        )
 
     @property
     def arch(self) -> str | None:
@@ -88,7 +94,15 @@ class Contents:
 
 def contents_of(raw: RawCheckpoint) -> Contents:
     """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none."""
-    branches = {path: Branch(path, *unwrapped(tensors)) for path, tensors in _state_dicts(raw.tree)}
+    branches = {path: _branch(path, tensors) for path, tensors in _state_dicts(raw.tree)}
+    for branch in branches.values():
+        _refuse_partitioned(branch, raw.path.name)
+    if not branches and (nameless := nameless_averages(raw.tree)):
+        raise UnreadableCheckpoint(
+            f"{raw.path} holds tensors without names under `{nameless[0]}`, a moving average as torch_ema saves it: which "
+            "tensor is which cannot be told. Copy it into the model (ema.copy_to(model.parameters())) and save "
+            "model.state_dict()."
+        )
     if not branches:
         held = ", ".join(f"{key} ({type(value).__name__})" for key, value in list(raw.tree.items())[:8])
         raise UnreadableCheckpoint(
@@ -96,6 +110,36 @@ def contents_of(raw: RawCheckpoint) -> Contents:
             f"or teacher; found {held or 'an empty dictionary'}. Save model.state_dict() with its weights."
         )
     return Contents(raw, branches)
+
+
+def _branch(path: str, tensors: Mapping[str, Tensor]) -> Branch:
+    names, wrapper = unwrapped(tensors)
+    return Branch(path, names, wrapper, inner=inner_wrappers(tensors))
+
+
+def _refuse_partitioned(branch: Branch, source: str) -> None:
+    """Raise UnreadableCheckpoint for one process's share of weights: pieces without names or shapes."""
+    flat = next((name for name in branch.tensors if re.fullmatch(FLAT, name)), None)
+    empty = [name for name, tensor in branch.tensors.items() if tuple(tensor.shape) == (0,)]
+    if flat or 2 * len(empty) > len(branch.tensors):
+        raise UnreadableCheckpoint(
+            f"{source}: {branch.where} holds {flat or f'empty tensors such as {empty[0]}'}: the weights were cut into "
+            "pieces for several processes (FSDP, DeepSpeed ZeRO-3). Put them together first: FSDP's "
+            "FULL_STATE_DICT, DeepSpeed's zero_to_fp32.py, or Accelerate's merge-weights."
+        )
+
+
+def nameless_averages(tree: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Paths of moving averages that are lists of tensors (torch_ema)."""
+    flat = {key: value for key, value in tree.items() if isinstance(key, str)}
+    inner = {
+        f"{key}.{name}": v for key, value in flat.items() if isinstance(value, Mapping) for name, v in value.items()
+    }
+    return tuple(path for path, value in (flat | inner).items() if re.fullmatch(NAMELESS, path) and _is_list(value))
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) > 1 and all(isinstance(item, Tensor) for item in value)
 
 
 def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:
@@ -125,25 +169,9 @@ def _modules(node: Mapping[Any, Any]) -> dict[str, Tensor]:
     return tensors if all(isinstance(value, Tensor) for value in tensors.values()) else {}
 
 
-def unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Strip wrapper prefixes that all names share, and wrappers inside names; also what all names began with."""
-    names = {re.sub(INNER_WRAPPERS, "", name): tensor for name, tensor in tensors.items()}
-    names = dict(tensors) if len(names) < len(tensors) else names
-    wrapper = ""
-    while prefix := next((w for w in WRAPPERS if _shared(names, w)), None):
-        names = {name.removeprefix(prefix): tensor for name, tensor in names.items()}
-        wrapper += prefix
-    return names, wrapper
-
-
-def _shared(names: Mapping[str, Tensor], prefix: str) -> bool:
-    rest = [name for name in names if name != EMA_COUNTER]
-    return bool(rest) and all(name.startswith(prefix) for name in rest)
-
-
 def refuse_mixed_wrappers(branch: Branch, source: str) -> None:
     """Raise WeightMismatch if some names, but not all, are inside a wrapper: two networks in one state dict."""
-    for prefix in WRAPPERS[:3]:
+    for prefix in OUTER[:-1]:
         inside = [name for name in branch.tensors if name.startswith(prefix)]
         outside = [name for name in branch.tensors if not name.startswith(prefix)]
         if inside and outside:

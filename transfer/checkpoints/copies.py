@@ -7,23 +7,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.family import AVERAGES, Plan, Twin, choose
+from transfer.checkpoints.family import Plan, Twin, choose
 from transfer.checkpoints.layouts import (
     BEIT,
     RESNET,
     VIT,
     Layout,
+    averages,
     canonical_rules,
+    is_average,
     layout_of,
     legacy_batchnorm,
     names_under,
 )
 from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Rule, Strip
+from transfer.checkpoints.rules import Drop, Rule, Strip
+from transfer.checkpoints.wrappers import COUNTERS
 from transfer.spec.checkpoint import InputContract
 
 POOLED = (
     "the network was fine-tuned with fc_norm after its pooling in place of a final norm: the trunk ends without norm."
+)
+WRAPPED = (
+    "the names in {where} stood inside of {around}, which parallel training, compilation or a module around the "
+    "network put there: it was taken off."
 )
 
 
@@ -46,8 +53,16 @@ class Copy:
 
     @property
     def strip(self) -> tuple[Rule, ...]:
-        """The rule that takes the prefix away."""
-        return (Strip(self.prefix),) if self.prefix else ()
+        """Rules that leave the network's names without prefix: counters and what is beside it go first."""
+        counters = [name for name in COUNTERS if name in self.branch.tensors and not self.branch.tensors[name].ndim]
+        counted = (Drop("|".join(counters), "counter of a moving average"),) if counters else ()
+        return (*counted, *self.beside, *((Strip(self.prefix),) if self.prefix else ()))
+
+    @property
+    def wrapped(self) -> tuple[str, ...]:
+        """A warning about what was around its names, if they alone tell whose it is."""
+        around = ", ".join(part for part in (self.branch.wrapper, *self.branch.inner) if part)
+        return (WRAPPED.format(where=self.branch.where, around=around),) if around and not self.prefix else ()
 
     def naming(self) -> Naming | None:
         """How it is named, if that is one of the shared layouts."""
@@ -103,7 +118,7 @@ def plan_copy(
         which=chosen,
         kind=naming.kind,
         branch=copy.branch,
-        rules=(*copy.beside, *copy.strip, *naming.rules),
+        rules=(*copy.strip, *naming.rules),
         input=traits.input,
         may_init=naming.may_init,
         options={**naming.options, **traits.options},
@@ -111,15 +126,27 @@ def plan_copy(
         heads=traits.heads,
         image=traits.image,
         twins=tuple(
-            Twin(f"the {label}", other.branch.tensors, (*other.beside, *other.strip, *naming.rules))
+            Twin(f"the {label}", other.branch.tensors, (*other.strip, *naming.rules))
             for label, other in copies.items()
             if label != chosen
         ),
-        warnings=traits.warnings if naming.options.get("final_norm", True) else (*traits.warnings, POOLED),
+        warnings=(*traits.warnings, *copy.wrapped, *(() if naming.options.get("final_norm", True) else (POOLED,))),
     )
 
 
 def with_average(model: Copy, contents: Contents) -> dict[str, Copy]:
-    """The network as `model`, and its moving average, if the file has one, as `ema`."""
-    average = next((contents.branches[path] for path in AVERAGES if path in contents.branches), None)
+    """The network as `model`, and its moving average, if the file has one, as `ema`.
+
+    An average of parameters alone lacks the batch norms' statistics and is no network.
+    """
+    if is_average(model.branch.path):
+        return {"ema": model}
+    average = next((branch for branch in averages(contents) if not _lacks_buffers(branch, model.branch)), None)
     return {"model": model} if average is None else {"model": model, "ema": Copy(average, model.prefix, model.beside)}
+
+
+def _lacks_buffers(average: Branch, model: Branch) -> bool:
+    def buffers(branch: Branch) -> bool:
+        return any(name.endswith("running_mean") for name in branch.tensors)
+
+    return buffers(model) and not buffers(average)

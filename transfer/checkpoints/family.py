@@ -14,9 +14,6 @@ from transfer.checkpoints.rules import Rule
 from transfer.errors import UnknownName
 from transfer.spec.checkpoint import InputContract
 
-AVERAGES = ("state_dict_ema", "model_ema")
-"""Where training scripts keep the moving average of the weights."""
-
 
 @dataclass(frozen=True)
 class Claim:

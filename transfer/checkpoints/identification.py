@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from transfer.checkpoints.contents import Contents
 from transfer.checkpoints.families import FAMILIES
 from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.inside import insides, seen_from_outside
 from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
 
 OTHERS: Mapping[str, str] = {
@@ -21,17 +22,27 @@ OTHERS: Mapping[str, str] = {
 def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple[Family, Plan]:
     """The named family's plan, or that of the only family that recognises the file.
 
-    Raises UnknownName for a family or copy that does not exist, UnknownFamily or AmbiguousFamily with every
-    candidate and its evidence.
+    A file that no family knows is looked at from within the modules that may hold a network. Raises UnknownName for a
+    family or copy that does not exist, UnknownFamily or AmbiguousFamily with every candidate and its evidence.
     """
     chosen = identify(contents) if family is None else family_called(family)
     plan = chosen.plan(contents, which)
+    if plan is None:
+        plan = _plan_within(contents, chosen, which)
     if plan is None:
         raise UnknownFamily(
             f"{contents.raw.path} has none of the layouts of the family {chosen.name}: expected "
             f"{'; or '.join(chosen.layouts)}. It holds {_held(contents)}. Leave --family out to have it identified."
         )
     return chosen, plan
+
+
+def _plan_within(contents: Contents, family: Family, which: str | None) -> Plan | None:
+    for inside in insides(contents):
+        plan = family.plan(inside.contents, which) or _plan_within(inside.contents, family, which)
+        if plan is not None:
+            return seen_from_outside(plan, inside, contents)
+    return None
 
 
 def family_called(name: str) -> Family:
@@ -43,14 +54,25 @@ def family_called(name: str) -> Family:
 
 
 def identify(contents: Contents) -> Family:
-    """The only family with decisive evidence, else the only one with a claim."""
-    claims = [(family, claim) for family in FAMILIES if (claim := family.recognise(contents))]
-    candidates = [pair for pair in claims if pair[1].decisive] or claims
-    if len(candidates) > 1:
-        raise AmbiguousFamily(_several(contents, candidates))
-    if not candidates:
+    """The only family with decisive evidence, else the only one with a claim; from within a holder, if none has."""
+    found = _candidates(contents) or _candidates_within(contents)
+    if len(found) > 1:
+        raise AmbiguousFamily(_several(contents, found))
+    if not found:
         raise UnknownFamily(_none(contents))
-    return candidates[0][0]
+    return found[0][0]
+
+
+def _candidates(contents: Contents) -> list[tuple[Family, Claim]]:
+    claims = [(family, claim) for family in FAMILIES if (claim := family.recognise(contents))]
+    return [pair for pair in claims if pair[1].decisive] or claims
+
+
+def _candidates_within(contents: Contents) -> list[tuple[Family, Claim]]:
+    for inside in insides(contents):
+        if found := _candidates(inside.contents) or _candidates_within(inside.contents):
+            return found
+    return []
 
 
 def _several(contents: Contents, candidates: list[tuple[Family, Claim]]) -> str:

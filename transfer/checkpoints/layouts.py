@@ -10,8 +10,11 @@ from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.matching import Excuse
 from transfer.checkpoints.rules import Drop, Rename, Reshape, Rule
 
-PLAIN_PATHS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "")
-"""Where a file keeps its network when its method has no name for it, in order of preference."""
+PLAIN_KEYS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "app", "checkpoint")
+"""Keys under which files keep their network when its method has no name for it, in order of preference."""
+
+AVERAGES = ("state_dict_ema", "model_ema", "ema_model", "ema", "ema_state_dict", "shadow")
+"""Where training scripts keep the moving average of the weights."""
 
 CLASSIFIER = "classifier: not part of the trunk"
 POOLED_NORM = "norm between pooling and classifier"
@@ -53,14 +56,33 @@ def has_head(branch: Branch, layout: Layout) -> bool:
 
 
 def plain_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[Branch, Layout] | None:
-    """The state dict under the first plain path that has a layout, and that layout."""
+    """The first plain state dict that has a layout, and that layout; a moving average where there is nothing else."""
     layouts = tuple(layouts)
-    for path in PLAIN_PATHS:
-        branch = contents.branches.get(path)
-        layout = layout_of(branch.tensors, layouts) if branch else None
-        if branch and layout:
+    for branch in (*plain_branches(contents), *averages(contents)):
+        if layout := layout_of(branch.tensors, layouts):
             return branch, layout
     return None
+
+
+def plain_branches(contents: Contents) -> list[Branch]:
+    """State dicts under plain keys in any nesting, the outer and preferred ones first, and last that at the root."""
+
+    def order(path: str) -> tuple[bool, int, list[int]]:
+        return not path, path.count("."), [PLAIN_KEYS.index(key) for key in path.split(".") if path]
+
+    paths = [path for path in contents.branches if set(path.split(".")) <= {*PLAIN_KEYS, ""}]
+    return [contents.branches[path] for path in sorted(paths, key=order)]
+
+
+def averages(contents: Contents) -> list[Branch]:
+    """Moving averages, in any nesting with plain keys."""
+    return [branch for path, branch in contents.branches.items() if is_average(path)]
+
+
+def is_average(path: str) -> bool:
+    """Whether a state dict's path says that it is a moving average."""
+    keys = set(path.split("."))
+    return bool(keys & set(AVERAGES)) and keys <= {*AVERAGES, *PLAIN_KEYS}
 
 
 def has_deep_stem(branch: Branch) -> bool:

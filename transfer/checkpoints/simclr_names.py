@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.copies import Naming
 from transfer.checkpoints.rules import Rename, Rule
-from transfer.checkpoints.variables import BATCH_NORM, COUNTERS, count_created, created, kernels
+from transfer.checkpoints.variables import CONVOLUTION, COUNTERS, NORM, count_created, created, kernels, parts
 
 DEPTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("basic", (2, 2, 2, 2)),
@@ -41,10 +41,10 @@ def ordered_naming(block: str, depths: Sequence[int]) -> Naming:
     norms = [place.replace("conv", "bn").replace("downsample.0", "downsample.1") for place in places]
     rules = (
         kernels(r".*/kernel"),
+        *parts("conv2d", CONVOLUTION),
+        *parts("batch_normalization", NORM),
         *created("conv2d", places),
         *created("batch_normalization", norms),
-        Rename(r"(.*)/kernel", r"\1.weight"),
-        *BATCH_NORM,
     )
     return Naming("resnet", rules, COUNTERS)
 
@@ -74,10 +74,11 @@ def object_naming(block: str) -> Naming:
     rules = (
         Rename(rf"(.*){re.escape(VALUE)}", r"\1"),
         kernels(r".*/kernel"),
-        Rename(r"initial_conv_relu_max_pool/0/conv2d/kernel", r"conv1.weight"),
-        Rename(r"initial_conv_relu_max_pool/2/bn/(.*)", r"bn1/\1"),
+        *parts("/conv2d", CONVOLUTION),
+        *parts("/bn", NORM),
+        Rename(r"initial_conv_relu_max_pool/0/conv2d\.(.*)", r"conv1.\1"),
+        Rename(r"initial_conv_relu_max_pool/2/bn\.(.*)", r"bn1.\1"),
         *(rule for group in range(4) for rule in _group_rules(group, block)),
-        *BATCH_NORM,
     )
     return Naming("resnet", rules, COUNTERS)
 
@@ -87,11 +88,11 @@ def _group_rules(group: int, block: str) -> list[Rule]:
     layers, step = LISTS[block]
     shortcut = "shortcut_layers" if block == "basic" else "projection_layers"
     rules: list[Rule] = [
-        Rename(rf"{found}/{shortcut}/0/conv2d/kernel", rf"{place}.downsample.0.weight"),
-        Rename(rf"{found}/{shortcut}/1/bn/(.*)", rf"{place}.downsample.1/\2"),
+        Rename(rf"{found}/{shortcut}/0/conv2d\.(.*)", rf"{place}.downsample.0.\2"),
+        Rename(rf"{found}/{shortcut}/1/bn\.(.*)", rf"{place}.downsample.1.\2"),
     ]
     for number in range(CONVOLUTIONS[block]):
         at = step * number
-        rules.append(Rename(rf"{found}/{layers}/{at}/conv2d/kernel", rf"{place}.conv{number + 1}.weight"))
-        rules.append(Rename(rf"{found}/{layers}/{at + 1}/bn/(.*)", rf"{place}.bn{number + 1}/\2"))
+        rules.append(Rename(rf"{found}/{layers}/{at}/conv2d\.(.*)", rf"{place}.conv{number + 1}.\2"))
+        rules.append(Rename(rf"{found}/{layers}/{at + 1}/bn\.(.*)", rf"{place}.bn{number + 1}.\2"))
     return rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from transfer.checkpoints.matching import Excuse
 from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
@@ -20,12 +20,15 @@ TRAINING = (
 COUNTERS = (Excuse(r"(.*\.)?num_batches_tracked", "TensorFlow counts no batches: 0"),)
 """What its batch normalisation has not."""
 
-BATCH_NORM: tuple[Rule, ...] = (
-    Rename(r"(.*)/gamma", r"\1.weight"),
-    Rename(r"(.*)/beta", r"\1.bias"),
-    Rename(r"(.*)/moving_mean", r"\1.running_mean"),
-    Rename(r"(.*)/moving_variance", r"\1.running_var"),
-)
+NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
+CONVOLUTION = {"kernel": "weight", "bias": "bias"}
+SLIM_CONVOLUTION = {"weights": "weight", "biases": "bias"}
+"""What a kind of layer calls its variables → what a canonical network calls them."""
+
+
+def parts(layer: str, names: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Rules for the variables of the layers whose last component begins with `layer`: the name of the layer stays."""
+    return tuple(Rename(rf"(.*){layer}([^/]*)/{old}", rf"\1{layer}\2.{new}") for old, new in names.items())
 
 
 def kernels(pattern: str) -> Permute:
@@ -44,14 +47,14 @@ def without_average() -> Drop:
     return Drop(rf".*/{AVERAGE}", "moving average: the trained variables were chosen")
 
 
-def instead_of_average(parts: Sequence[str]) -> Drop:
-    """For the moving average; `parts` are what `averaged` found."""
-    return Drop(rf".*/({'|'.join(map(re.escape, parts))})", "trained variable: its moving average was chosen")
+def instead_of_average(having: Sequence[str]) -> Drop:
+    """For the moving average; `having` is what `averaged` found."""
+    return Drop(rf".*/({'|'.join(map(re.escape, having))})", "trained variable: its moving average was chosen")
 
 
-def named_as_averaged(parts: Sequence[str]) -> tuple[Rule, ...]:
+def named_as_averaged(having: Sequence[str]) -> tuple[Rule, ...]:
     """Rules that give an average the name of its variable."""
-    return tuple(Rename(rf"(.*)/{part}/{AVERAGE}", rf"\1/{part}") for part in parts)
+    return tuple(Rename(rf"(.*)/{part}/{AVERAGE}", rf"\1/{part}") for part in having)
 
 
 def numbered(layer: str, number: int) -> str:
@@ -60,8 +63,8 @@ def numbered(layer: str, number: int) -> str:
 
 
 def created(layer: str, places: Sequence[str]) -> tuple[Rule, ...]:
-    """Rules from default names to `places`, which are in the order of creation."""
-    return tuple(Rename(rf"{numbered(layer, n)}/(.*)", rf"{place}/\1") for n, place in enumerate(places))
+    """Rules from default names, of which `parts` are renamed, to `places`, which are in the order of creation."""
+    return tuple(Rename(rf"{numbered(layer, n)}\.(.*)", rf"{place}.\1") for n, place in enumerate(places))
 
 
 def count_created(layer: str, names: Iterable[str]) -> int:

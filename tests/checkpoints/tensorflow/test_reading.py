@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.checkpoints.genuine.variables import write_table
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.tensorflow.reading import read_tensorflow
 from transfer.checkpoints.tensorflow.table import read_table
@@ -170,14 +170,17 @@ def test_damaged_bytes_are_noticed_or_unused(name: str, data: st.DataObject, cop
 @mutations
 @given(data=st.data())
 def test_lies_under_a_valid_checksum(
-    name: str, data: st.DataObject, copies: Path, genuine: Path, written_table: Callable[..., bytes]
+    name: str,
+    data: st.DataObject,
+    copies: Path,
+    genuine: Path,
 ) -> None:
     entries = {key: bytes(value) for key, value in read_table(memoryview((genuine / name).read_bytes()))}
     key = data.draw(st.sampled_from(sorted(entries)))
     value = bytearray(entries[key])
     if value:
         value[data.draw(st.integers(0, min(len(value), 60) - 1))] = data.draw(st.integers(0, 255))
-    (copies / name).write_bytes(written_table({**entries, key: bytes(value)}))
+    (copies / name).write_bytes(write_table({**entries, key: bytes(value)}))
     try:
         tensors = read_tensorflow(copies / name)
     except CheckpointError:

@@ -42,10 +42,12 @@ class Archive:
 
     def start(self, entry: Entry) -> int:
         """Where the entry's bytes begin."""
-        mark, *_, name, extra = LOCAL.unpack(self.source.read(entry.offset, LOCAL.size))
-        start = entry.offset + LOCAL.size + int(name) + int(extra)
-        if mark != b"PK\3\4" or start + entry.packed > entry.end:
-            raise UnreadableCheckpoint(f"its zip entry {entry.name} has a damaged header")
+        name = entry.name.encode("utf-8", "surrogateescape")
+        header = self.source.read(entry.offset, LOCAL.size + len(name))
+        mark, *_, name_length, extra = LOCAL.unpack_from(header)
+        start = entry.offset + LOCAL.size + int(name_length) + int(extra)
+        if mark != b"PK\3\4" or header[LOCAL.size :] != name or start + entry.packed > entry.end:
+            raise UnreadableCheckpoint(f"its zip entry {entry.name:.80} has another header than the directory says")
         return start
 
     def view(self, entry: Entry) -> memoryview:
@@ -91,7 +93,7 @@ def read_archive(source: Source) -> Archive:
     ends = [*(entry.offset for entry in found[1:]), start]
     for entry, end in zip(found, ends, strict=True):
         if entry.offset + LOCAL.size + len(entry.name) + entry.packed > end:
-            raise UnreadableCheckpoint(f"its zip entry {entry.name} overlaps what follows it")
+            raise UnreadableCheckpoint(f"its zip entry {entry.name:.80} overlaps what follows it")
     if sum(entry.size for entry in found) > unpacked_limit(len(source)):
         raise UnreadableCheckpoint(
             f"it is a zip archive of {len(source):,} bytes that would unpack to "
@@ -104,7 +106,7 @@ def _by_name(found: list[Entry], ends: list[int]) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for entry, end in zip(found, ends, strict=True):
         if entry.name in entries:
-            raise UnreadableCheckpoint(f"its zip entry {entry.name} stands there twice")
+            raise UnreadableCheckpoint(f"its zip entry {entry.name:.80} stands there twice")
         entries[entry.name] = replace(entry, end=end)
     return entries
 
@@ -137,6 +139,8 @@ def _entries(directory: bytes, count: int) -> Iterator[Entry]:
             directory, place
         )
         name_end = place + CENTRAL.size + lengths[0]
+        if name_end + lengths[1] + lengths[2] > len(directory):
+            raise EOFError("the zip directory is cut")
         extra = directory[name_end : name_end + lengths[1]]
         name = directory[place + CENTRAL.size : name_end].decode("utf-8", "surrogateescape")
         size, packed, offset = _sizes64(extra, size, packed, offset)
@@ -161,7 +165,7 @@ def _refuse_odd(mark: bytes, name: str, flags: int, method: int, packed: int, si
     if mark != b"PK\1\2":
         raise EOFError("the zip directory is damaged")
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
-        raise UnreadableCheckpoint(f"its zip entry {name!r} leads out of the archive")
+        raise UnreadableCheckpoint(f"its zip entry {name[:80]!r} leads out of the archive")
     if flags & 1:
         raise UnreadableCheckpoint("it is an encrypted zip archive: unpack it first")
     if method not in (STORED, DEFLATED):

@@ -8,7 +8,7 @@ size, type and chunks, `storage_data` the file, offset and length of each chunk,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.containers.files import Content, read_file, read_source
+from transfer.checkpoints.containers.files import Content, is_file_name, read_file, read_source
 from transfer.checkpoints.deferred import Deferred, loaded
 from transfer.checkpoints.pickles.inert import Inert
 from transfer.checkpoints.source import Source, opened
-from transfer.errors import UnreadableCheckpoint
+from transfer.errors import CheckpointError, UnreadableCheckpoint
 
 PLAN = ".metadata"
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -35,7 +35,9 @@ def read_distributed(plan: Path) -> tuple[Content, tuple[Path, ...]]:
     metadata = read_file(plan).value
     try:
         return _assembled(plan, metadata)
-    except UnreadableCheckpoint:
+    except UnreadableCheckpoint as error:
+        raise UnreadableCheckpoint(f"{plan.parent}: {error}") from error
+    except CheckpointError:
         raise
     except Exception as error:  # a damaged plan has any value anywhere
         raise UnreadableCheckpoint(
@@ -49,8 +51,9 @@ def _assembled(plan: Path, metadata: Any) -> tuple[Content, tuple[Path, ...]]:
     names = sorted({_file_name(plan, info) for places in chunks.values() for info in places.values()})
     with ExitStack() as stack:
         sources = {name: stack.enter_context(opened(_existing(plan, name))) for name in names}
+        places = _Places(plan, sources)
         values = {
-            name: _value(plan, name, info, chunks.get(name, {}), sources)
+            name: _value(name, info, chunks.get(name, {}), places)
             for name, info in metadata["state_dict_metadata"].items()
         }
     paths = metadata.get("planner_data")
@@ -68,34 +71,51 @@ def _chunks(storage_data: Mapping[Any, Any]) -> dict[str, dict[Any, Any]]:
 
 def _file_name(plan: Path, info: Mapping[str, Any]) -> str:
     name = info["relative_path"]
-    if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
-        raise UnreadableCheckpoint(f"{plan} names the file {name!r:.80}, which leads out of its folder.")
-    return name
+    if not is_file_name(name):
+        raise UnreadableCheckpoint(f"its plan names the file {name!r:.80}, which leads out of the folder")
+    return str(name)
 
 
 def _existing(plan: Path, name: str) -> Path:
     path = plan.with_name(name)
     if not path.is_file():
-        raise UnreadableCheckpoint(f"{plan.parent} lacks the file {name} that its plan names. Copy it.")
+        raise UnreadableCheckpoint(f"it lacks the file {name} that its plan names. Copy it.")
     return path
 
 
-def _value(plan: Path, name: str, info: Inert, places: Mapping[Any, Any], sources: Mapping[str, Source]) -> Any:
-    def read(place: Mapping[str, Any]) -> Any:
-        file = place["relative_path"]
-        part = sources[file].part(place["offset"], place["length"])
-        return read_source(part, plan.with_name(file)).value
+class _Places:
+    """Reads what stands at a place in one of the files, once."""
 
+    def __init__(self, plan: Path, sources: Mapping[str, Source]) -> None:
+        self._plan, self._sources = plan, sources
+        self._read: dict[tuple[str, int, int], Any] = {}
+
+    def read(self, place: Mapping[str, Any]) -> Any:
+        """The value there."""
+        key = file, offset, length = place["relative_path"], int(place["offset"]), int(place["length"])
+        if key not in self._read:
+            part = self._sources[file].part(offset, length)
+            self._read[key] = read_source(part, self._plan.with_name(file)).value
+        return self._read[key]
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(map(len, self._sources.values()))
+
+
+def _value(name: str, info: Inert, chunks: Mapping[Any, Any], places: _Places) -> Any:
     if "chunks" not in info:
-        return read(places[None]) if None in places else None
+        return places.read(chunks[None]) if None in chunks else None
     size = tuple(info["size"])
     boxes = [(tuple(chunk["offsets"]), tuple(chunk["sizes"])) for chunk in info["chunks"]]
+    if math.prod(size) > places.size():
+        raise UnreadableCheckpoint(f"{name} of {size} is larger than the files that should hold it")
     _check_boxes(name, size, boxes)
-    parts = {box: read(places[box[0]]) for box in boxes}
+    parts = {box: places.read(chunks[box[0]]) for box in boxes}
     for box, part in parts.items():
         if not isinstance(part, Tensor) or tuple(part.shape) != box[1]:
-            raise UnreadableCheckpoint(f"{plan}: the chunk of {name} at {box[0]} is not of its planned size {box[1]}.")
-    return _joined(size, parts, sum(map(len, sources.values())))
+            raise UnreadableCheckpoint(f"the chunk of {name} at {box[0]} is not of its planned size {box[1]}")
+    return _joined(size, parts)
 
 
 def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
@@ -107,39 +127,31 @@ def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
         )
         for offsets, sizes in boxes
     )
-    if not inside or sum(math.prod(sizes) for _, sizes in boxes) != math.prod(size) or _overlap(boxes):
-        raise UnreadableCheckpoint(f"the planned chunks of {name} do not fill its {size}: the plan is damaged.")
+    count = sum(math.prod(sizes) for _, sizes in boxes)
+    if not inside or count != math.prod(size) or (len(boxes) > 1 and not _covered(size, boxes)):
+        raise UnreadableCheckpoint(f"the planned chunks of {name} do not fill its {size}: the plan is damaged")
 
 
-def _overlap(boxes: list[Box]) -> bool:
-    ordered = sorted(box for box in boxes if 0 not in box[1])
-    return any(_meet(first, second) for index, first in enumerate(ordered) for second in _near(ordered, index))
+def _covered(size: tuple[int, ...], boxes: list[Box]) -> bool:
+    marks = torch.zeros(size, dtype=torch.bool)
+    for box in boxes:
+        marks[_slices(box)] = True
+    return bool(marks.all())
 
 
-def _near(ordered: list[Box], index: int) -> Iterator[Box]:
-    """Later boxes that begin, in the first dimension, before this one ends."""
-    (offsets, sizes) = ordered[index]
-    for box in ordered[index + 1 :]:
-        if offsets and box[0][0] >= offsets[0] + sizes[0]:
-            return
-        yield box
+def _slices(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(start, start + n) for start, n in zip(*box, strict=True))
 
 
-def _meet(first: Box, second: Box) -> bool:
-    return all(a < b + m and b < a + n for a, n, b, m in zip(*first, *second, strict=True))
-
-
-def _joined(size: tuple[int, ...], parts: Mapping[Box, Tensor], stored: int) -> Tensor:
+def _joined(size: tuple[int, ...], parts: Mapping[Box, Tensor]) -> Tensor:
     if len(parts) == 1:
         return next(iter(parts.values()))
     dtype = next(iter(parts.values())).dtype
-    if math.prod(size) * dtype.itemsize > stored:
-        raise UnreadableCheckpoint(f"a tensor of {size} is larger than the files that should hold it.")
 
     def join() -> Tensor:
         whole = torch.empty(size, dtype=dtype)
-        for (offsets, sizes), part in parts.items():
-            whole[tuple(slice(start, start + n) for start, n in zip(offsets, sizes, strict=True))] = loaded(part)
+        for box, part in parts.items():
+            whole[_slices(box)] = loaded(part)
         return whole
 
     return Deferred(size, None, dtype, join)

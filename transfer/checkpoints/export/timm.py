@@ -76,6 +76,7 @@ def _chosen(trunk: Trunk, recipe: Recipe) -> tuple[str, Mapping[str, Any], dict[
     for arch in dict.fromkeys([*own, *recipe.names]):
         network = _outline(arch, recipe.args)
         if network is None:
+            reasons.append(f"{arch} does not take the arguments {', '.join(recipe.args)}")
             continue
         if difference := _difference(network, trunk):
             reasons.append(f"{arch} {difference}")

@@ -49,12 +49,13 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "base_width": options["base_width"],
         "avg_down": options["avg_down"],
     }
-    if options["stem"]:
+    if options["stem"] or options["antialias"]:
         args |= {"stem_type": options["stem"], "stem_width": options["stem_width"]}
+    names = ["resnet18"] if options["block"] == "basic" else ["resnet50"]
     if options["antialias"]:
-        args["aa_layer"] = "avg"
+        names = ["resnetaa34d"] if options["block"] == "basic" else ["resnetaa50d"]
         trunk = trunk.noting("at sizes with odd feature maps timm's average pools see their last row, CLIP's do not")
-    return trunk, Recipe(["resnet18" if options["block"] == "basic" else "resnet50"], args, "fc")
+    return trunk, Recipe(names, args, "fc")
 
 
 CONVNEXT = limits(
@@ -239,6 +240,8 @@ def resnetv2(trunk: Trunk) -> tuple[Trunk, Recipe]:
             if options[name] != value
         ]
         refuse(trunk.spec, "timm's BiT, its only network with standardised kernels,", odd)
+    if bit:  # their sizes are part of their names
+        return _timms_standardisation(trunk, options["weight_eps"]), Recipe(["resnetv2_50x1_bit"], {}, "head.fc")
     args = {
         "layers": options["depths"],
         "channels": options["widths"],
@@ -247,8 +250,6 @@ def resnetv2(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "basic": options["block"] == "basic",
         "bottle_ratio": 1.0 if options["block"] == "basic" else 0.25,
     }
-    if bit:
-        return _timms_standardisation(trunk, options["weight_eps"]), Recipe(["resnetv2_50x1_bit"], args, "head.fc")
     args["stem_type"] = "_".join(part for part in (options["stem"], STEM_SUFFIX[options["pool_padding"]]) if part)
     args["avg_down"] = options["avg_down"]
     name = "resnetv2_50" if options["norm"] == "batch" else "resnetv2_50d_gn"

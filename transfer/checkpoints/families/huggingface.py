@@ -11,7 +11,7 @@ from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
 from transfer.checkpoints.declared import triple
 from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.checkpoints.huggingface.models import MODELS, Model
-from transfer.checkpoints.layouts import CLASSIFIER, PLAIN_PATHS, legacy_batchnorm
+from transfer.checkpoints.layouts import CLASSIFIER, legacy_batchnorm, plain_branches
 from transfer.checkpoints.matching import Excuse
 from transfer.checkpoints.rules import Drop, Rename, Rule
 from transfer.errors import WeightMismatch
@@ -42,8 +42,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _found(contents: Contents) -> tuple[Branch, Model, str] | None:
-    branches = [contents.branches[path] for path in PLAIN_PATHS if path in contents.branches]
-    for branch in branches:
+    for branch in plain_branches(contents):
         for model in MODELS:
             if (prefix := model.prefix(branch.tensors)) is not None:
                 return branch, model, prefix

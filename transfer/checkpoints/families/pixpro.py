@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.rules import Drop, Rename, Rule
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"regular": "encoder.", "momentum": "encoder_k."}
@@ -19,6 +20,13 @@ HEADS = (
     Drop(r"value_transform\..*", "transformation of the pixel propagation module"),
     Drop(r"predictor\..*", "prediction head of the loss on images"),
 )
+DEEP_STEM: tuple[Rule, ...] = (
+    *(Rename(rf"conv1\.1\.{part}\.(.*)", rf"conv1.{part + 3}.\1") for part in (0, 1)),
+    *(Rename(rf"conv1\.0\.{part}\.(.*)", rf"conv1.{part}.\1") for part in (0, 1)),
+    Rename(r"conv1\.2\.(weight)", r"conv1.6.\1"),
+)
+"""The stem of its ResNet-D: convolution, norm and activation are grouped."""
+
 EVIDENCE = (r"encoder(_k)?\.", r"(projector(_k)?\.linear1|value_transform)\.")
 DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its stride is 32 unless another is asked for."
 
@@ -45,13 +53,22 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     arch = _arch(contents)
     warnings = (DILATED.format(arch=arch),) if arch and arch.endswith("_16s") else ()
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    return plan_copy(contents, copies, which, Traits(imagenet, arch=arch, warnings=warnings))
+    return plan_copy(
+        contents, copies, which, Traits(imagenet, arch=arch, warnings=warnings), _naming(copies["regular"])
+    )
 
 
 def _copy(branch: Branch, label: str) -> Copy:
     other = next(name for name in ENCODERS if name != label)
     beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
     return Copy(branch, ENCODERS[label], (*HEADS, beside))
+
+
+def _naming(copy: Copy) -> Naming | None:
+    naming = copy.naming()
+    if naming is None or not any(name.startswith("conv1.0.0.") for name in copy.names):
+        return naming
+    return replace(naming, rules=(*DEEP_STEM, *naming.rules))
 
 
 def _arch(contents: Contents) -> str | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
 from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.checkpoints.layouts import CLASSIFIER, names_under
-from transfer.checkpoints.rules import Drop, Rename
+from transfer.checkpoints.rules import Drop, Rule
 from transfer.checkpoints.variables import (
-    BATCH_NORM,
+    CONVOLUTION,
     COUNTERS,
+    NORM,
     TRAINING,
     averaged,
     count_created,
@@ -19,6 +20,7 @@ from transfer.checkpoints.variables import (
     instead_of_average,
     kernels,
     named_as_averaged,
+    parts,
     without_average,
 )
 from transfer.errors import WeightMismatch
@@ -54,11 +56,11 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if branch is None:
         return None
     _refuse_other_networks(names_under(branch, PREFIX), contents)
-    parts = averaged(branch.tensors)
-    copies = {"model": Copy(branch, PREFIX, (*BESIDE, without_average()) if parts else BESIDE)}
-    if parts:
-        copies = {"ema": Copy(branch, PREFIX, (*BESIDE, instead_of_average(parts))), **copies}
-    return plan_copy(contents, copies, which, Traits(CONTRACT, OPTIONS), _naming(parts))
+    having = averaged(branch.tensors)
+    copies = {"model": Copy(branch, PREFIX, (*BESIDE, without_average()) if having else BESIDE)}
+    if having:
+        copies = {"ema": Copy(branch, PREFIX, (*BESIDE, instead_of_average(having))), **copies}
+    return plan_copy(contents, copies, which, Traits(CONTRACT, OPTIONS), _naming(having))
 
 
 def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
@@ -74,16 +76,15 @@ def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
         )
 
 
-def _naming(parts: tuple[str, ...]) -> Naming:
+def _naming(having: Sequence[str]) -> Naming:
     convolutions, norms = _places()
-    rules = (
-        *named_as_averaged(parts),
+    rules: tuple[Rule, ...] = (
+        *named_as_averaged(having),
         kernels(r".*/kernel"),
+        *parts("conv2d", CONVOLUTION),
+        *parts("batch_normalization", NORM),
         *created("conv2d", convolutions),
         *created("batch_normalization", norms),
-        Rename(r"(.*)/kernel", r"\1.weight"),
-        Rename(r"(.*)/bias", r"\1.bias"),
-        *BATCH_NORM,
     )
     return Naming("wide_resnet", rules, COUNTERS)
 

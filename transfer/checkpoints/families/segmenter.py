@@ -5,7 +5,7 @@ from __future__ import annotations
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Traits, plan_copy
 from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import PLAIN_PATHS, RESNET, layout_of, names_under
+from transfer.checkpoints.layouts import RESNET, layout_of, names_under, plain_branches
 from transfer.checkpoints.rules import Drop
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -27,8 +27,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _branch(contents: Contents) -> Branch | None:
-    branches = (contents.branches.get(path) for path in PLAIN_PATHS)
-    return next((branch for branch in branches if branch and _is_segmenter(branch)), None)
+    return next((branch for branch in plain_branches(contents) if _is_segmenter(branch)), None)
 
 
 def _is_segmenter(branch: Branch) -> bool:

@@ -6,7 +6,8 @@ Their blocks stride as they end, in the 3x3 convolution of their last unit (tens
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
@@ -15,13 +16,15 @@ from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.checkpoints.layouts import CLASSIFIER
 from transfer.checkpoints.rules import Drop, Rename, Rule
 from transfer.checkpoints.variables import (
-    BATCH_NORM,
     COUNTERS,
+    NORM,
+    SLIM_CONVOLUTION,
     TRAINING,
     averaged,
     instead_of_average,
     kernels,
     named_as_averaged,
+    parts,
     without_average,
 )
 from transfer.spec.checkpoint import InputContract
@@ -29,7 +32,7 @@ from transfer.spec.checkpoint import InputContract
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
 SCOPE = re.compile(r"(?:.*/)?resnet_v[12]_(\d+)/")
 DEPTHS = {"50": [3, 4, 6, 3], "101": [3, 4, 23, 3], "152": [3, 8, 36, 3], "200": [3, 24, 36, 3]}
-HEAD = (Drop(r"logits/.*", CLASSIFIER), Drop(r"mean_rgb", "mean of the training images: part of the input contract"))
+HEAD = (Drop(r"logits/.*", CLASSIFIER), Drop(r"mean_rgb(/.*)?", "mean of the training images: part of the input contract"))
 
 VGG = InputContract((123.68, 116.78, 103.94), (1.0, 1.0, 1.0), range="0-255")
 """preprocessing/vgg_preprocessing.py: v1."""
@@ -46,68 +49,78 @@ UNSCOPED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    unit = _unit(contents)
-    return Claim(f"{unit[0]}* names", decisive=True) if unit else None
+    found = _found(contents)
+    return Claim(f"{found[1]}block1/unit_1/bottleneck_v{found[2]} names", decisive=True) if found else None
 
 
-def _unit(contents: Contents) -> re.Match[str] | None:
-    """The first name inside a unit: its groups are the scope, the unit's number and the version."""
-    found = (UNIT.match(name) for branch in contents.branches.values() for name in branch.tensors)
-    return next((match for match in found if match), None)
+def _found(contents: Contents) -> tuple[Branch, str, str] | None:
+    """The first branch with units, and the scope and version that most of its names have."""
+    for branch in contents.branches.values():
+        units = [(match[1], match[3]) for name in branch.tensors if (match := UNIT.match(name))]
+        if units:
+            return branch, *Counter(units).most_common(1)[0][0]
+    return None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    unit = _unit(contents)
-    if unit is None:
+    found = _found(contents)
+    if found is None:
         return None
-    branch = next(branch for branch in contents.branches.values() if unit.string in branch.tensors)
-    scope, version = unit[1], unit[3]
-    depth = SCOPE.match(scope)
+    branch, scope, version = found
+    depth = SCOPE.fullmatch(scope)
     depths: dict[str, Any] = {"depths": DEPTHS[depth[1]]} if depth and depth[1] in DEPTHS else {}
     traits = Traits(
         _contract(branch, scope, version),
         options={**OPTIONS, **depths},
         warnings=() if depths else (UNSCOPED.format(scope=scope or "/", version=version),),
     )
-    parts = averaged(branch.tensors)
-    return plan_copy(contents, _copies(branch, scope, parts), which, traits, _naming(branch.tensors, version, parts))
+    having = averaged(branch.tensors)
+    return plan_copy(contents, _copies(branch, scope, having), which, traits, _naming(branch.tensors, version, having))
 
 
-def _copies(branch: Branch, scope: str, parts: tuple[str, ...]) -> dict[str, Copy]:
-    model = Copy(branch, scope, (*TRAINING, without_average()))
-    if not parts:
+def _copies(branch: Branch, scope: str, having: Sequence[str]) -> dict[str, Copy]:
+    if not having:
         return {"model": Copy(branch, scope, TRAINING)}
-    return {"ema": Copy(branch, scope, (*TRAINING, instead_of_average(parts))), "model": model}
+    return {
+        "ema": Copy(branch, scope, (*TRAINING, instead_of_average(having))),
+        "model": Copy(branch, scope, (*TRAINING, without_average())),
+    }
 
 
-def _naming(names: Iterable[str], version: str, parts: tuple[str, ...]) -> Naming:
+def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> Naming:
     units = max(int(match[2]) for name in names if (match := UNIT.match(name)))
-    first = (*HEAD, *named_as_averaged(parts), kernels(r".*/weights"))
-    last = (Rename(r"(.*)/weights", r"\1.weight"), Rename(r"(.*)/biases", r"\1.bias"), *BATCH_NORM)
-    kind, rules = ("resnet", _v1_rules(units)) if version == "1" else ("resnetv2", _v2_rules(units))
-    return Naming(kind, (*first, *rules, *last), COUNTERS)
+    norms = ("BatchNorm", "preact", "postnorm")
+    rules: tuple[Rule, ...] = (
+        *HEAD,
+        *named_as_averaged(having),
+        kernels(r".*/weights"),
+        *(rule for layer in ("conv", "shortcut") for rule in parts(layer, SLIM_CONVOLUTION)),
+        *(rule for layer in norms for rule in parts(layer, NORM)),
+        *(_v1_rules(units) if version == "1" else _v2_rules(units)),
+    )
+    return Naming("resnet" if version == "1" else "resnetv2", rules, COUNTERS)
 
 
 def _v1_rules(units: int) -> tuple[Rule, ...]:
     return (
-        Rename(r"conv1/BatchNorm/(.*)", r"bn1/\1"),
+        Rename(r"conv1/BatchNorm\.(.*)", r"bn1.\1"),
         *(Rename(rf"block(\d)/unit_{u}/bottleneck_v1/(.*)", rf"layer\1.{u - 1}.\2") for u in range(1, units + 1)),
-        Rename(r"(layer.*)\.conv(\d)/BatchNorm/(.*)", r"\1.bn\2/\3"),
-        Rename(r"(layer.*)\.shortcut/BatchNorm/(.*)", r"\1.downsample.1/\2"),
-        Rename(r"(layer.*)\.shortcut/(.*)", r"\1.downsample.0/\2"),
+        Rename(r"(layer.*)\.conv(\d)/BatchNorm\.(.*)", r"\1.bn\2.\3"),
+        Rename(r"(layer.*)\.shortcut/BatchNorm\.(.*)", r"\1.downsample.1.\2"),
+        Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.0.\2"),
     )
 
 
 def _v2_rules(units: int) -> tuple[Rule, ...]:
     inside = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
     return (
-        Rename(r"conv1/(.*)", r"stem.conv/\1"),
-        Rename(r"postnorm/(.*)", r"norm/\1"),
+        Rename(r"conv1\.(.*)", r"stem.conv.\1"),
+        Rename(r"postnorm\.(.*)", r"norm.\1"),
         *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in inside),
-        Rename(r"(stages.*)\.preact/(.*)", r"\1.norm1/\2"),
-        Rename(r"(stages.*)\.conv1/BatchNorm/(.*)", r"\1.norm2/\2"),
-        Rename(r"(stages.*)\.conv2/BatchNorm/(.*)", r"\1.norm3/\2"),
-        Rename(r"(stages.*)\.shortcut/(.*)", r"\1.downsample.conv/\2"),
+        Rename(r"(stages.*)\.preact\.(.*)", r"\1.norm1.\2"),
+        Rename(r"(stages.*)\.conv1/BatchNorm\.(.*)", r"\1.norm2.\2"),
+        Rename(r"(stages.*)\.conv2/BatchNorm\.(.*)", r"\1.norm3.\2"),
+        Rename(r"(stages.*)\.shortcut\.(.*)", r"\1.downsample.conv.\2"),
     )
 
 

@@ -63,7 +63,6 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 
 RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES, CONVNEXT: CONVNEXT_RULES}
 OPTIONS = {VIT: {"position_interpolation": "torchvision"}, SWIN: {"padding": "torchvision"}}
-COUNTER = Drop("n_averaged", "counter of the moving average")
 
 SHARED = (
     "torchvision's ResNet names with a classifier are also those of other projects: a FractalDB ResNet looks the same, "
@@ -93,7 +92,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(Copy(model, beside=(COUNTER,)), contents)
+    copies = with_average(Copy(model), contents)
     traits = Traits(
         InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )

@@ -22,7 +22,7 @@ def infer_beit(shapes: Shapes, heads: int | None = None) -> dict[str, Any]:
     dim = most_common(lengths(shapes, r"blocks\.\d+\.norm[12]\.(weight|bias)"), 768)
     depth = count(shapes, r"blocks\.(\d+)\.")
     patch = most_common((shape[-1] for shape in of_rank(shapes, 4, r"patch_embed\.proj\.weight")), 16)
-    tables = of_rank(shapes, 2, f"{OWN}|{SHARED}")
+    tables = [table for table in of_rank(shapes, 2, f"{OWN}|{SHARED}") if _fits(table, dim)]
     hidden = most_common((s[0] for s in of_rank(shapes, 2, r"blocks\.\d+\.mlp\.fc1\.weight")), 4 * dim)
     side = _side(shapes, [table[0] for table in tables]) * patch
     options: dict[str, Any] = {
@@ -34,6 +34,11 @@ def infer_beit(shapes: Shapes, heads: int | None = None) -> dict[str, Any]:
         "bias": _bias(shapes),
     }
     return options | ({} if hidden == 4 * dim else {"mlp_hidden": hidden}) | _flags(shapes)
+
+
+def _fits(table: tuple[int, ...], dim: int) -> bool:
+    """Whether a bias table has rows for some grid and heads that divide the width."""
+    return table[0] > CLASS_ROWS and table[1] > 0 and dim % table[1] == 0
 
 
 def _bias(shapes: Shapes) -> str:

@@ -19,7 +19,7 @@ def infer_swin(shapes: Shapes) -> dict[str, Any]:
         )
     stages = range(4)
     widths = [most_common(lengths(shapes, rf"layers\.{s}\.blocks\.\d+\.norm[12]\.(weight|bias)"), 96) for s in stages]
-    tables = [of_rank(shapes, 2, rf"layers\.{s}\.blocks\.\d+\.attn\.relative_position_bias_table") for s in stages]
+    tables = [_tables(shapes, stage, width) for stage, width in enumerate(widths)]
     windows = [_window(table[0]) for stage in tables for table in stage]
     last = most_common((_window(table[0]) for table in tables[3]), most_common(windows, 7))
     kernels = of_rank(shapes, 4, r"patch_embed\.proj\.weight")
@@ -40,6 +40,12 @@ def infer_swin(shapes: Shapes) -> dict[str, Any]:
     if not any_name(shapes, r"layers\.\d\.blocks\.\d+\.attn\.qkv\.bias"):
         options["qkv_bias"] = False
     return options
+
+
+def _tables(shapes: Shapes, stage: int, width: int) -> list[tuple[int, ...]]:
+    """Shapes of a stage's bias tables whose heads divide its width."""
+    tables = of_rank(shapes, 2, rf"layers\.{stage}\.blocks\.\d+\.attn\.relative_position_bias_table")
+    return [table for table in tables if table[1] and width % table[1] == 0]
 
 
 def _window(distances: int) -> int:

@@ -6,18 +6,27 @@ chosen to collide.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
-LARGEST_TUPLE = 1000
+from transfer.errors import UnreadableCheckpoint
+
+LARGEST_KEY = 1000
 MOST_ODD = 100
 DISTINCT = 2**60
 """Integers below this have hashes of their own."""
 
 
+def refuse(what: str) -> NoReturn:
+    """Raise UnreadableCheckpoint for a pickle that asks for more than any checkpoint needs."""
+    raise UnreadableCheckpoint(
+        f"its pickle {what}, which no weights need: it is damaged or made to exhaust the machine. Ask its author for a "
+        ".safetensors file."
+    )
+
+
 def is_odd(key: Any) -> bool:
-    """Whether many such keys could be made to collide. Raises UnpicklingError for what must not be hashed."""
+    """Whether many such keys could be made to collide. Raises UnreadableCheckpoint for what must not be hashed."""
     if isinstance(key, str | bytes | bool | None) or (isinstance(key, int) and abs(key) < DISTINCT):
         return False
     if isinstance(key, tuple | frozenset):
@@ -26,20 +35,20 @@ def is_odd(key: Any) -> bool:
 
 
 def checked(keys: Iterable[Any]) -> list[Any]:
-    """The keys of one set or dict that a call makes. Raises UnpicklingError for those that must not be hashed."""
+    """The keys of one set or dict that a call makes. Raises UnreadableCheckpoint for those that must not be hashed."""
     found = list(keys)
     if sum(map(is_odd, found)) > MOST_ODD:
-        raise pickle.UnpicklingError(f"a set of more than {MOST_ODD} items that are neither names nor small numbers")
+        refuse(f"has a set of more than {MOST_ODD} items that are neither names nor small numbers")
     return found
 
 
 def _refuse_large(key: Any) -> None:
-    """Count the items of nested tuples, each as often as hashing would meet it."""
+    """Count the items of nested tuples and sets, each as often as hashing or comparing would meet it."""
     waiting, count = [key], 0
     while waiting:
         value = waiting.pop()
-        if isinstance(value, tuple):
+        if isinstance(value, tuple | frozenset):
             count += 1 + len(value)
             waiting.extend(value)
-        if count > LARGEST_TUPLE:
-            raise pickle.UnpicklingError(f"a key of more than {LARGEST_TUPLE} nested items")
+        if count > LARGEST_KEY:
+            refuse(f"has a key of more than {LARGEST_KEY} nested items")

@@ -15,13 +15,14 @@ import torch
 from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.arrays import Shell
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Rebuilder
-from transfer.checkpoints.pickles.keys import is_odd
+from transfer.checkpoints.pickles.keys import is_odd, refuse
 from transfer.checkpoints.pickles.names import resolve
 from transfer.checkpoints.pickles.rebuilding import StorageType
 
 MOST_CONTAINERS = 1_000_000
-MOST_TENSORS = 200_000
-MOST_REMEMBERED = 4_000_000
+MOST_TENSORS = 400_000
+MOST_REMEMBERED = 2_000_000
+MOST_OPEN = MOST_NAMES = 10_000
 MOST_ODD_KEYS = 10_000
 MOST_REPEATED = 2**28
 FREE = 2**20
@@ -63,17 +64,22 @@ class Machine:
 
     def line(self) -> bytes:
         """The bytes up to the end of the line, which is passed."""
-        for size in (80, 8_000, 800_000):
+        size = 100
+        while True:
             piece = bytes(self.data[self.position : self.position + size])
             if (end := piece.find(b"\n")) >= 0:
                 self.position += end + 1
                 return piece[:end]
-        raise EOFError("a line without an end")
+            if len(piece) < size:
+                raise EOFError("a line without an end")
+            size *= 10
 
     def mark(self) -> None:
         """Begin a list of operands."""
         self._marks.append(self.stack)
         self.stack = []
+        if len(self._marks) > MOST_OPEN:
+            refuse(f"opens more than {MOST_OPEN:,} lists in one another")
 
     def since_mark(self) -> list[Any]:
         """The operands since the last mark."""
@@ -84,7 +90,7 @@ class Machine:
         """Push something that takes memory."""
         self._containers += 1
         if self._containers > MOST_CONTAINERS:
-            raise pickle.UnpicklingError(f"more than {MOST_CONTAINERS:,} objects")
+            refuse(f"builds more than {MOST_CONTAINERS:,} objects")
         self.stack.append(value)
 
     def remember(self, index: int) -> None:
@@ -93,18 +99,20 @@ class Machine:
         if type(value) is Shell:
             value.remembered.append(index)
         if len(self.memo) > MOST_REMEMBERED:
-            raise pickle.UnpicklingError(f"more than {MOST_REMEMBERED:,} remembered objects")
+            refuse(f"remembers more than {MOST_REMEMBERED:,} objects")
 
     def check_keys(self, keys: Iterable[Any]) -> None:
         """Count keys that could be made to collide."""
         self._odd_keys += sum(is_odd(key) for key in keys if type(key) is not str)
         if self._odd_keys > MOST_ODD_KEYS:
-            raise pickle.UnpicklingError(f"more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
+            refuse(f"has more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
 
     def find(self, module: str, name: str) -> Any:
         """What stands for a global. Raises UnsafeCheckpoint for a dangerous one."""
         known = self._globals.get((module, name))
         if known is None:
+            if len(self._globals) >= MOST_NAMES:
+                refuse(f"names more than {MOST_NAMES:,} classes and functions")
             known = Rebuilder(self._nested) if f"{module}.{name}" == LOAD else resolve(module, name)
             self._globals[module, name] = known
         return known
@@ -130,16 +138,16 @@ class Machine:
         """
         self._copies -= sum(len(value) for value in values if isinstance(value, SIZED))
         if self._copies < 0:
-            raise pickle.UnpicklingError("calls that copy the same values again and again")
+            refuse("copies the same values again and again")
 
-    def _count_tensor(self, tensor: torch.Tensor) -> None:
+    def _count_tensor(self, tensor: torch.Tensor | None = None) -> None:
         self._tensors += 1
         if self._tensors > MOST_TENSORS:
-            raise pickle.UnpicklingError(f"more than {MOST_TENSORS:,} tensors")
-        if not tensor.is_contiguous():
+            refuse(f"builds more than {MOST_TENSORS:,} tensors")
+        if tensor is not None and not tensor.is_contiguous():
             self._repeated += max(0, tensor.numel() * tensor.itemsize - tensor.untyped_storage().nbytes())
         if self._repeated > MOST_REPEATED:
-            raise pickle.UnpicklingError(f"tensors that repeat their numbers to more than {MOST_REPEATED:,} bytes")
+            refuse(f"repeats the numbers of small tensors to more than {MOST_REPEATED:,} bytes")
 
     def reference(self, pid: Any) -> Any:
         """`("storage", type, key, location, numel[, view])` → its data; `("module", class, ...)` → the class."""
@@ -150,4 +158,5 @@ class Machine:
         kind, key, _location, numel, *view = pid[1:]
         if not isinstance(kind, StorageType):
             raise pickle.UnpicklingError(f"a storage of unknown type {kind!r:.80}")
+        self._count_tensor()
         return self._storage(str(key), kind.dtype, int(numel), view[0] if view else None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from transfer.checkpoints.pickles.inert import Inert
+from transfer.checkpoints.pickles.keys import refuse
 
 MOST_TENSORS = 200_000
 DEEPEST_MODULE = 200
@@ -43,7 +43,7 @@ def _bounded(named: Iterator[tuple[str, Tensor | None]]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for count, (name, tensor) in enumerate(named):
         if count > MOST_TENSORS:
-            raise pickle.UnpicklingError(f"a network of more than {MOST_TENSORS:,} tensors")
+            refuse(f"holds a network of more than {MOST_TENSORS:,} tensors")
         if tensor is not None:
             found[name] = tensor
     return found
@@ -78,5 +78,5 @@ def _dict(module: Inert, name: str) -> Mapping[Any, Any]:
 
 def _deeper(depth: int) -> int:
     if depth == 0:
-        raise pickle.UnpicklingError(f"modules nested more than {DEEPEST_MODULE} deep")
+        refuse(f"holds modules more than {DEEPEST_MODULE} deep in one another")
     return depth - 1

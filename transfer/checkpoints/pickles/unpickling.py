@@ -10,10 +10,11 @@ import pickle
 from itertools import repeat
 from typing import Any
 
+from transfer.checkpoints.pickles.keys import refuse
 from transfer.checkpoints.pickles.machine import Machine, Nested, Storage
 from transfer.checkpoints.pickles.opcodes import OPCODES
 
-MOST_INSTRUCTIONS = 20_000_000
+MOST_INSTRUCTIONS = 10_000_000
 
 
 def no_storage(*_: Any) -> Any:
@@ -37,4 +38,4 @@ def unpickle(
         if instruction == stop:
             return machine.stack.pop(), machine.position
         OPCODES[instruction](machine)
-    raise pickle.UnpicklingError(f"more than {MOST_INSTRUCTIONS:,} instructions")
+    refuse(f"has more than {MOST_INSTRUCTIONS:,} instructions")
