@@ -73,7 +73,7 @@ OUTSIDE = (
     *("project", "predictor", "module.bn.", "value_transform", "classifier", "criterion", "decoder", "mask_token"),
     *("fpn", "pixel", "fc1000"),
 )
-PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.)*"
+PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.|bottom_up\.|stem\.(?=conv1))*"
 """What stands before canonical names."""
 
 LAST_STAGE = (
