@@ -155,7 +155,7 @@ def _transformer(kind: str, options: Mapping[str, Any], ratio: float) -> Config:
 
 BEIT = limits(
     "mmseg's BEiT",
-    "image patch dim depth heads mlp_hidden qkv_bias final_norm position_interpolation eps",
+    "image patch dim depth heads mlp_hidden qkv_bias final_norm position_interpolation bias_interpolation eps",
     bias=("blocks", "shared"),
 )
 BEIT_RULES: tuple[Rule, ...] = (*_LAYERS, Rename(r"blocks\.(\d+)\.(.*)", r"layers.\1.\2"))
