@@ -48,7 +48,7 @@ def resnet(kind: str = "ResNet", **options: Any) -> Any:
     from mmdet.models.backbones import ResNet, ResNetV1d
 
     with quiet():
-        network = {"ResNet": ResNet, "ResNetV1d": ResNetV1d}[kind](18, base_channels=64, **options)
+        network = {"ResNet": ResNet, "ResNetV1d": ResNetV1d}[kind](depth=18, base_channels=64, **options)
     return drawn(network)
 
 
@@ -146,7 +146,9 @@ def vit() -> Genuine:
 
     norm = {"type": "LN", "eps": 1e-6}
     with quiet():
-        network = drawn(VisionTransformer(**VIT, norm_cfg=norm, final_norm=True, out_indices=(0, 1, 2, 3)))
+        network = drawn(
+            VisionTransformer(**VIT, norm_cfg=norm, patch_bias=True, final_norm=True, out_indices=(0, 1, 2, 3))
+        )
     last, network.ln1 = network.ln1, Identity()
     state = network.state_dict() | {f"ln1.{name}": tensor for name, tensor in last.state_dict().items()}
     return of_tokens(network, network.layers, last, tree(state))

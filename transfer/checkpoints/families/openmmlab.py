@@ -74,10 +74,11 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 def _copies(contents: Contents, branch: Branch) -> dict[str, Copy]:
     """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
     raw = contents.branches.get("ema_state_dict")
-    swapped = raw is not None and any(name.startswith(f"module.{BACKBONE}") for name in raw.tensors)
-    copies = {"ema" if swapped else "model": _copy(branch, BACKBONE)}
-    if raw is not None and swapped:
-        copies["raw"] = _copy(raw, f"module.{BACKBONE}")
+    wrapped = (f"module.{BACKBONE}", BACKBONE)
+    prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
+    copies = {"model" if prefix is None else "ema": _copy(branch, BACKBONE)}
+    if raw is not None and prefix is not None:
+        copies["raw"] = _copy(raw, prefix)
     for label, prefix in OTHERS.items():
         if any(name.startswith(prefix) for name in branch.tensors):
             copies[label] = _copy(branch, prefix)
