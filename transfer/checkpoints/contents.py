@@ -99,7 +99,7 @@ def contents_of(raw: RawCheckpoint) -> Contents:
         _refuse_partitioned(branch, raw.path.name)
     if not branches and (nameless := nameless_averages(raw.tree)):
         raise UnreadableCheckpoint(
-            f"{raw.path} holds tensors without names under `{nameless[0]}`, a moving average as torch_ema saves it: which "
+            f"{raw.path} holds tensors without names under `{nameless[0]}`, as torch_ema keeps a moving average: which "
             "tensor is which cannot be told. Copy it into the model (ema.copy_to(model.parameters())) and save "
             "model.state_dict()."
         )
