@@ -76,6 +76,10 @@ OUTSIDE = (
 PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.)*"
 """What stands before canonical names."""
 
+LAST_STAGE = (
+    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\."
+)
+
 
 def drop(state: State, name: str) -> None:
     del state[name]
@@ -120,12 +124,42 @@ def copied(tree: Any) -> Any:
 def test_one_damaged_tensor(name: str, damage: Callable[[State, str], None], place: float, trees: Any) -> None:
     tree = copied(trees[name])
     state = TRUNKS[name](tree)
-    trunk = [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
+    trunk = in_trunk(state)
     victim = trunk[int(place * len(trunk))]
     damage(state, victim)
     with pytest.raises(CheckpointError) as caught:
         filled(tree)
     assert re.sub(f"^{PREFIXES}", "", victim) in str(caught.value)
+
+
+def in_trunk(state: State) -> list[str]:
+    return [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
+
+
+def half_elsewhere(state: State) -> None:
+    for name in in_trunk(state)[::2]:
+        reprefix(state, name)
+
+
+def without_the_last_stage(state: State) -> None:
+    for name in [name for name in in_trunk(state) if re.search(LAST_STAGE, name)]:
+        drop(state, name)
+
+
+def head_inside(state: State) -> None:
+    prefix = re.match(PREFIXES, in_trunk(state)[-1])
+    state[f"{prefix[0] if prefix else ''}foreign.weight"] = torch.ones(4, 4)
+
+
+@pytest.mark.parametrize("damage", [half_elsewhere, without_the_last_stage, head_inside], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", list(TRUNKS))
+def test_damaged_parts(name: str, damage: Callable[[State], None], trees: Any) -> None:
+    tree = copied(trees[name])
+    before = set(TRUNKS[name](tree))
+    damage(TRUNKS[name](tree))
+    assert before != set(TRUNKS[name](tree))
+    with pytest.raises(CheckpointError):
+        filled(tree)
 
 
 def test_halves_of_two_encoders(trees: Any) -> None:

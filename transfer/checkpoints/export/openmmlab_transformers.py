@@ -89,7 +89,7 @@ def _fraction(ratio: float) -> list[str]:
 
 VIT = limits(
     "mmseg's VisionTransformer",
-    "image patch dim depth heads mlp_hidden gelu class_token no_embed_class positions position_interpolation "
+    "image patch dim depth heads mlp_hidden class_token no_embed_class positions position_interpolation "
     "layer_scale pre_norm final_norm eps",
     gelu=("exact", "tanh"),
 )
