@@ -201,6 +201,14 @@ def test_student_prefixes_in_the_teacher(trees: Any) -> None:
         filled(tree)
 
 
+@pytest.mark.parametrize("name", ["dino: full vit", "dino: full resnet"])
+def test_a_damaged_teacher_is_not_replaced_by_the_student(name: str, trees: Any) -> None:
+    tree = copied(trees[name])
+    tree["teacher"] = {name.replace("backbone.", "xbackbone."): tensor for name, tensor in tree["teacher"].items()}
+    with pytest.raises(WeightMismatch):
+        filled(tree)
+
+
 def test_a_swapped_wrapper_is_another_file(trees: Any) -> None:
     teacher = trees["dino: full vit"]["teacher"]
     with pytest.raises(UnknownFamily, match=r"backbone\."):
