@@ -77,7 +77,8 @@ PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.
 """What stands before canonical names."""
 
 LAST_STAGE = (
-    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\."
+    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\.|"
+    r"stages\.3\.|features\.7\.|/block4/|res5"
 )
 
 
@@ -154,6 +155,8 @@ def head_inside(state: State) -> None:
 @pytest.mark.parametrize("damage", [half_elsewhere, without_the_last_stage, head_inside], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("name", list(TRUNKS))
 def test_damaged_parts(name: str, damage: Callable[[State], None], trees: Any) -> None:
+    if damage is head_inside and name.startswith("detectron2: msra"):
+        pytest.skip("Caffe2 writes one flat namespace: what no trunk is called belongs to a head")
     tree = copied(trees[name])
     before = set(TRUNKS[name](tree))
     damage(TRUNKS[name](tree))

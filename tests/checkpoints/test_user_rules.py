@@ -94,7 +94,7 @@ def test_every_form_of_rule(tmp_path: Path) -> None:
         ('path = "nets"\n' + HEAD.format(kind="resnet"), UnknownName, "state dict"),
         (HEAD.format(kind="resnet") + "[[rules]]\nrenames = 'a'", BadOption, "rule 1 should have one of"),
         (HEAD.format(kind="resnet") + "[[rules]]\nrename = 'a'", BadOption, r"rule 1 \(rename\) takes to"),
-        (HEAD.format(kind="resnet") + "[[rules]]\ndrop = '('\nreason = 'r'", BadOption, "is no pattern"),
+        (HEAD.format(kind="resnet") + "[[rules]]\ndrop = '('\nreason = 'r'", BadOption, "is no regular expression"),
         (HEAD.format(kind="resnet") + "[[rules]]\njoin = 'a'\nparts = ['q']\nto = 'b'", BadOption, r"\?P<part>"),
         (HEAD.format(kind="resnet"), WeightMismatch, "fc.weight"),
     ],

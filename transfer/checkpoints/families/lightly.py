@@ -97,7 +97,8 @@ def _naming(names: list[str], layout: Layout) -> Naming:
         return Naming(layout.kind, torchvision.VIT_RULES)
     if layout != UNNAMED:
         return naming_of(names, layout)
-    return Naming(layout.kind, (*numbered_rules(names), Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2")))
+    own = (Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2"),) if any(".shortcut." in n for n in names) else ()
+    return Naming(layout.kind, (*numbered_rules(names), *own))
 
 
 def _refuse_input_norm(branch: Branch, file: str) -> None:
