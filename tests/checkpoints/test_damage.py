@@ -81,8 +81,12 @@ OUTSIDE = (
     *("Momentum", "OPTIMIZER_SLOT", "logits", "mean_rgb", "dense", "p_data", "p_model", "_step"),
     *("fpn", "pixel", "fc1000"),
 )
-PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.)*"
+PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.|bottom_up\.|stem\.(?=conv1))*"
 """What stands before canonical names."""
+
+LAST_STAGE = (
+    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\."
+)
 
 
 def drop(state: State, name: str) -> None:
@@ -128,12 +132,42 @@ def copied(tree: Any) -> Any:
 def test_one_damaged_tensor(name: str, damage: Callable[[State, str], None], place: float, trees: Any) -> None:
     tree = copied(trees[name])
     state = TRUNKS[name](tree)
-    trunk = [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
+    trunk = in_trunk(state)
     victim = trunk[int(place * len(trunk))]
     damage(state, victim)
     with pytest.raises(CheckpointError) as caught:
         filled(tree)
     assert re.sub(f"^{PREFIXES}", "", victim) in str(caught.value)
+
+
+def in_trunk(state: State) -> list[str]:
+    return [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
+
+
+def half_elsewhere(state: State) -> None:
+    for name in in_trunk(state)[::2]:
+        reprefix(state, name)
+
+
+def without_the_last_stage(state: State) -> None:
+    for name in [name for name in in_trunk(state) if re.search(LAST_STAGE, name)]:
+        drop(state, name)
+
+
+def head_inside(state: State) -> None:
+    prefix = re.match(PREFIXES, in_trunk(state)[-1])
+    state[f"{prefix[0] if prefix else ''}foreign.weight"] = torch.ones(4, 4)
+
+
+@pytest.mark.parametrize("damage", [half_elsewhere, without_the_last_stage, head_inside], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("name", list(TRUNKS))
+def test_damaged_parts(name: str, damage: Callable[[State], None], trees: Any) -> None:
+    tree = copied(trees[name])
+    before = set(TRUNKS[name](tree))
+    damage(TRUNKS[name](tree))
+    assert before != set(TRUNKS[name](tree))
+    with pytest.raises(CheckpointError):
+        filled(tree)
 
 
 def test_halves_of_two_encoders(trees: Any) -> None:
@@ -172,6 +206,14 @@ def test_student_prefixes_in_the_teacher(trees: Any) -> None:
     teacher = tree["teacher"]
     tree["teacher"] = {("module." if "blocks.2" in name else "") + name: t for name, t in teacher.items()}
     with pytest.raises(WeightMismatch, match=r"module\.backbone\.blocks\.2"):
+        filled(tree)
+
+
+@pytest.mark.parametrize("name", ["dino: full vit", "dino: full resnet"])
+def test_a_damaged_teacher_is_not_replaced_by_the_student(name: str, trees: Any) -> None:
+    tree = copied(trees[name])
+    tree["teacher"] = {name.replace("backbone.", "xbackbone."): tensor for name, tensor in tree["teacher"].items()}
+    with pytest.raises(WeightMismatch):
         filled(tree)
 
 

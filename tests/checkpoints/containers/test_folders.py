@@ -51,6 +51,8 @@ def test_shards_of_torch(tmp_path: Path) -> None:
         ({"layer.0.weight": "../secret.safetensors"}, "leads out of its folder"),
         ({"layer.0.weight": "/etc/passwd"}, "leads out of its folder"),
         ({"layer.0.weight": ""}, "leads out of its folder"),
+        ({"layer.0.weight": "x" * 5000}, "leads out of its folder"),
+        ({"layer.0.weight": "a\0b"}, "leads out of its folder"),
         ({"layer.0.weight": "model-00003-of-00002.safetensors"}, "lacks the shard model-00003"),
         ({"layer.0.weight": "model-00002-of-00002.safetensors"}, r"lack layer\.0\.weight in model-00002"),
         ({"layer.9.weight": "model-00002-of-00002.safetensors"}, r"lack layer\.9\.weight in model-00002"),

@@ -67,7 +67,7 @@ def test_timm_loads_strictly_and_computes_the_same(name: str, tmp_path: Path) ->
 def test_bit_of_google_keeps_its_own_epsilon(tmp_path: Path) -> None:
     """Kernels have so little variance here that timm's epsilon alone would move features by percents."""
     options = {"depths": [3, 4, 6, 3], "weight_standardised": True, "pool_padding": "zeros", "weight_eps": 1e-10}
-    backbone, trunk = small("resnetv2", options)
+    backbone, _ = small("resnetv2", options)
     state = {name: 1e-3 * t if t.ndim == 4 else t for name, t in backbone.trunk.state_dict().items()}
     backbone.trunk.load_state_dict(state)
     path = written("timm", named_as(trunk_of(backbone, state), "resnetv2_50x1_bit"), tmp_path / "out")
@@ -80,7 +80,7 @@ def test_bit_of_google_keeps_its_own_epsilon(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_an_exact_name_needs_no_arguments(tmp_path: Path) -> None:
-    backbone, trunk = small("resnet", {"block": "basic", "depths": [2, 2, 2, 2]})
+    _, trunk = small("resnet", {"block": "basic", "depths": [2, 2, 2, 2]})
     path = written("timm", named_as(trunk, "resnet18"), tmp_path / "out")
     config = json.loads((path / "config.json").read_text())
     assert config["architecture"] == "resnet18" and "model_args" not in config

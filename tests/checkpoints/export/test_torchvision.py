@@ -7,7 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.checkpoints.export.trunks import BASIC, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, named_as, small
+from tests.checkpoints.export.trunks import (
+    BASIC,
+    BOTTLENECK,
+    CAFFE,
+    CONVNEXT,
+    SWIN,
+    VIT,
+    error,
+    images,
+    named_as,
+    small,
+)
 from tests.checkpoints.export.writing import exported
 from transfer.errors import Inexpressible
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from tests.backbones.paper import PaperTransformer, cubic, randomised, state_of
+from tests.backbones.paper import PaperTransformer, cubic, hat, randomised, state_of
 from tests.checkpoints.genuine.files import Genuine, State
 from transfer.backbones.building import build_backbone
 from transfer.spec.checkpoint import BackboneSpec
 
-STRETCHES = {"dino": partial(cubic, offset=0.1), "bicubic": cubic}
+STRETCHES = {"dino": partial(cubic, offset=0.1), "bicubic": cubic, "flax": hat}
 
 
 def small_state(kind: str, **options: Any) -> State:

@@ -9,17 +9,18 @@ from typing import Any
 
 from transfer.errors import UnreadableCheckpoint
 
-CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+CONFIG, PREPROCESSOR, OPEN_CLIP = "config.json", "preprocessor_config.json", "open_clip_config.json"
 LARGEST = 2**24
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
-    """`config.json` of timm or transformers, and `preprocessor_config.json` under `preprocessor`; empty without them.
+    """`config.json` of timm or transformers, and what else stands beside it; empty without them.
 
+    `preprocessor_config.json` is under `preprocessor`, OpenCLIP's `open_clip_config.json` under `open_clip`.
     Raises UnreadableCheckpoint if one is damaged.
     """
-    config, preprocessor = read_object(folder / CONFIG), read_object(folder / PREPROCESSOR)
-    return {**config, "preprocessor": preprocessor} if preprocessor else config
+    beside = {"preprocessor": read_object(folder / PREPROCESSOR), "open_clip": read_object(folder / OPEN_CLIP)}
+    return {**read_object(folder / CONFIG), **{key: value for key, value in beside.items() if value}}
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.containers.files import Content, read_file, read_source
+from transfer.checkpoints.containers.files import Content, is_file_name, read_file, read_source
 from transfer.checkpoints.deferred import Deferred, loaded
 from transfer.checkpoints.pickles.inert import Inert
 from transfer.checkpoints.source import Source, opened
@@ -71,9 +71,9 @@ def _chunks(storage_data: Mapping[Any, Any]) -> dict[str, dict[Any, Any]]:
 
 def _file_name(plan: Path, info: Mapping[str, Any]) -> str:
     name = info["relative_path"]
-    if not isinstance(name, str) or not name or Path(name).name != name or "\\" in name:
+    if not is_file_name(name):
         raise UnreadableCheckpoint(f"its plan names the file {name!r:.80}, which leads out of the folder")
-    return name
+    return str(name)
 
 
 def _existing(plan: Path, name: str) -> Path:

@@ -23,6 +23,8 @@ PICKLE = re.compile(
 )
 """How pickles begin: with their protocol, or, in protocols 0 and 1, with a dict, a list or a global."""
 
+LONGEST_NAME = 255
+
 FOREIGN: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG", "a PNG image"),
@@ -46,6 +48,16 @@ class Content:
     container: str
     value: Any
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_file_name(name: Any) -> bool:
+    """Whether a name that stands in a file leads to a neighbour of that file, and nowhere else."""
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and not set(name) & set("/\\\0")
+        and len(name.encode("utf-8", "replace")) <= LONGEST_NAME
+    )
 
 
 def read_file(file: Path) -> Content:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from transfer.checkpoints.containers.config import read_object
-from transfer.checkpoints.containers.files import Content, read_file
+from transfer.checkpoints.containers.files import Content, is_file_name, read_file
 from transfer.errors import UnreadableCheckpoint
 
 INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -44,9 +44,9 @@ def _weight_map(index: Path) -> Mapping[str, str]:
 
 
 def _shard(index: Path, name: str) -> Path:
-    path = index.with_name(name) if name and Path(name).name == name else None
-    if path is None or "\\" in name or (path.resolve().parent != index.resolve().parent and not path.is_symlink()):
-        raise UnreadableCheckpoint(f"{index} names the shard {name!r}, which leads out of its folder: it is damaged.")
+    if not is_file_name(name):
+        raise UnreadableCheckpoint(f"{index} names the shard {name[:80]!r}, which leads out of its folder.")
+    path = index.with_name(name)
     if not path.is_file():
         raise UnreadableCheckpoint(f"{index.parent} lacks the shard {name} that its index names. Download it.")
     return path

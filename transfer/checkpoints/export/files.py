@@ -15,6 +15,7 @@ from transfer.checkpoints.export.world import Export
 from transfer.checkpoints.loading import CERTIFICATE
 from transfer.checkpoints.values import Value
 from transfer.checkpoints.writing import Entry, write_safetensors
+from transfer.errors import BadOption
 from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing, replacing_folder, write_json
 
@@ -51,7 +52,13 @@ def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> No
 
 
 def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
-    """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it."""
+    """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it.
+
+    Detectors keep their trunk under a prefix, which only detectron2's heuristics bridge: without them nothing would be
+    loaded, with a warning. Raises BadOption for a name that detectron2 takes for another format.
+    """
+    if path.suffix != ".pkl":
+        raise BadOption(f"{path}: detectron2 knows such a file by its suffix: give it a name that ends in .pkl.")
     _write_beside(path, export, certificate)
     arrays = {name: tensor.numpy() for name, tensor in _tensors(export.tensors).items()}
     content = {"model": arrays, "__author__": "transfer", "matching_heuristics": True}

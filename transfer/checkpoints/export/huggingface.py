@@ -92,7 +92,7 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     return trunk.with_values(named(trunk.values, RESNET_RULES)), Pretrained("ResNetModel", config)
 
 
-CONVNEXT = limits("transformers' ConvNextModel", "depths widths patch response_norm layer_scale convolutional_mlp")
+CONVNEXT = limits("transformers' ConvNextModel", "depths widths response_norm layer_scale convolutional_mlp")
 CONVNEXT_RULES: tuple[Rule, ...] = (
     Rename(r"stem\.0\.(.*)", r"embeddings.patch_embeddings.\1"),
     Rename(r"stem\.1\.(.*)", r"embeddings.layernorm.\1"),

@@ -142,7 +142,8 @@ def _odd_ratio(options: Mapping[str, Any]) -> list[str]:
 
 BEIT = limits(
     "transformers' BeitModel",
-    "image patch dim depth heads mlp_hidden bias absolute layer_scale final_norm position_interpolation eps",
+    "image patch dim depth heads mlp_hidden bias absolute layer_scale final_norm position_interpolation "
+    "bias_interpolation eps",
 )
 _TABLE = "relative_position_bias_table"
 BEIT_RULES: tuple[Rule, ...] = (
@@ -171,9 +172,8 @@ def beit(trunk: Trunk) -> tuple[Trunk, Pretrained]:
         # transformers norms after pooling, and then not before it, where it averages
         "use_mean_pooling": not options["final_norm"],
     }
-    notes = (
-        [] if options["bias"] == "none" else ["at other sizes transformers stretches the tables of biases its own way"]
-    )
+    same = options["bias"] == "none" or options["bias_interpolation"] == "huggingface"
+    notes = () if same else ("at other sizes transformers stretches the tables of biases its own way",)
     network = Pretrained("BeitModel", config, {"add_pooling_layer": False})
     return trunk.with_values(named(trunk.values, BEIT_RULES), *notes), network
 

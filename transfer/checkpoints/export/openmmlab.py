@@ -75,7 +75,7 @@ def _wider(options: Mapping[str, Any]) -> list[str]:
     return []
 
 
-CONVNEXT = limits("mmpretrain's ConvNeXt", "depths widths patch response_norm layer_scale convolutional_mlp eps")
+CONVNEXT = limits("mmpretrain's ConvNeXt", "depths widths response_norm layer_scale convolutional_mlp eps")
 CONVNEXT_RULES: tuple[Rule, ...] = (
     Rename(r"stem\.(.*)", r"downsample_layers.0.\1"),
     Rename(r"stages\.(\d)\.downsample\.(.*)", r"downsample_layers.\1.\2"),

@@ -89,7 +89,7 @@ def _fraction(ratio: float) -> list[str]:
 
 VIT = limits(
     "mmseg's VisionTransformer",
-    "image patch dim depth heads mlp_hidden gelu class_token no_embed_class positions position_interpolation "
+    "image patch dim depth heads mlp_hidden class_token no_embed_class positions position_interpolation "
     "layer_scale pre_norm final_norm eps",
     gelu=("exact", "tanh"),
 )
@@ -155,7 +155,7 @@ def _transformer(kind: str, options: Mapping[str, Any], ratio: float) -> Config:
 
 BEIT = limits(
     "mmseg's BEiT",
-    "image patch dim depth heads mlp_hidden qkv_bias final_norm position_interpolation eps",
+    "image patch dim depth heads mlp_hidden qkv_bias final_norm position_interpolation bias_interpolation eps",
     bias=("blocks", "shared"),
 )
 BEIT_RULES: tuple[Rule, ...] = (*_LAYERS, Rename(r"blocks\.(\d+)\.(.*)", r"layers.\1.\2"))

@@ -28,6 +28,9 @@ PROPERTIES: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "pool_padding": ("symmetric", "padding of the stem's pooling (same: TensorFlow's way)"),
         "stem_padding": (1, "padding of the 3x3 stem"),
         "antialias": (False, "average pools in the place of strides (CLIP)"),
+        "levels": ("after_stride", "levels of a network that strides as stages end"),
+        "stem_activation": (True, "an activation after the stem's norm"),
+        "output_stride": (32, "stride of the last level"),
         "eps": (1e-5, _EPS),
     },
     "resnetv2": {
@@ -44,6 +47,7 @@ PROPERTIES: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "eps": (1e-5, _EPS),
         "pool_padding": ("symmetric", "padding of the stem's pooling"),
         "stride_in": ("3x3", "where a stage strides (last_unit: TF-slim's way)"),
+        "levels": ("after_stride", "levels of a network that strides as stages end"),
     },
     "convnext": {
         "depths": (None, "blocks of the stages"),
@@ -94,6 +98,7 @@ PROPERTIES: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "qkv_bias": (True, "biases of queries and values"),
         "final_norm": (True, "a norm after the blocks"),
         "position_interpolation": ("bicubic", "positions at other sizes"),
+        "bias_interpolation": ("beit", "relative position biases at other sizes"),
         "eps": (1e-6, _EPS),
     },
     "dinov3": {

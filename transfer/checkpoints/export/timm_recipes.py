@@ -32,7 +32,7 @@ Cook = Callable[[Trunk], tuple[Trunk, Recipe]]
 
 RESNET = limits(
     "timm's ResNet",
-    "block depths widths groups base_width stem_width avg_down antialias",
+    "block depths widths groups base_width stem_width avg_down antialias output_stride",
     stem=("", "deep", "deep_tiered"),
 )
 
@@ -49,6 +49,8 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "base_width": options["base_width"],
         "avg_down": options["avg_down"],
     }
+    if options["output_stride"] != 32:
+        args["output_stride"] = options["output_stride"]
     if options["stem"] or options["antialias"]:
         args |= {"stem_type": options["stem"], "stem_width": options["stem_width"]}
     names = ["resnet18"] if options["block"] == "basic" else ["resnet50"]
@@ -142,7 +144,8 @@ def _transformer(options: Mapping[str, Any], hidden: int) -> dict[str, Any]:
 
 BEIT = limits(
     "timm's Beit",
-    "image patch dim depth heads mlp_hidden bias absolute layer_scale qkv_bias final_norm position_interpolation",
+    "image patch dim depth heads mlp_hidden bias absolute layer_scale qkv_bias final_norm position_interpolation "
+    "bias_interpolation",
 )
 
 

@@ -49,7 +49,7 @@ def _recognise(contents: Contents) -> Claim | None:
     first = next(iter(copies.values()))
     layout = layout_of(first.names, LAYOUTS)
     own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in branch.tensors)
-    if layout and (layout == UNNAMED or (own and "pytorch-lightning_version" in contents.keys)):
+    if layout and (layout == UNNAMED or (own and contents.by_lightning)):
         return Claim(f"a {layout.name} in {', '.join(copies)} of {branch.where}", decisive=True)
     return None
 

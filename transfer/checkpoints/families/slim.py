@@ -32,7 +32,10 @@ from transfer.spec.checkpoint import InputContract
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
 SCOPE = re.compile(r"(?:.*/)?resnet_v[12]_(\d+)/")
 DEPTHS = {"50": [3, 4, 6, 3], "101": [3, 4, 23, 3], "152": [3, 8, 36, 3], "200": [3, 24, 36, 3]}
-HEAD = (Drop(r"logits/.*", CLASSIFIER), Drop(r"mean_rgb(/.*)?", "mean of the training images: part of the input contract"))
+HEAD = (
+    Drop(r"logits/.*", CLASSIFIER),
+    Drop(r"mean_rgb(/.*)?", "mean of the training images: part of the input contract"),
+)
 
 VGG = InputContract((123.68, 116.78, 103.94), (1.0, 1.0, 1.0), range="0-255")
 """preprocessing/vgg_preprocessing.py: v1."""

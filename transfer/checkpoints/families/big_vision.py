@@ -1,0 +1,56 @@
+"""big_vision (Beyer et al., 2022; github.com/google-research/big_vision): ViTs and SigLIP as NumPy archives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.spec.checkpoint import InputContract
+
+HALF = (0.5, 0.5, 0.5)
+FIXED = (
+    "the file has no pos_embedding: fixed sine-cosine positions are computed, as big_vision's `sincos2d` models have "
+    "them; a network with learnt positions that lost them looks the same."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = _tower(contents)
+    return Claim(f"{found[1]}Transformer/encoderblock_* in {found[0].where}", decisive=True) if found else None
+
+
+def _tower(contents: Contents) -> tuple[Branch, str] | None:
+    found = flax_vit(contents)
+    return found if found and not any("posembed_input" in name for name in found[0].tensors) else None
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = _tower(contents)
+    if found is None:
+        return None
+    branch, prefix = found
+    learnt = prefix + "pos_embedding" in branch.tensors
+    # positions belong to patches alone: a class token, where there is one, is put before them
+    options: dict[str, Any] = {"gelu": "tanh", "position_interpolation": "flax"}
+    options |= {"no_embed_class": True} if prefix + "cls" in branch.tensors else {"class_token": False}
+    options |= {} if learnt else {"positions": "sincos2d"}
+    warnings = () if learnt else (FIXED,)
+    traits = Traits(InputContract(HALF, HALF), options, heads=heads_of(branch, prefix), warnings=warnings)
+    naming = Naming("vit", (*unstacked(branch, prefix), *VIT_RULES))
+    return plan_copy(contents, {"model": Copy(branch, prefix, beside(prefix))}, which, traits, naming)
+
+
+FAMILY = Family(
+    name="big_vision",
+    aliases=("big-vision", "siglip"),
+    description="big_vision: ViTs whose class token has no position, learnt or fixed positions, SigLIP's towers",
+    layouts=(
+        "NumPy archive at the root, or under params/, params/img/, opt/target/: embedding/kernel, pos_embedding, "
+        "Transformer/encoderblock_0/... (or stacked blocks), MAPHead_0/...",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

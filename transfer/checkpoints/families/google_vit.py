@@ -1,0 +1,45 @@
+"""Google's vision_transformer (Dosovitskiy et al., ICLR 2021; Steiner et al., 2022): ViTs as NumPy archives of flax."""
+
+from __future__ import annotations
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.spec.checkpoint import InputContract
+
+HALF = (0.5, 0.5, 0.5)
+OPTIONS = {"gelu": "tanh", "position_interpolation": "flax"}
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    found = _tower(contents)
+    return Claim(f"Transformer/posembed_input in {found[0].where}", decisive=True) if found else None
+
+
+def _tower(contents: Contents) -> tuple[Branch, str] | None:
+    found = flax_vit(contents)
+    return found if found and any("posembed_input" in name for name in found[0].tensors) else None
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    found = _tower(contents)
+    if found is None:
+        return None
+    branch, prefix = found
+    traits = Traits(InputContract(HALF, HALF), OPTIONS, heads=heads_of(branch, prefix))
+    naming = Naming("vit", (*unstacked(branch, prefix), *VIT_RULES))
+    return plan_copy(contents, {"model": Copy(branch, prefix, beside(prefix))}, which, traits, naming)
+
+
+FAMILY = Family(
+    name="google_vit",
+    aliases=("google-vit", "vision_transformer", "augreg"),
+    description="Google's ViT and AugReg: Ti to H with patches of 8 to 32, from JAX",
+    layouts=(
+        "NumPy archive: cls, embedding/kernel, Transformer/posembed_input/pos_embedding, "
+        "Transformer/encoderblock_0/...",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,121 @@
+"""OpenCLIP (Cherti et al., CVPR 2023; github.com/mlfoundations/open_clip): image towers in CLIP's or timm's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
+from transfer.checkpoints.declared import contract_of
+from transfer.checkpoints.families.clip import (
+    POOLS,
+    PREFIX,
+    STATISTICS,
+    TEXT,
+    heads_of,
+    is_openclip,
+    naming_of_tower,
+    visual_tower,
+)
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import BEIT, LAYOUTS, layout_of, names_under
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import InputContract
+
+TRUNK = "visual.trunk."
+HEAD = Drop(r"visual\.(head\..*|trunk\.attn_pool\..*)", "pooling and projection into the space of texts")
+SIGMOID = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+"""SigLIP's, whose loss has a bias."""
+
+UNSURE = (
+    "which GELU the network has leaves no trace in its weights: the exact one is assumed, as OpenCLIP's own models "
+    "have it; those named quickgelu (OpenAI's, MetaCLIP's, DFN's) and some SigLIP have others. Keep "
+    "open_clip_config.json beside the file to have it decided."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = visual_tower(contents)
+    if branch is None or not is_openclip(contents, branch):
+        return None
+    return Claim(f"visual.* of OpenCLIP in {branch.where}", decisive=True)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = visual_tower(contents)
+    if branch is None:
+        return None
+    names = names_under(branch, TRUNK)
+    if names:
+        return _timm_plan(contents, branch, names, which)
+    naming, options = naming_of_tower(branch)
+    warnings: tuple[str, ...] = ()
+    if naming.kind == "vit":
+        options["pre_norm"] = PREFIX + "ln_pre.weight" in branch.tensors
+        options["gelu"], warnings = _gelu(contents)
+    heads = _model(contents).get("vision_cfg", {}).get("head_width")
+    copy = Copy(branch, PREFIX, (TEXT, POOLS))
+    traits = Traits(
+        _contract(contents, branch), options, heads=_heads(branch, heads) or heads_of(branch), warnings=warnings
+    )
+    return plan_copy(contents, {"visual": copy}, which, traits, naming)
+
+
+def _timm_plan(contents: Contents, branch: Branch, names: list[str], which: str | None) -> Plan | None:
+    layout = layout_of(names, (BEIT, *LAYOUTS))
+    if layout is None:
+        return None
+    naming: Naming = naming_of(names, layout)
+    warnings = (UNSURE,) if naming.kind == "vit" and not _model(contents) else ()
+    traits = Traits(_contract(contents, branch), _timm_options(contents, naming), warnings=warnings)
+    return plan_copy(contents, {"visual": Copy(branch, TRUNK, (TEXT, HEAD))}, which, traits, naming)
+
+
+def _timm_options(contents: Contents, naming: Naming) -> Mapping[str, Any]:
+    """The GELU of timm's own network of that name."""
+    name = str(_model(contents).get("vision_cfg", {}).get("timm_model_name", ""))
+    tanh = any(part in name for part in ("so400m_patch16", "siglip_512", "siglip2", "giantopt")) or (
+        "siglip" in name and "patch32" in name
+    )
+    return {"gelu": "tanh"} if tanh and naming.kind == "vit" else {}
+
+
+def _model(contents: Contents) -> Mapping[str, Any]:
+    config = contents.raw.config.get("open_clip", {})
+    model = config.get("model_cfg", config) if isinstance(config, Mapping) else {}
+    return model if isinstance(model, Mapping) else {}
+
+
+def _gelu(contents: Contents) -> tuple[str, tuple[str, ...]]:
+    """What a config says, or the name of the training, or of the file; else exact with a warning."""
+    model = _model(contents)
+    if model:
+        return ("quick" if model.get("quick_gelu") else "exact"), ()
+    named = f"{contents.raw.tree.get('name', '')} {contents.raw.path.name}".lower()
+    return ("quick", ()) if "quickgelu" in named else ("exact", (UNSURE,))
+
+
+def _heads(branch: Branch, head_width: Any) -> int | None:
+    width = branch.tensors.get(PREFIX + "class_embedding")
+    return len(width) // head_width if isinstance(head_width, int) and width is not None else None
+
+
+def _contract(contents: Contents, branch: Branch) -> InputContract:
+    config = contents.raw.config.get("open_clip", {})
+    says = config.get("preprocess_cfg", {}) if isinstance(config, Mapping) else {}
+    declared = contract_of(says) if isinstance(says, Mapping) else None
+    return declared or (SIGMOID if "logit_bias" in branch.tensors else STATISTICS)
+
+
+FAMILY = Family(
+    name="openclip",
+    aliases=("open-clip", "open_clip"),
+    description="OpenCLIP: ViT-B/L/H/g/G and ResNets in CLIP's names, timm's networks under visual.trunk",
+    layouts=(
+        "training file: epoch, name, state_dict with module.visual.*, optimizer",
+        "open_clip_model.safetensors or open_clip_pytorch_model.bin, with open_clip_config.json beside it",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)
