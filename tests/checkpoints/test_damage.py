@@ -55,6 +55,13 @@ TRUNKS = {
     "detectron2: detector": lambda tree: tree["model"],
     "segmenter: datasetgan": lambda tree: tree["model_state_dict"],
     "vicreg: training, local": lambda tree: tree["model"],
+    "slim: v1": lambda tree: tree,
+    "slim: v2": lambda tree: tree,
+    "simclr_google: tf1 resnet50": lambda tree: tree,
+    "simclr_google: tf2 resnet34": lambda tree: tree,
+    "remixmatch: without ema": lambda tree: tree,
+    "usb: usb": lambda tree: tree["ema_model"],
+    "usb: kekmodel": lambda tree: tree["ema_state_dict"],
 }
 """Layout → the state dict with its trunk."""
 
@@ -71,6 +78,7 @@ OUTSIDE = (
         "prototypes",
     ),
     *("project", "predictor", "module.bn.", "value_transform", "classifier", "criterion", "decoder", "mask_token"),
+    *("Momentum", "OPTIMIZER_SLOT", "logits", "mean_rgb", "dense", "p_data", "p_model", "_step"),
     *("fpn", "pixel", "fc1000"),
 )
 PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.|bottom_up\.|stem\.(?=conv1))*"
