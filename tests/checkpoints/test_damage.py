@@ -55,6 +55,13 @@ TRUNKS = {
     "detectron2: detector": lambda tree: tree["model"],
     "segmenter: datasetgan": lambda tree: tree["model_state_dict"],
     "vicreg: training, local": lambda tree: tree["model"],
+    "slim: v1": lambda tree: tree,
+    "slim: v2": lambda tree: tree,
+    "simclr_google: tf1 resnet50": lambda tree: tree,
+    "simclr_google: tf2 resnet34": lambda tree: tree,
+    "remixmatch: without ema": lambda tree: tree,
+    "usb: usb": lambda tree: tree["ema_model"],
+    "usb: kekmodel": lambda tree: tree["ema_state_dict"],
 }
 """Layout → the state dict with its trunk."""
 
@@ -71,13 +78,15 @@ OUTSIDE = (
         "prototypes",
     ),
     *("project", "predictor", "module.bn.", "value_transform", "classifier", "criterion", "decoder", "mask_token"),
+    *("Momentum", "OPTIMIZER_SLOT", "logits", "mean_rgb", "dense", "p_data", "p_model", "_step"),
     *("fpn", "pixel", "fc1000"),
 )
-PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.)*"
+PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.|bottom_up\.|stem\.(?=conv1))*"
 """What stands before canonical names."""
 
 LAST_STAGE = (
-    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\."
+    r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\.|"
+    r"stages\.3\.|features\.7\.|/block4/|res5"
 )
 
 
@@ -154,6 +163,8 @@ def head_inside(state: State) -> None:
 @pytest.mark.parametrize("damage", [half_elsewhere, without_the_last_stage, head_inside], ids=lambda d: d.__name__)
 @pytest.mark.parametrize("name", list(TRUNKS))
 def test_damaged_parts(name: str, damage: Callable[[State], None], trees: Any) -> None:
+    if damage is head_inside and name.startswith("detectron2: msra"):
+        pytest.skip("Caffe2 writes one flat namespace: what no trunk is called belongs to a head")
     tree = copied(trees[name])
     before = set(TRUNKS[name](tree))
     damage(TRUNKS[name](tree))
@@ -198,6 +209,14 @@ def test_student_prefixes_in_the_teacher(trees: Any) -> None:
     teacher = tree["teacher"]
     tree["teacher"] = {("module." if "blocks.2" in name else "") + name: t for name, t in teacher.items()}
     with pytest.raises(WeightMismatch, match=r"module\.backbone\.blocks\.2"):
+        filled(tree)
+
+
+@pytest.mark.parametrize("name", ["dino: full vit", "dino: full resnet"])
+def test_a_damaged_teacher_is_not_replaced_by_the_student(name: str, trees: Any) -> None:
+    tree = copied(trees[name])
+    tree["teacher"] = {name.replace("backbone.", "xbackbone."): tensor for name, tensor in tree["teacher"].items()}
+    with pytest.raises(WeightMismatch):
         filled(tree)
 
 

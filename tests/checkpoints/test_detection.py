@@ -1,4 +1,4 @@
-"""Damage that every family must refuse, tried on every genuine layout."""
+"""Damage that every family must notice, tried on every genuine layout."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ import pytest
 from torch import Tensor
 
 from transfer.backbones.building import stage_of_tensors
+from transfer.checkpoints.certificate import unused_copies
 from transfer.checkpoints.contents import Contents, contents_of
 from transfer.checkpoints.filling import Choice, Filled, fill_from
 from transfer.checkpoints.reading import read_checkpoint
-from transfer.errors import CheckpointError
+from transfer.errors import CheckpointError, UnknownName
 
 State = dict[str, Tensor]
 
 
 def in_stage(filled: Filled, stage: str) -> list[str]:
-    """Names in the file of a stage's tensors."""
+    """Names in the file of a stage's tensors; of the first stage where a small network leaves this one empty."""
     stages = stage_of_tensors(filled.outline)
+    stage = stage if stage in stages.values() else "stage 1"
     sources = {name: source.name.split(" + ") for name, source in filled.matched.sources.items()}
     return [name for canonical, names in sources.items() if stages[canonical] == stage for name in names]
 
 
 def without_a_stage(state: State, filled: Filled) -> State:
-    gone = set(in_stage(filled, "stage 2"))
+    gone = set(in_stage(filled, "stage 1"))
     return {name: tensor for name, tensor in state.items() if name not in gone}
 
 
@@ -59,13 +61,19 @@ def damaged(contents: Contents, filled: Filled, damage: Callable[[State, Filled]
     return replace(contents, branches={**contents.branches, branch.path: replace(branch, tensors=state)})
 
 
-def test_damage_is_refused(layout: Any, tmp_path: Path) -> None:
+def test_damage_is_noticed(layout: Any, tmp_path: Path) -> None:
     choice = Choice(**(layout.options or {}))
     contents = contents_of(read_checkpoint(layout.write(tmp_path)))
     filled = fill_from(contents, choice)
     if filled.plan.branch.path not in contents.branches:
         pytest.skip("the family puts its own state dict together: its own tests damage the tree")
     for damage in DAMAGES:
-        with pytest.raises(CheckpointError):
-            fill_from(damaged(contents, filled, damage), choice)
-            pytest.fail(f"{damage.__name__} went unnoticed")
+        assert is_noticed(damaged(contents, filled, damage), choice), f"{damage.__name__} went unnoticed"
+
+
+def is_noticed(contents: Contents, choice: Choice) -> bool:
+    """Refused, or, where another copy in the file is whole and was taken, the damaged one named in a warning."""
+    try:
+        return bool(unused_copies(contents, fill_from(contents, choice).plan))
+    except (CheckpointError, UnknownName):
+        return True

@@ -8,6 +8,7 @@ from dataclasses import replace
 from transfer.backbones.building import stage_of_tensors
 from transfer.checkpoints.assumptions import assumptions_of, resizing_of
 from transfer.checkpoints.contents import Contents
+from transfer.checkpoints.family import Plan
 from transfer.checkpoints.filling import Filled
 from transfer.checkpoints.matching import Matched, share
 from transfer.checkpoints.probing.probe import Verdict
@@ -32,7 +33,13 @@ def certify(
         dropped={**filled.renamed.dropped, **{path or "(root)": reason for path in others}},
         initialised=matched.initialised,
         resized=resizing_of(filled.spec, filled.renamed.shapes),
-        warnings=(*contents.warnings, *plan.warnings, *matched.warnings, *_alarms(health, verdict)),
+        warnings=(
+            *contents.warnings,
+            *plan.warnings,
+            *unused_copies(contents, plan),
+            *matched.warnings,
+            *_alarms(health, verdict),
+        ),
         backbone=filled.spec,
         checkpoint=contents.raw.path.name,
         sha256=sha256,
@@ -42,6 +49,30 @@ def certify(
         confidence=_confidence(contract, verdict),
         probe={"verdict": verdict.text, "divergences": verdict.divergences},
     )
+
+
+MOST = 0.8
+UNUSED = (
+    "`{path}` holds {count} of the {all} names of `{chosen}`, after `{prefix}`, and is none of the copies that {which} "
+    "was chosen from: was it to be used, under names that training did not write?"
+)
+
+
+def unused_copies(contents: Contents, plan: Plan) -> tuple[str, ...]:
+    """State dicts that look like a copy of the chosen network, but that the family does not know as one."""
+    known = {id(plan.branch.tensors), *(id(twin.tensors) for twin in plan.twins)}
+    names = set(plan.branch.tensors)
+    longest = max(names, key=len)
+    warnings = []
+    for path, branch in contents.branches.items():
+        prefix = next((name.removesuffix(longest) for name in branch.tensors if name.endswith(longest)), None)
+        if prefix is None or id(branch.tensors) in known:
+            continue
+        count = sum(f"{prefix}{name}" in branch.tensors for name in names)
+        if count >= MOST * len(names):
+            said = {"path": path, "count": count, "all": len(names), "chosen": plan.branch.path, "prefix": prefix}
+            warnings.append(UNUSED.format(**said, which=plan.which))
+    return tuple(warnings)
 
 
 SHOWN = 5

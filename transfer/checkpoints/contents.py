@@ -71,6 +71,11 @@ class Contents:
         return frozenset(key for key in self.raw.tree if isinstance(key, str))
 
     @property
+    def by_lightning(self) -> bool:
+        """Whether Lightning's trainer wrote the file: projects with loops of their own did not."""
+        return "pytorch-lightning_version" in self.raw.tree
+
+    @property
     def args(self) -> Mapping[str, Any]:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
@@ -114,8 +119,8 @@ def contents_of(raw: RawCheckpoint) -> Contents:
         _refuse_partitioned(branch, raw.path.name)
     if not branches and (nameless := nameless_averages(raw.tree)):
         raise UnreadableCheckpoint(
-            f"{raw.path} holds tensors without names under `{nameless[0]}`, a moving average as torch_ema saves it: which "
-            "tensor is which cannot be told. Copy it into the model (ema.copy_to(model.parameters())) and save "
+            f"{raw.path} holds tensors without names under `{nameless[0]}`, a moving average as torch_ema saves it: "
+            "which tensor is which cannot be told. Copy it into the model (ema.copy_to(model.parameters())) and save "
             "model.state_dict()."
         )
     if not branches:

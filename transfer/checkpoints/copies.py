@@ -111,7 +111,7 @@ def plan_copy(
     """
     chosen = choose(which, tuple(copies))
     copy = copies[chosen]
-    naming = own or copy.naming()
+    naming = own or next((found for one in (copy, *copies.values()) if (found := one.naming())), None)
     if naming is None:
         return None
     return Plan(

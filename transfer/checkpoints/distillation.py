@@ -15,9 +15,12 @@ LABELS = ("teacher", "student")
 
 
 def teacher_and_student(contents: Contents, accepts: Callable[[Branch], bool]) -> dict[str, Branch]:
-    """The two networks' state dicts, as far as the file has them and `accepts` them."""
+    """The two networks' state dicts, as far as the file has them; none if `accepts` neither.
+
+    A teacher that is not accepted beside a student that is stays: it is damaged, and the match says where.
+    """
     found = {label: contents.branches[label] for label in LABELS if label in contents.branches}
-    return {label: branch for label, branch in found.items() if accepts(branch)}
+    return found if any(accepts(branch) for branch in found.values()) else {}
 
 
 def refuse_swapped(contents: Contents, project: str, masked: str | None = None) -> None:

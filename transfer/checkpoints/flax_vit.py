@@ -61,7 +61,7 @@ VIT_RULES: tuple[Rule, ...] = (
 def flax_vit(contents: Contents) -> tuple[Branch, str] | None:
     """The state dict with a flax ViT, and the prefix of its names; the image tower where there are two."""
     for branch in contents.branches.values():
-        found = (re.match(rf"(.*?)(?:{BLOCK}|{STACKED})", name) for name in branch.tensors)
+        found = (re.match(rf"((?:\w+/)*?)(?:{BLOCK}|{STACKED})", name) for name in branch.tensors)
         prefixes = Counter(match[1] for match in found if match)
         towers = [prefix for prefix in prefixes if any(_embeds(name, prefix) for name in branch.tensors)]
         if towers:

@@ -10,10 +10,11 @@ from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.family import Plan
 from transfer.checkpoints.layouts import averages, plain_branches
 from transfer.checkpoints.rules import Drop, Rule, Strip
-from transfer.checkpoints.wrappers import COUNTERS
+from transfer.checkpoints.wrappers import COUNTERS, OUTER
 
-HOLDERS = ("model.", "net.", "network.", "backbone.", "encoder.", "trunk.", "online_model.", "ema_model.", "module.")
-"""What such modules call the network, in order of preference."""
+HELD_AS = ("model.", "net.", "network.", "backbone.", "encoder.", "trunk.", "online_model.", "ema_model.")
+HOLDERS = tuple(dict.fromkeys((*HELD_AS, *OUTER)))
+"""What such modules call the network, in order of preference; wrappers may stand inside of them, too."""
 
 TRUNK = (
     r"(conv1|bn1|layer\d|stem|stages?|blocks?|layers|features|patch_embed|cls_token|pos_embed|norm|encoder|embeddings"

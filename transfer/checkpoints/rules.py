@@ -259,7 +259,7 @@ def _undo(name: str, pattern: str, replacement: str) -> str:
         return name
     forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", pattern)
     for number, group in enumerate(groups, 1):
-        forward = forward.replace(group, match.groupdict().get(f"g{number}") or _first_alternative(group), 1)
+        forward = forward.replace(group, match.groupdict().get(f"g{number}", _first_alternative(group)), 1)
     return forward.replace("\\.", ".")
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from timm.models.convnext import ConvNeXt
 
-from tests.checkpoints.genuine.files import Genuine, State, prefixed
+from tests.checkpoints.genuine.files import Genuine, State, prefixed, randomised, timm_levels
 from tests.checkpoints.genuine.transformers import genuine_plain, head, small_state
 
 RENAMED = (
@@ -47,10 +49,26 @@ def dinov3(tree: Callable[[State], Any], **options: Any) -> Genuine:
     return genuine_plain("dinov3", small_state("dinov3", **options), tree, eps=1e-5)
 
 
+def convnext() -> Genuine:
+    """timm's ConvNeXt, whose weights DINOv3 writes under the original names, the last norm twice."""
+    network: Any = randomised(ConvNeXt(depths=(1, 1, 2, 1), dims=(16, 24, 32, 48), num_classes=0))
+    names = {}
+    for name, tensor in network.state_dict().items():
+        name = re.sub(r"stem\.(\d)", r"downsample_layers.0.\1", name)
+        name = re.sub(r"stages\.(\d)\.downsample", r"downsample_layers.\1", name)
+        name = re.sub(r"stages\.(\d)\.blocks", r"stages.\1", name)
+        for old, new in (("conv_dw", "dwconv"), ("mlp.fc1", "pwconv1"), ("mlp.fc2", "pwconv2"), ("head.norm", "norm")):
+            name = name.replace(old, new)
+        names[name] = tensor
+    names |= {f"norms.3.{kind}": names[f"norm.{kind}"] for kind in ("weight", "bias")}
+    return Genuine(names, "dinov3", timm_levels(network), network.forward_features)
+
+
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "dinov3: backbone": lambda: dinov3(dinov3_names),
     "dinov3: gated": lambda: dinov3(dinov3_names, mlp="swiglu", mlp_hidden=192),
     "dinov3: satellite": lambda: dinov3(satellite),
     "dinov3: teacher": lambda: dinov3(teacher_file),
+    "dinov3: convnext": convnext,
     "dinov3: biased keys": lambda: dinov3(lambda state: dinov3_names(state, masked=False), k_bias=True),
 }

@@ -25,16 +25,22 @@ RESNEXT = InputContract((103.53, 116.28, 123.675), (57.375, 57.12, 58.395), "0-2
 TORCHVISION = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 EPS = 1e-5
-DETECTOR = r"(proposal_generator|roi_heads|head|sem_seg_head|ins_embed_head|anchor_generator)\..*"
-LAYERS = tuple(Rename(rf"res{number + 1}\.(.*)", rf"layer{number}.\1") for number in (1, 2, 3, 4))
-RULES: tuple[Rule, ...] = (
-    Rename(r"roi_heads\.(res5\..*)", r"\1"),  # detectors without a pyramid apply the last stage to regions
-    Rename(r"backbone\.(?:bottom_up\.)?((?:stem|res[2-5])\..*)", r"\1"),
-    Drop(r"(backbone\.)?(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
-    Drop(DETECTOR, "detector around the trunk"),
+PYRAMID = "backbone.bottom_up."
+BESIDE = (
+    Drop(r"backbone\.(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
+    Drop(
+        r"(proposal_generator|roi_heads(?!\.res5\.)|head|sem_seg_head|ins_embed_head)\..*", "detector around the trunk"
+    ),
+    Drop(r"anchor_generator\..*", "detector around the trunk"),
     Drop(r"pixel_(mean|std)", "statistics of the input: see the input contract"),
+)
+WITHOUT_PYRAMID: tuple[Rule, ...] = (
+    Rename(r"roi_heads\.res5\.(.*)", r"res5.\1"),  # such detectors apply the last stage to regions
+    Rename(r"backbone\.(stem|res[2-5])\.(.*)", r"\1.\2"),
+)
+RULES: tuple[Rule, ...] = (
     Drop(r"(stem\.fc|linear|stem\.linear)\..*", CLASSIFIER),
-    *LAYERS,
+    *(Rename(rf"res{number + 1}\.(.*)", rf"layer{number}.\1") for number in (1, 2, 3, 4)),
     Rename(r"stem\.conv1\.norm\.(.*)", r"bn1.\1"),
     Rename(r"stem\.conv1\.(.*)", r"conv1.\1"),
     Rename(r"(.*)\.conv(\d)\.norm\.(.*)", r"\1.bn\2.\3"),
@@ -45,7 +51,7 @@ BLOB_RULES: tuple[Rule, ...] = (
     Drop(r".*_momentum", "state of the optimiser"),
     Drop(r"(pred|fc1000)_[wb]", CLASSIFIER),
     Drop(r"conv1_b", "bias that Detectron's networks leave out"),
-    Drop(r"(?!conv1_|res(\d_|_conv1_)).*", "detector around the trunk"),
+    Drop(r"(?!conv1_|res_conv1_|.*res\d_\d+_branch).*", "detector around the trunk"),
     Rename(r"res_conv1_bn_(.*)", r"bn1.\1"),
     Rename(r"conv1_w", "conv1.weight"),
     *(Rename(rf"res{number + 1}_(\d+)_(.*)", rf"layer{number}.\1.\2") for number in (1, 2, 3, 4)),
@@ -53,11 +59,10 @@ BLOB_RULES: tuple[Rule, ...] = (
     *(Rename(rf"(.*)\.branch2{part}_w", rf"\1.conv{number}.weight") for number, part in enumerate("abc", 1)),
     Rename(r"(.*)\.branch1_bn_(.*)", r"\1.downsample.1.\2"),
     Rename(r"(.*)\.branch1_w", r"\1.downsample.0.weight"),
-    Rename(r"(.*)\.(?:s|gamma)", r"\1.weight"),
-    Rename(r"(.*)\.(?:b|beta)", r"\1.bias"),
-    Rename(r"(.*)\.rm", r"\1.running_mean"),
-    Rename(r"(.*)\.riv", r"\1.running_var"),
 )
+DETECTRONS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
+MSRAS = {"gamma": "weight", "beta": "bias"}
+"""What the numbers of a norm are called: in Detectron, and in the files that Detectron2 brought."""
 
 UNCOUNTED = Excuse(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
 FOLDED = Excuse(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
@@ -96,20 +101,29 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     contract = _contract(contents, branch)
     caffes = _has(branch, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(branch)
-    options = {"stride_in": "1x1"} if caffes else {}
-    warnings = () if contract.source == "file" or not _has(branch, DETECTOR) else (_warning(contract, caffes),)
-    return plan_copy(
-        contents, {"model": Copy(branch)}, which, Traits(contract, options, warnings=warnings), _naming(branch)
+    unsaid = contract.source != "file" and any(re.fullmatch(BESIDE[1].pattern, name) for name in branch.tensors)
+    traits = Traits(
+        contract, {"stride_in": "1x1"} if caffes else {}, warnings=(_warning(contract, caffes),) if unsaid else ()
     )
+    if _has(branch, BLOBS):
+        return plan_copy(contents, {"model": Copy(branch)}, which, traits, _blob_naming(branch))
+    pyramid = _has(branch, re.escape(PYRAMID))
+    rules = RULES if pyramid or not _has(branch, r"backbone\.res") else (*WITHOUT_PYRAMID, *RULES)
+    copy = Copy(branch, PYRAMID if pyramid else "", BESIDE)
+    return plan_copy(contents, {"model": copy}, which, traits, Naming("resnet", rules, _uncounted(branch)))
 
 
-def _naming(branch: Branch) -> Naming:
-    uncounted = () if _has(branch, r".*num_batches_tracked") else (UNCOUNTED,)
-    if not _has(branch, BLOBS):
-        return Naming("resnet", RULES, uncounted)
+def _uncounted(branch: Branch) -> tuple[Excuse, ...]:
+    return () if _has(branch, r".*num_batches_tracked") else (UNCOUNTED,)
+
+
+def _blob_naming(branch: Branch) -> Naming:
+    names = MSRAS if _has(branch, r".*_bn_gamma$") else DETECTRONS
+    norms = tuple(Rename(rf"(.*bn\d|.*downsample\.1)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
+    rules = (*BLOB_RULES, *norms)
     if _has(branch, r".*_bn_(rm|running_mean)$"):
-        return Naming("resnet", BLOB_RULES, uncounted)
-    return Naming("resnet", (*BLOB_RULES, UNFOLD), (*uncounted, FOLDED))
+        return Naming("resnet", rules, _uncounted(branch))
+    return Naming("resnet", (*rules, UNFOLD), (*_uncounted(branch), FOLDED))
 
 
 def _contract(contents: Contents, branch: Branch) -> InputContract:

@@ -63,7 +63,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if branches:
         refuse_swapped(contents, "DINO")
         copies = {label: Copy(branch, PREFIX, (HEAD,)) for label, branch in branches.items()}
-        layout = layout_of(next(iter(copies.values())).names)
+        layout = layout_of(name for copy in copies.values() for name in copy.names)
         return plan_copy(contents, copies, which, Traits(IMAGENET, trained_options(layout), trained_arch(contents)))
     found = contents.branches.get("") or next(iter(contents.branches.values()))
     layout = layout_of(found.tensors, (RESNET, VIT))

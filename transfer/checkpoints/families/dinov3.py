@@ -7,6 +7,7 @@ import re
 from transfer.checkpoints.contents import Branch, Contents
 from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
 from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import ORIGINAL_CONVNEXT, layout_of
 from transfer.checkpoints.rules import Drop, Rename, Rule, Split
 from transfer.errors import WeightMismatch
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
@@ -37,7 +38,7 @@ UNSURE = (
 def _recognise(contents: Contents) -> Claim | None:
     copies = _copies(contents)
     where = next(iter(copies.values())).branch.where if copies else ""
-    return Claim(f"rotary periods or storage tokens in {where}", decisive=True) if copies else None
+    return Claim(f"rotary periods, storage tokens or norms of stages in {where}", decisive=True) if copies else None
 
 
 def _copies(contents: Contents) -> dict[str, Copy]:
@@ -45,7 +46,7 @@ def _copies(contents: Contents) -> dict[str, Copy]:
     for label, branch in _labelled(contents).items():
         for prefix in (PREFIX, ""):
             copy = Copy(branch, prefix, (HEADS,) if prefix else ())
-            if _is_dinov3(copy.names):
+            if _is_dinov3(copy.names) or _is_convnext(copy.names):
                 found.setdefault(label, copy)
     return found
 
@@ -61,11 +62,19 @@ def _is_dinov3(names: list[str]) -> bool:
     return own and any(re.match(r"blocks\.\d+\.(norm1|attn|mlp)\.", name) for name in names)
 
 
+def _is_convnext(names: list[str]) -> bool:
+    """DINOv3's ConvNeXt lists a norm for every stage, of which the last is its final one."""
+    return any(name.startswith("norms.3.") for name in names) and layout_of(names) == ORIGINAL_CONVNEXT
+
+
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     copies = _copies(contents)
     if not copies:
         return None
     copy = next(iter(copies.values()))
+    if _is_convnext(copy.names):
+        satellite = "sat493m" in contents.raw.path.name
+        return plan_copy(contents, copies, which, Traits(SATELLITE if satellite else WEB))
     _refuse_lost_tokens(contents, copy)
     _refuse_other_masks(contents, copy)
     masked = any(name.endswith(".bias_mask") for name in copy.names)
@@ -110,10 +119,11 @@ def _refuse_other_masks(contents: Contents, copy: Copy) -> None:
 FAMILY = Family(
     name="dinov3",
     aliases=(),
-    description="DINOv3: ViT-S/S+/B/L/H+/7B with patches of 16, rotary positions and storage tokens",
+    description="DINOv3: ViT-S/S+/B/L/H+/7B with rotary positions and storage tokens, and ConvNeXt-T/S/B/L",
     layouts=(
         "the backbone's state dict at the root, with storage_tokens, rope_embed.periods, qkv.bias_mask",
         "teacher with backbone.*, dino_head.*, ibot_head.*",
+        "ConvNeXt's state dict at the root, with norms.3.*",
     ),
     recognise=_recognise,
     plan=_plan,

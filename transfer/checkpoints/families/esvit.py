@@ -44,7 +44,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     refuse_swapped(contents, "EsViT")
     copies = {label: Copy(branch, _prefix(branch), HEADS) for label, branch in branches.items()}
-    layout = layout_of(next(iter(copies.values())).names)
+    layout = layout_of(name for copy in copies.values() for name in copy.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     return plan_copy(contents, copies, which, Traits(contract, trained_options(layout), trained_arch(contents)))
 

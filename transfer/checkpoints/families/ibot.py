@@ -63,7 +63,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         # ImageNet-22k's release is the student, and says so by its token
         copies = {"student" if _masked(extracted) else "teacher": Copy(extracted, beside=(MASK,))}
         warnings = () if _masked(extracted) else (EXTRACTED,)
-    layout = layout_of(next(iter(copies.values())).names)
+    layout = layout_of(name for copy in copies.values() for name in copy.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     traits = Traits(contract, trained_options(layout), trained_arch(contents), warnings=warnings)
     return plan_copy(contents, copies, which, traits)

@@ -49,7 +49,7 @@ def _recognise(contents: Contents) -> Claim | None:
     first = next(iter(copies.values()))
     layout = layout_of(first.names, LAYOUTS)
     own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in branch.tensors)
-    if layout and (layout == UNNAMED or (own and "pytorch-lightning_version" in contents.keys)):
+    if layout and (layout == UNNAMED or (own and contents.by_lightning)):
         return Claim(f"a {layout.name} in {', '.join(copies)} of {branch.where}", decisive=True)
     return None
 
@@ -97,7 +97,8 @@ def _naming(names: list[str], layout: Layout) -> Naming:
         return Naming(layout.kind, torchvision.VIT_RULES)
     if layout != UNNAMED:
         return naming_of(names, layout)
-    return Naming(layout.kind, (*numbered_rules(names), Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2")))
+    own = (Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2"),) if any(".shortcut." in n for n in names) else ()
+    return Naming(layout.kind, (*numbered_rules(names), *own))
 
 
 def _refuse_input_norm(branch: Branch, file: str) -> None:

@@ -20,7 +20,7 @@ PREDICTOR = Drop(r"predictor\..*", "predictor of the contrastive loss")
 
 def _recognise(contents: Contents) -> Claim | None:
     copies = _copies(contents)
-    if not copies:
+    if not copies or contents.by_lightning:  # solo-learn's momentum encoders have the same name
         return None
     where = next(iter(copies.values())).branch.where
     evidence = "a ViT under its arch" if "model" in copies else f"{' and '.join(PREFIXES[label] for label in copies)}*"

@@ -54,7 +54,7 @@ def _recognise(contents: Contents) -> Claim | None:
         return None
     branch, prefix = found
     momentum = any(name.startswith(f"momentum_{prefix}") for name in branch.tensors)
-    if momentum or ("pytorch-lightning_version" in contents.keys and any(re.match(HEADS, n) for n in branch.tensors)):
+    if momentum or (contents.by_lightning and any(re.match(HEADS, n) for n in branch.tensors)):
         return Claim(f"Lightning's file with {prefix}* and heads beside it in {branch.where}", decisive=True)
     return None
 

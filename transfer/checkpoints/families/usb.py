@@ -52,7 +52,7 @@ SHARED = (
 
 def _recognise(contents: Contents) -> Claim | None:
     paths = [path for path, branch in contents.branches.items() if _prefix(branch) is not None]
-    if not paths:
+    if not paths or contents.by_lightning:  # solo-learn has the same wide ResNets
         return None
     return Claim(f"block1.layer.0 names of a wide ResNet in {contents.branches[paths[0]].where}", decisive=True)
 

@@ -22,7 +22,8 @@ LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    if branch := _training(contents):
+    branch = _training(contents)
+    if branch and not contents.by_lightning:  # solo-learn has the same names
         return Claim(f"backbone.* and projector.* in {branch.where}", decisive=True)
     found = plain_network(contents, (ORIGINAL_CONVNEXT,))
     if found and not _scales(found[0]):

@@ -1,0 +1,122 @@
+"""OpenMMLab: mmpretrain, mmselfsup, mmcls, mmdet, mmseg and mmpose, of mmengine's generation and of mmcv's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfer.checkpoints.contents import Branch, Contents
+from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
+from transfer.checkpoints.family import Claim, Family, Plan
+from transfer.checkpoints.layouts import names_under
+from transfer.checkpoints.openmmlab_files.config import backbone_in, config_text, contract_in, dicts_in
+from transfer.checkpoints.openmmlab_files.names import openmmlab_naming
+from transfer.checkpoints.rules import Drop
+from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+
+BACKBONE = "backbone."
+OTHERS = {
+    "key": "encoder_k.module.0.",
+    "target": "target_net.module.0.",
+    "momentum": "momentum_encoder.module.0.",
+}
+"""Name of a method's second network → its prefix, behind a neck or a head of its own."""
+
+VERSIONS = ("mmengine_version", "mmcv_version", "mmdet_version", "mmcls_version", "mmseg_version", "mmpose_version")
+DETECTORS = ("mmdet", "mmseg", "mmpose")
+UNSAID = (
+    "no config in the file says how its images were normalised: ImageNet mean and standard deviation of RGB are "
+    "assumed, as OpenMMLab's configs have them; models with `style='caffe'` were trained on BGR less the mean."
+)
+
+
+def _recognise(contents: Contents) -> Claim | None:
+    branch = _branch(contents)
+    if branch is None or "openselfsup_version" in _meta(contents):
+        return None
+    version = next((key for key in VERSIONS if key in _meta(contents)), None)
+    if version is not None:
+        return Claim(f"{version} in meta, backbone.* in {branch.where}", decisive=True)
+    naming = openmmlab_naming(names_under(branch, BACKBONE))
+    if naming is not None and naming.kind != "resnet":
+        return Claim(f"OpenMMLab's names of a {naming.kind} under backbone.* in {branch.where}", decisive=True)
+    return None
+
+
+def _meta(contents: Contents) -> Mapping[str, Any]:
+    meta = contents.raw.tree.get("meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def _branch(contents: Contents) -> Branch | None:
+    """The state dict with a trunk under `backbone`; mmengine's average of weights stands in its place."""
+    paths = [path for path in ("state_dict", "") if path in contents.branches]
+    branches = (contents.branches[path] for path in paths)
+    return next((b for b in branches if openmmlab_naming(names_under(b, BACKBONE)) is not None), None)
+
+
+def _plan(contents: Contents, which: str | None) -> Plan | None:
+    branch = _branch(contents)
+    naming = openmmlab_naming(names_under(branch, BACKBONE)) if branch is not None else None
+    if branch is None or naming is None:
+        return None
+    dicts = dicts_in(config_text(contents.raw.tree))
+    contract = contract_in(dicts)
+    traits = Traits(
+        contract or InputContract(IMAGENET_MEAN, IMAGENET_STD),
+        _options(naming, backbone_in(dicts), _library(contents, branch)),
+        heads=backbone_in(dicts).get("num_heads"),
+        warnings=() if contract else (UNSAID,),
+    )
+    return plan_copy(contents, _copies(contents, branch), which, traits, naming)
+
+
+def _copies(contents: Contents, branch: Branch) -> dict[str, Copy]:
+    """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
+    raw = contents.branches.get("ema_state_dict")
+    wrapped = (f"module.{BACKBONE}", BACKBONE)
+    prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
+    copies = {"model" if prefix is None else "ema": _copy(branch, BACKBONE)}
+    if raw is not None and prefix is not None:
+        copies["raw"] = _copy(raw, prefix)
+    for label, prefix in OTHERS.items():
+        if any(name.startswith(prefix) for name in branch.tensors):
+            copies[label] = _copy(branch, prefix)
+    return copies
+
+
+def _copy(branch: Branch, prefix: str) -> Copy:
+    beside = Drop(
+        rf"(?!{prefix.replace('.', '[.]')}).*", "another part of the model: neck, head, loss or second network"
+    )
+    return Copy(branch, prefix, (beside,))
+
+
+def _library(contents: Contents, branch: Branch) -> str:
+    """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way."""
+    heads = ("rpn_head.", "roi_head.", "bbox_head.", "decode_head.", "keypoint_head.", "mask_head.")
+    if any(name.startswith(heads) for name in branch.tensors):
+        return "mmdet"
+    return "mmdet" if any(f"{name}_version" in _meta(contents) for name in DETECTORS) else "mmpretrain"
+
+
+def _options(naming: Naming, config: Mapping[str, Any], library: str) -> dict[str, Any]:
+    if naming.kind == "resnet":
+        return {"stride_in": "1x1"} if config.get("style") == "caffe" else {}
+    if naming.kind == "swin":
+        return {"padding": library}
+    return {"position_interpolation": "bicubic"} if naming.kind in ("vit", "beit") else {}
+
+
+FAMILY = Family(
+    name="openmmlab",
+    aliases=("mmpretrain", "mmselfsup", "mmcls", "mmdet", "mmseg", "mmpose"),
+    description="OpenMMLab's ResNet (V1c, V1d, ResNeXt), ViT, BEiT, Swin and ConvNeXt, alone or inside a detector",
+    layouts=(
+        "training file of mmengine: meta, state_dict with backbone.*, message_hub, ema_state_dict",
+        "training file of mmcv: meta with mmcv_version and config, state_dict with backbone.*",
+        "a published model: state_dict with backbone.*, with or without meta",
+    ),
+    recognise=_recognise,
+    plan=_plan,
+)

@@ -1,0 +1,1 @@
+"""What files of OpenMMLab's libraries look like: their names, and the config text that they carry."""
