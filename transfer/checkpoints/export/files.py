@@ -39,16 +39,16 @@ def write_folder(path: Path, export: Export, certificate: Certificate) -> None:
 
 def write_pth(path: Path, export: Export, certificate: Certificate) -> None:
     """A state dict as `torch.save` writes it, and `NAME.conversion.json` beside it."""
-    _write_beside(path, export, certificate)
     with replacing(path) as temporary:
         torch.save(_tensors(export.tensors), temporary)
+    _write_beside(path, export, certificate)
 
 
 def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> None:
     """The same with the state dict under `state_dict` and an empty `meta`: mmengine's form."""
-    _write_beside(path, export, certificate)
     with replacing(path) as temporary:
         torch.save({"meta": {}, "state_dict": _tensors(export.tensors)}, temporary)
+    _write_beside(path, export, certificate)
 
 
 def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
@@ -59,11 +59,11 @@ def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
     """
     if path.suffix != ".pkl":
         raise BadOption(f"{path}: detectron2 knows such a file by its suffix: give it a name that ends in .pkl.")
-    _write_beside(path, export, certificate)
     arrays = {name: tensor.numpy() for name, tensor in _tensors(export.tensors).items()}
     content = {"model": arrays, "__author__": "transfer", "matching_heuristics": True}
     with replacing(path) as temporary, temporary.open("wb") as file:
         pickle.dump(content, file, protocol=4)
+    _write_beside(path, export, certificate)
 
 
 def _tensors(values: Mapping[str, Value]) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ RIVALS: Mapping[str, InputContract] = {
 """Input contracts that published checkpoints have."""
 
 
-AGREES, UNCLEAR = 0.1, 0.5
+AGREES, UNCLEAR = 0.1, 0.3
 """A contract agrees within this divergence of the best; beyond the second none does."""
 
 ODD, JUMP = 0.25, 2.0
