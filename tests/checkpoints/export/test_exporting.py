@@ -55,7 +55,6 @@ BACK = [
     ("huggingface", "timm: swin"),
     ("huggingface", "beit: fine-tuned"),
     ("huggingface", "timm: convnext"),
-    ("detectron2", "torchvision: resnet18"),
 ]
 SEEN_OTHERWISE = {"position_interpolation", "bias_interpolation", "padding"}
 """What differs at other sizes than the trained one, and is said: the reader believes the library that it reads."""
