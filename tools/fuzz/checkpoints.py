@@ -46,6 +46,9 @@ SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 BAD = ("crash", "hang", "memory", "executed", "died")
 WATCHED = ("os.", "subprocess.", "socket.", "shutil.", "ctypes.", "exec", "compile", "import", "pickle.")
+LOOKING = ("os.listdir", "os.scandir")
+"""Folders are listed to find what belongs together."""
+
 PLACES = {"distributed plan": ".metadata", "distributed part": "__0_0.distcp", "index": "model.safetensors.index.json"}
 """Files that belong into a folder with others, by their seed; the folder is read."""
 
@@ -60,7 +63,8 @@ class Canary:
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
         """An audit event."""
-        if self.watching and (event.startswith(WATCHED) or (event == "open" and _writes(args))):
+        harmful = event.startswith(WATCHED) and event not in LOOKING
+        if self.watching and (harmful or (event == "open" and _writes(args))):
             self.events.append(f"{event} {args!r:.200}")
 
 
