@@ -15,7 +15,7 @@ from transfer.checkpoints.layouts import (
     has_head,
     plain_network,
 )
-from transfer.checkpoints.rules import Drop, Rename, Reshape, Rule
+from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
@@ -58,7 +58,7 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
     Rename(r"(stages\..*)\.block\.3\.(.*)", r"\1.mlp.fc1.\2"),
     Rename(r"(stages\..*)\.block\.5\.(.*)", r"\1.mlp.fc2.\2"),
     Rename(r"(stages\..*)\.layer_scale", r"\1.gamma"),
-    Reshape(r".*\.gamma", (-1,)),
+    Apply(r".*\.gamma", lambda scale: scale[:, 0, 0], "the scale of each channel"),
 )
 
 RULES: dict[Layout, tuple[Rule, ...]] = {VIT: VIT_RULES, SWIN: SWIN_RULES, CONVNEXT: CONVNEXT_RULES}
