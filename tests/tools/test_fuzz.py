@@ -31,7 +31,8 @@ def test_a_short_run_finds_nothing() -> None:
     done = run(str(PROGRAM), "--files", "1000", "--processes", "1", "--seed", "7")
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     counts = json.loads(done.stdout.partition(": ")[2])
-    assert set(counts) == {"read", "UnreadableCheckpoint", "UnsafeCheckpoint"} and sum(counts.values()) == 1000
+    assert {"UnreadableCheckpoint", "UnsafeCheckpoint", "UnknownFamily"} <= set(counts)
+    assert sum(counts.values()) == 1000
 
 
 def test_what_runs_or_crashes_is_noticed() -> None:

@@ -1,6 +1,6 @@
 """Seconds and memory for a checkpoint file of 1.2 GB: ours against torch.load and safetensors, one run.
 
-    python tools/bench/files.py [--arch vit_large_patch16_224] [--rounds 5] [--skip-conversion]
+    python tools/bench/files.py [--arch vit_large_patch16_224] [--rounds 5] [--only converting]
 
 Lists the names and shapes in a file, and converts it. Every measurement is a process of its own; rounds alternate
 between the ways, so that a busy machine slows all. Prints medians, the growth of anonymous memory at its peak and of
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -105,6 +106,7 @@ CONVERTING = (
     ("convert_ours", "zip.pth"),
     ("convert_ours", "model.safetensors"),
 )
+TABLES = {"listing": LISTING, "converting": CONVERTING}
 
 
 def measure(task: str, path: Path) -> Measured:
@@ -151,6 +153,7 @@ def alternate(ways: Sequence[tuple[str, str]], folder: Path, rounds: int) -> dic
     results: dict[tuple[str, str], list[Measured]] = {way: [] for way in ways}
     for _ in range(rounds):
         for task, name in ways:
+            os.sync()  # nobody waits for what another left to be written to the disk
             command = [sys.executable, __file__, "--measure", task, str(folder / name)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             results[task, name].append(json.loads(done.stdout))
@@ -176,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", default="vit_large_patch16_224")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--skip-conversion", action="store_true")
+    parser.add_argument("--only", choices=("listing", "converting"), help="one of the two tables")
     parser.add_argument("--measure", nargs=2, metavar=("TASK", "FILE"), help="one measurement, in this process")
     options = parser.parse_args()
     if options.measure:
@@ -184,8 +187,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         write_files(Path(name), options.arch)
-        for ways in (LISTING,) if options.skip_conversion else (LISTING, CONVERTING):
-            report(alternate(ways, Path(name), options.rounds))
+        for table, ways in TABLES.items():
+            if options.only in (None, table):
+                report(alternate(ways, Path(name), options.rounds))
 
 
 if __name__ == "__main__":

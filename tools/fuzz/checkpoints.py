@@ -34,6 +34,7 @@ from seeds import seeds
 from torch import Tensor
 
 from transfer.checkpoints.contents import contents_of
+from transfer.checkpoints.filling import UNSAID, fill_from
 from transfer.checkpoints.reading import read_checkpoint
 from transfer.errors import CheckpointError
 
@@ -65,7 +66,7 @@ class Canary:
         """An audit event."""
         harmful = event.startswith(WATCHED) and event not in LOOKING
         if self.watching and (harmful or (event == "open" and _writes(args))):
-            self.events.append(f"{event} {args!r:.200}")
+            self.events.append(f"{event} {args!r:.200}\n{''.join(traceback.format_stack()[-8:-1])}")
 
 
 def _writes(args: tuple[Any, ...]) -> bool:
@@ -109,7 +110,9 @@ class Reader:
         self._canary.watching = True
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         try:
-            _use(contents_of(read_checkpoint(path)).branches)
+            contents = contents_of(read_checkpoint(path))
+            _use(contents.branches)
+            fill_from(contents, UNSAID)
         except BaseException as error:
             return error
         finally:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed.checkpoint as distributed
+import torchvision
 from safetensors.torch import save
 from torch import nn
 
@@ -30,6 +31,9 @@ POISONS = (
 )
 """Values in the middle of a pickle that would run something elsewhere."""
 
+DOUBLED = b"K\1\x85" + b"2\x86" * 100
+"""A tuple that twice holds a tuple that twice holds ...: nobody may print, hash or compare it."""
+
 WEIGHTS = OrderedDict(
     (f"{prefix}conv{i}.weight", torch.arange(24.0).reshape(2, 3, 2, 2) * i)
     for prefix in ("", "module.")
@@ -42,7 +46,7 @@ def seeds(folder: Path) -> dict[str, bytes]:
     made = {**_torch(), **_arrays(), "safetensors": save(dict(WEIGHTS), {"format": "pt"})}
     made["distributed plan"], made["distributed part"] = _distributed(folder)
     made["index"] = json.dumps({"weight_map": dict.fromkeys(WEIGHTS, "shard.safetensors")}).encode()
-    return made | {f"poison {k}": _poisoned(poison) for k, poison in enumerate(POISONS)}
+    return made | {f"value {k}": _with_value(value) for k, value in enumerate((*POISONS, DOUBLED))}
 
 
 def _torch() -> dict[str, bytes]:
@@ -57,6 +61,7 @@ def _torch() -> dict[str, bytes]:
             "args": argparse.Namespace(arch="resnet50", lr=0.1, sizes=[1, 2]), "best": np.float64(0.5),
         },
         "network": network,
+        "trunk": {"arch": "resnet18", "state_dict": _trunk("module.encoder_q."), "queue": torch.zeros(1)},
         "kinds": {
             "half": torch.ones(2).half(), "bfloat": torch.ones(2, dtype=torch.bfloat16), "scalar": torch.tensor(3),
             "expanded": torch.ones(1, 3).expand(2, 3), "float8": torch.ones(2).to(torch.float8_e4m3fn),
@@ -66,6 +71,13 @@ def _torch() -> dict[str, bytes]:
     zips = {f"zip {name}": _saved(tree, True) for name, tree in trees.items()}
     legacy = {f"legacy {name}": _saved(tree, False) for name, tree in trees.items()}
     return zips | legacy | {"repacked": _repacked(zips["zip state"]), "script": _script(zips["zip state"])}
+
+
+def _trunk(prefix: str) -> dict[str, torch.Tensor]:
+    """A whole network whose file is small: every tensor repeats one number."""
+    with torch.device("meta"):
+        state = torchvision.models.resnet18().state_dict()
+    return {prefix + name: torch.zeros(1).expand(tensor.numel()).view(tensor.shape) for name, tensor in state.items()}
 
 
 def _saved(tree: Any, zipped: bool) -> bytes:
@@ -122,5 +134,5 @@ def _distributed(folder: Path) -> tuple[bytes, bytes]:
     return (folder / ".metadata").read_bytes(), (folder / "__0_0.distcp").read_bytes()
 
 
-def _poisoned(poison: bytes) -> bytes:
-    return b"\x80\x04}\x8c\x05model" + poison + b"s."
+def _with_value(pickled: bytes) -> bytes:
+    return b"\x80\x04}\x8c\x04arch" + pickled + b"s."

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from transfer.checkpoints.reading import read_checkpoint
 from transfer.checkpoints.rules import apply_rules
 from transfer.checkpoints.twins import compare_with
 from transfer.checkpoints.values import Value
-from transfer.checkpoints.writing import Entry, write_safetensors
+from transfer.checkpoints.writing import Entry, replace_metadata, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.spec.checkpoint import Certificate
 from transfer.spec.files import replacing
@@ -32,6 +34,9 @@ from transfer.spec.fingerprint import file_sha256, text_sha256
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""
+
+PENDING = "0" * 64
+"""Stands for a hash that is still being computed."""
 
 
 def load_backbone(
@@ -63,11 +68,19 @@ def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) 
 
     One tensor at a time is in memory.
     """
-    certificate, filled = certified(path, choice)
-    entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in trunk_values(filled).items()}
-    with replacing(output) as temporary:
-        write_safetensors(temporary, entries, {CERTIFICATE: json.dumps(certificate.to_json())})
+    contents = contents_of(read_checkpoint(path))
+    with _hashing(contents) as digest:
+        draft, filled = _examined(contents, choice)
+        entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in trunk_values(filled).items()}
+        with replacing(output) as temporary:
+            write_safetensors(temporary, entries, _metadata(draft))
+            certificate = replace(draft, sha256=digest.result())
+            replace_metadata(temporary, _metadata(certificate))
     return certificate
+
+
+def _metadata(certificate: Certificate) -> dict[str, str]:
+    return {CERTIFICATE: json.dumps(certificate.to_json())}
 
 
 def load_converted(path: Path) -> Backbone:
@@ -111,14 +124,26 @@ def _certificate(path: Path, metadata: Mapping[str, str]) -> Certificate:
 
 
 def certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
-    """Read, fill and examine a file, without building the network; the file is hashed meanwhile."""
+    """Read, fill and examine a file, without building the network."""
     contents = contents_of(read_checkpoint(path))
+    with _hashing(contents) as digest:
+        draft, filled = _examined(contents, choice)
+        return replace(draft, sha256=digest.result()), filled
+
+
+@contextmanager
+def _hashing(contents: Contents) -> Iterator[Future[str]]:
+    """The file's hash, computed beside what is done meanwhile."""
     with ThreadPoolExecutor(1) as beside:
-        digest = beside.submit(_digest, contents)
-        filled = fill_from(contents, choice)
-        health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
-        verdict = judge(_viewed(filled), filled.plan.input)
-        return certify(contents, filled, health, verdict, digest.result()), filled
+        yield beside.submit(_digest, contents)
+
+
+def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
+    """The certificate but for the file's hash, and the trunk that it is about."""
+    filled = fill_from(contents, choice)
+    health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
+    verdict = judge(_viewed(filled), filled.plan.input)
+    return certify(contents, filled, health, verdict, PENDING), filled
 
 
 def _health(filled: Filled, title: str) -> dict[str, str]:

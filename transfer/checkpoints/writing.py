@@ -7,9 +7,12 @@ Format: 8 bytes little-endian length, that many bytes of JSON (name → dtype, s
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +26,9 @@ DTYPES = {
 }
 # fmt: on
 ALIGNMENT = 8
+METADATA = "__metadata__"
+STEP = 2**26
+"""Bytes after which the disk is told to begin."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +52,36 @@ def entry_of(tensor: Tensor) -> Entry:
 
 def write_safetensors(path: Path, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
     """Write `entries` in order. Raises BadOption for a dtype that the format lacks."""
-    header = _header(entries, metadata)
-    with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little"))
-        file.write(header)
-        for name, entry in entries.items():
-            file.write(_bytes(entry.load(), entry, name))
-
-
-def _header(entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
     tensors = {
         name: {"dtype": _dtype(name, entry.dtype), "shape": list(entry.shape), "data_offsets": list(place)}
         for (name, entry), place in zip(entries.items(), _places(entries.values()), strict=True)
     }
-    text = json.dumps({"__metadata__": dict(metadata), **tensors}, ensure_ascii=False, separators=(",", ":")).encode()
-    return text + b" " * (-len(text) % ALIGNMENT)
+    with path.open("wb") as file, ThreadPoolExecutor(1) as flusher:
+        file.write(_header(tensors, metadata))
+        written, flushing = 0, None
+        for name, entry in entries.items():
+            written += file.write(_bytes(entry.load(), entry, name))
+            if written > STEP and (flushing is None or flushing.done()):
+                # the disk works while the next tensors are read: whoever flushes the whole file later waits less
+                written, flushing = 0, flusher.submit(os.fdatasync, file.fileno())
+
+
+def replace_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    """Write other metadata of the same length into a file of `write_safetensors`. Raises BadOption for another."""
+    with path.open("rb+") as file:
+        size = int.from_bytes(file.read(8), "little")
+        tensors = json.loads(file.read(size))
+        header = _header({name: tensor for name, tensor in tensors.items() if name != METADATA}, metadata)
+        if len(header) != 8 + size:
+            raise BadOption(f"metadata in {path.name} can only be replaced by some of the same length.")
+        file.seek(0)
+        file.write(header)
+
+
+def _header(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    text = json.dumps({METADATA: dict(metadata), **tensors}, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
 
 
 def _dtype(name: str, dtype: torch.dtype) -> str:

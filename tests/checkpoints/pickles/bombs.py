@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 HEAD = b"\x80\x04"
@@ -42,6 +43,16 @@ def doubling(single: bytes, pair: bytes, depth: int = 200) -> bytes:
 def doubled(side: int) -> bytes:
     """A frozenset of two pairs with the last one."""
     return b"0(" + get(side) + b"K\1\x86" + get(side) + b"K\2\x86\x91" + put(side)
+
+
+DOUBLED = b"K\1\x85" + b"2\x86" * 200
+
+
+def nested_storage(field: int) -> bytes:
+    """A reference with a doubled tuple among its fields."""
+    fields = [text("storage"), b"ctorch\nFloatStorage\n", text("0"), text("cpu"), b"K\1"]
+    fields[field] = DOUBLED
+    return HEAD + b"}" + text("w") + b"(" + b"".join(fields) + b"tQs."
 
 
 def colliding() -> bytes:
@@ -90,6 +101,26 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "giant bytearray": lambda: b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"x.",
     "negative length": lambda: HEAD + b"T\xff\xff\xff\xffx.",
     "giant frame": lambda: HEAD + b"\x95" + b"\xff" * 8 + b"}2.",
+    "doubled tuple": lambda: HEAD + b"}" + text("arch") + DOUBLED + b"s.",
+    "doubled list": lambda: HEAD + b"}" + text("args") + b"]" + put(0) + b"".join(
+        b"0(" + get(k) * 2 + b"l" + put(k + 1) for k in range(200)
+    ) + b"s.",
+    "doubled dict": lambda: HEAD + b"}" + text("args") + b"}" + put(0) + b"".join(
+        b"0}(" + text("a") + get(k) + text("b") + get(k) + b"u" + put(k + 1) for k in range(200)
+    ) + b"s.",
+    "doubled text": lambda: HEAD + b"}" + text("args") + b"(" + text("x" * 10_000) + put(0) + get(0) * 9999 + b"ls.",
+    "doubled tuple in an object": lambda: HEAD + b"}" + text("args") + b"ca\nb\n)R}" + text("model") + DOUBLED + b"sbs.",
+    "doubled tuple as a reference": lambda: HEAD + b"}" + text("w") + DOUBLED + b"Qs.",
+    **{f"doubled tuple in field {k} of a reference": partial(nested_storage, k) for k in range(5)},
+    "doubled tuple as a function": lambda: HEAD + b"}" + text("w") + DOUBLED + b")Rs.",
+    "doubled tuple as a dtype": lambda: HEAD + b"}" + text("w") + b"cnumpy\ndtype\n" + DOUBLED + b"\x85Rs.",
+    "doubled tuple as byte order": lambda: (
+        HEAD + b"}" + text("w") + b"cnumpy\ndtype\n" + text("f4") + b"\x85R(K\3" + DOUBLED + b"tbs."
+    ),
+    "doubled tuple as an attribute": lambda: (
+        HEAD + b"}" + text("w") + b"cbuiltins\ngetattr\nca\nb\n" + DOUBLED + b"\x86Rs."
+    ),
+    "doubled tuple as a shape": lambda: array(DOUBLED),
     "doubled tuple as key": lambda: doubling(b"}K\1\x85", b"\x86") + b"Ns.",
     "doubled tuple in a set": lambda: HEAD + b"\x8f(K\1\x85" + b"2\x86" * 200 + b"\x90.",
     "doubled tuple in a call": lambda: HEAD + b"cbuiltins\nset\n(K\1\x85" + b"2\x86" * 200 + b"l\x85R.",

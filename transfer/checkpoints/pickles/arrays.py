@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from transfer.checkpoints.pickles.inert import Inert, InertClass
+from transfer.checkpoints.pickles.keys import name_of
 from transfer.checkpoints.source import numbers_of, strides_of
 
 MOST_DIMENSIONS = 64
@@ -44,7 +45,7 @@ class ArrayType:
 
     def fill(self, state: Any) -> None:
         """`(version, order, ...)`, from a pickle."""
-        self.order = str(state[1])
+        self.order = name_of(state[1])
 
 
 class Shell:
@@ -62,8 +63,10 @@ class Shell:
 def array(raw: Any, kind: Any, shape: Any, fortran: bool) -> Any:
     """A tensor, the items of an array of objects, or an inert array of what is no number."""
     shape = tuple(map(int, shape))
-    if not isinstance(kind, ArrayType) or min(shape, default=0) < 0 or len(shape) > MOST_DIMENSIONS:
-        raise pickle.UnpicklingError(f"an array of shape {shape!r:.80} and type {kind!r:.80}")
+    if not isinstance(kind, ArrayType):
+        raise pickle.UnpicklingError(f"an array whose type is a {type(kind).__name__}")
+    if min(shape, default=0) < 0 or len(shape) > MOST_DIMENSIONS:
+        raise pickle.UnpicklingError(f"an array of {len(shape)} dimensions, the least {min(shape)}")
     if isinstance(raw, list):
         return raw[0] if shape == () and len(raw) == 1 else raw
     if kind.torch is None:
@@ -104,7 +107,7 @@ def reconstruct(_kind: Any, _shape: Any, _code: Any) -> Shell:
 
 def array_type(code: Any, *_: Any) -> ArrayType:
     """`numpy.dtype`, of a code or of a class such as ml_dtypes.bfloat16."""
-    return ArrayType(code.origin.rpartition(".")[2] if isinstance(code, InertClass) else str(code))
+    return ArrayType(code.origin.rpartition(".")[2] if isinstance(code, InertClass) else name_of(code))
 
 
 def from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> Any:

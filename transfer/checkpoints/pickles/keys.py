@@ -1,11 +1,12 @@
-"""Which values may become keys of a dict or members of a set.
+"""Which values may become names, keys of a dict or members of a set.
 
-Hashing is where a small pickle can take forever: a tuple is hashed by walking everything in it, and numbers can be
-chosen to collide.
+Writing out and hashing are where a small pickle can take forever: a tuple is hashed by walking everything in it, and
+numbers can be chosen to collide.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -23,6 +24,15 @@ def refuse(what: str) -> NoReturn:
         f"its pickle {what}, which no weights need: it is damaged or made to exhaust the machine. Ask its author for a "
         ".safetensors file."
     )
+
+
+def name_of(value: Any) -> str:
+    """A text or a small number as text. Raises UnpicklingError for anything else."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if not isinstance(value, str) and not (isinstance(value, int) and abs(value) < DISTINCT):
+        raise pickle.UnpicklingError(f"a {type(value).__name__} where a name should be")
+    return str(value)
 
 
 def is_odd(key: Any) -> bool:

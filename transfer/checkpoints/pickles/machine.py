@@ -15,7 +15,7 @@ import torch
 from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles.arrays import Shell
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Rebuilder
-from transfer.checkpoints.pickles.keys import is_odd, refuse
+from transfer.checkpoints.pickles.keys import is_odd, name_of, refuse
 from transfer.checkpoints.pickles.names import resolve
 from transfer.checkpoints.pickles.rebuilding import StorageType
 
@@ -125,7 +125,7 @@ class Machine:
         if isinstance(function, InertClass):
             return function.build(args, options or {})
         if not isinstance(function, Rebuilder):
-            raise pickle.UnpicklingError(f"a call of {function!r:.80}, which is no function")
+            raise pickle.UnpicklingError(f"a call of a {type(function).__name__}, which is no function")
         made = function.function(*args)
         if isinstance(made, torch.Tensor):
             self._count_tensor(made)
@@ -152,11 +152,11 @@ class Machine:
     def reference(self, pid: Any) -> Any:
         """`("storage", type, key, location, numel[, view])` → its data; `("module", class, ...)` → the class."""
         if not isinstance(pid, tuple) or not pid:
-            raise pickle.UnpicklingError(f"a reference of unknown form {pid!r:.80}")
+            raise pickle.UnpicklingError(f"a reference that is a {type(pid).__name__}")
         if pid[0] == "module":
             return pid[1]
         kind, key, _location, numel, *view = pid[1:]
         if not isinstance(kind, StorageType):
-            raise pickle.UnpicklingError(f"a storage of unknown type {kind!r:.80}")
+            raise pickle.UnpicklingError(f"a storage whose type is a {type(kind).__name__}")
         self._count_tensor()
-        return self._storage(str(key), kind.dtype, int(numel), view[0] if view else None)
+        return self._storage(name_of(key), kind.dtype, int(numel), view[0] if view else None)

@@ -11,7 +11,7 @@ import torch
 from transfer.checkpoints.deferred import Unaligned
 from transfer.checkpoints.pickles import arrays
 from transfer.checkpoints.pickles.inert import Inert, InertClass, Plain
-from transfer.checkpoints.pickles.keys import checked
+from transfer.checkpoints.pickles.keys import checked, name_of
 from transfer.errors import UnsafeCheckpoint
 
 MOST_DIMENSIONS = 64
@@ -61,7 +61,7 @@ def _rebuild_tensor(
     if not isinstance(storage, torch.Tensor | Unaligned) or len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
         raise pickle.UnpicklingError("a tensor without storage")
     if metadata:
-        raise pickle.UnpicklingError(f"a conjugated or negated tensor ({metadata!r:.80})")
+        raise pickle.UnpicklingError("a conjugated or negated tensor")
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min((offset, *size, *stride)) < 0 or (0 not in size and last >= storage.numel()):
         raise pickle.UnpicklingError(f"a tensor of shape {size} reaches beyond its storage")
@@ -104,7 +104,8 @@ def _from_numpy(data: Any, dtype: Any, *_: Any) -> Any:
 
 def _attribute(target: Any, name: Any) -> Inert:
     """`getattr`, by which Python 3.11 pickles members of enumerations: of a class that is not loaded, nothing else."""
-    if not isinstance(target, InertClass) or not str(name).isidentifier() or str(name).startswith("__"):
+    name = name_of(name)
+    if not isinstance(target, InertClass) or not name.isidentifier() or name.startswith("__"):
         raise UnsafeCheckpoint(
             f"the file's pickle calls builtins.getattr for {name!r:.80}, which weights never need. Do not load it with "
             "torch.load; ask its author for a .safetensors file or a plain state dict."
@@ -123,7 +124,7 @@ def _new(kind: Any, *args: Any) -> Any:
 
 def _named_tuple(name: Any, fields: Any, module: Any = "", *_: Any) -> InertClass:
     """`dill._dill._create_namedtuple`."""
-    return InertClass(f"{module}.{name}", tuple(map(str, fields)))
+    return InertClass(f"{name_of(module)}.{name_of(name)}", tuple(map(name_of, fields)))
 
 
 class StorageType:

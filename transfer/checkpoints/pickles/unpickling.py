@@ -10,6 +10,7 @@ import pickle
 from itertools import repeat
 from typing import Any
 
+from transfer.checkpoints.pickles.extent import check_extent
 from transfer.checkpoints.pickles.keys import refuse
 from transfer.checkpoints.pickles.machine import Machine, Nested, Storage
 from transfer.checkpoints.pickles.opcodes import OPCODES
@@ -36,6 +37,8 @@ def unpickle(
         instruction = code[machine.position]
         machine.position += 1
         if instruction == stop:
-            return machine.stack.pop(), machine.position
+            value = machine.stack.pop()
+            check_extent(value)
+            return value, machine.position
         OPCODES[instruction](machine)
     refuse(f"has more than {MOST_INSTRUCTIONS:,} instructions")
