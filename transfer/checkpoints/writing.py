@@ -70,7 +70,7 @@ def replace_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     """Write other metadata of the same length into a file of `write_safetensors`. Raises BadOption for another."""
     with path.open("rb+") as file:
         size = int.from_bytes(file.read(8), "little")
-        tensors = json.loads(file.read(size))
+        tensors = json.loads(file.read(size).decode("utf-8"))
         header = _header({name: tensor for name, tensor in tensors.items() if name != METADATA}, metadata)
         if len(header) != 8 + size:
             raise BadOption(f"metadata in {path.name} can only be replaced by some of the same length.")

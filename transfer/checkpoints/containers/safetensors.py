@@ -55,7 +55,7 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
     if not 2 <= length <= min(LONGEST_HEADER, len(source) - 8):
         raise SafetensorError(f"its header should have {length:,} bytes: the file is cut, or no weights need so many")
     try:
-        header = json.loads(source.read(8, length), object_pairs_hook=_once)
+        header = json.loads(source.read(8, length).decode("utf-8"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise SafetensorError(f"its header is not valid JSON ({error!s:.100})") from error
     if not isinstance(header, dict):
