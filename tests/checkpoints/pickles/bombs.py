@@ -109,7 +109,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
         b"0}(" + text("a") + get(k) + text("b") + get(k) + b"u" + put(k + 1) for k in range(200)
     ) + b"s.",
     "doubled text": lambda: HEAD + b"}" + text("args") + b"(" + text("x" * 10_000) + put(0) + get(0) * 9999 + b"ls.",
-    "doubled tuple in an object": lambda: HEAD + b"}" + text("args") + b"ca\nb\n)R}" + text("model") + DOUBLED + b"sbs.",
+    "doubled tuple in an object": lambda: (
+        HEAD + b"}" + text("args") + b"ca\nb\n)R}" + text("model") + DOUBLED + b"sbs."
+    ),
     "doubled tuple as a reference": lambda: HEAD + b"}" + text("w") + DOUBLED + b"Qs.",
     **{f"doubled tuple in field {k} of a reference": partial(nested_storage, k) for k in range(5)},
     "doubled tuple as a function": lambda: HEAD + b"}" + text("w") + DOUBLED + b")Rs.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
@@ -22,7 +23,12 @@ OTHERS = {
 }
 """Name of a method's second network → its prefix, behind a neck or a head of its own."""
 
-VERSIONS = ("mmengine_version", "mmcv_version", "mmdet_version", "mmcls_version", "mmseg_version", "mmpose_version")
+SAID = (
+    *("mmengine_version", "mmcv_version", "mmdet_version", "mmcls_version", "mmseg_version", "mmpose_version"),
+    "cfg",
+)
+"""Keys of `meta` that only OpenMMLab's libraries write."""
+
 DETECTORS = ("mmdet", "mmseg", "mmpose")
 UNSAID = (
     "no config in the file says how its images were normalised: ImageNet mean and standard deviation of RGB are "
@@ -30,16 +36,28 @@ UNSAID = (
 )
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A state dict with a trunk, the prefix of the trunk's names, and what they are names of."""
+
+    branch: Branch
+    prefix: str
+    naming: Naming
+
+    @property
+    def where(self) -> str:
+        return f"{self.prefix or 'bare names'}{'*' if self.prefix else ''} in {self.branch.where}"
+
+
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    if branch is None or "openselfsup_version" in _meta(contents):
+    found = _found(contents)
+    if found is None or "openselfsup_version" in _meta(contents):
         return None
-    version = next((key for key in VERSIONS if key in _meta(contents)), None)
-    if version is not None:
-        return Claim(f"{version} in meta, backbone.* in {branch.where}", decisive=True)
-    naming = openmmlab_naming(names_under(branch, BACKBONE))
-    if naming is not None and naming.kind != "resnet":
-        return Claim(f"OpenMMLab's names of a {naming.kind} under backbone.* in {branch.where}", decisive=True)
+    said = next((key for key in SAID if key in _meta(contents)), None)
+    if said is not None:
+        return Claim(f"{said} in meta, {found.where}", decisive=True)
+    if found.naming.kind != "resnet" or any(name.startswith(f"{found.prefix}stem.7.") for name in found.branch.tensors):
+        return Claim(f"OpenMMLab's names of a {found.naming.kind}, {found.where}", decisive=True)
     return None
 
 
@@ -48,27 +66,30 @@ def _meta(contents: Contents) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _branch(contents: Contents) -> Branch | None:
-    """The state dict with a trunk under `backbone`; mmengine's average of weights stands in its place."""
+def _found(contents: Contents) -> _Found | None:
+    """The trunk under `backbone`, else one that was extracted: mmengine's average of weights stands in its place."""
     paths = [path for path in ("state_dict", "") if path in contents.branches]
-    branches = (contents.branches[path] for path in paths)
-    return next((b for b in branches if openmmlab_naming(names_under(b, BACKBONE)) is not None), None)
+    for prefix in (BACKBONE, ""):
+        for branch in (contents.branches[path] for path in paths):
+            if naming := openmmlab_naming(names_under(branch, prefix)):
+                return _Found(branch, prefix, naming)
+    return None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    naming = openmmlab_naming(names_under(branch, BACKBONE)) if branch is not None else None
-    if branch is None or naming is None:
+    found = _found(contents)
+    if found is None:
         return None
     dicts = dicts_in(config_text(contents.raw.tree))
     contract = contract_in(dicts)
     traits = Traits(
         contract or InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        _options(naming, backbone_in(dicts), _library(contents, branch)),
+        _options(found.naming, backbone_in(dicts), _library(contents, found.branch)),
         heads=backbone_in(dicts).get("num_heads"),
         warnings=() if contract else (UNSAID,),
     )
-    return plan_copy(contents, _copies(contents, branch), which, traits, naming)
+    copies = _copies(contents, found.branch) if found.prefix else {"model": Copy(found.branch)}
+    return plan_copy(contents, copies, which, traits, found.naming)
 
 
 def _copies(contents: Contents, branch: Branch) -> dict[str, Copy]:
@@ -116,6 +137,7 @@ FAMILY = Family(
         "training file of mmengine: meta, state_dict with backbone.*, message_hub, ema_state_dict",
         "training file of mmcv: meta with mmcv_version and config, state_dict with backbone.*",
         "a published model: state_dict with backbone.*, with or without meta",
+        "a trunk extracted from one: state_dict without backbone.*, with a config in meta where it is a plain ResNet",
     ),
     recognise=_recognise,
     plan=_plan,
