@@ -75,5 +75,5 @@ def test_a_data_set_that_does_not_exist_suggests_the_nearest(tmp_path: Path) -> 
 
 
 def test_a_pair_that_does_not_exist_says_who_has_it(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="with 'bbox': coco, mini"):
+    with pytest.raises(BadOption, match="with 'bbox': coco, coco-mini, mini"):
         locate("voc2012", "bbox", tmp_path)

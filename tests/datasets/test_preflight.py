@@ -299,3 +299,41 @@ def test_real_coco_passes(shared_data: Path, kind: str, classes: int) -> None:
     manifests = [check_split(split, kind, None) for split in locate("coco", kind, shared_data / "coco_mini")]
     assert [manifest.images for manifest in manifests] == [80, 79]
     assert {len(manifest.classes) for manifest in manifests} == {classes}
+
+
+@pytest.mark.parametrize("kind, images", [("bbox", (80, 79)), ("segm", (80, 79))])
+def test_real_instances_pass_with_the_counts_of_their_notice(
+    shared_data: Path, kind: str, images: tuple[int, int]
+) -> None:
+    manifests = [check_split(part, kind) for part in locate("coco-mini", kind, shared_data)]
+    assert tuple(manifest.images for manifest in manifests) == images
+    assert all(len(manifest.classes) == 80 for manifest in manifests)
+
+
+def test_real_keypoints_pass(shared_data: Path) -> None:
+    assert all(
+        check_split(part, "keypoints").classes == ("person",) for part in locate("coco-mini", "keypoints", shared_data)
+    )
+
+
+def test_all_bad_masks_are_listed_in_one_pass(split: Split) -> None:
+    def spoil(truth: Json) -> None:
+        truth["annotations"][0]["segmentation"] = [[1, 2, 3, 4]]
+        truth["annotations"][2]["segmentation"] = {"counts": [0, 600], "size": [30, 20]}
+
+    _change(split, spoil)
+    message = _message(split, "segm", BrokenAnnotation)
+    assert "annotation 1: segmentation holds a polygon" in message
+    assert "annotation 2: segmentation must be polygons" in message
+    assert "annotation 3: segmentation has size [30, 20], its image [20, 30]" in message
+
+
+def test_voc_boxes_say_whether_they_are_difficult(split: Split) -> None:
+    def mark(truth: Json) -> None:
+        for entry, value in zip(truth["annotations"], (0, 1, 2), strict=True):
+            entry["difficult"] = value
+
+    _change(split, mark)
+    assert "annotation 3: difficult must be 0 or 1, found 2" in _message(split, "voc", BrokenAnnotation)
+    _change(split, lambda truth: [entry.update(difficult=1) for entry in truth["annotations"]])
+    assert check_split(split, "voc").images == 3

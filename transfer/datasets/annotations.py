@@ -42,7 +42,7 @@ class Annotations:
 
 
 def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]:
-    """Read a COCO json for `kind` (`bbox` or `keypoints`).
+    """Read a COCO json for `kind` (`bbox`, `segm`, `keypoints`, or `voc`: boxes that say `difficult`).
 
     Raises BrokenAnnotation when it cannot be read as COCO's structure at all; all else is returned as problems.
     """
@@ -53,6 +53,10 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
     problems = [*_duplicates(data), *_references(data), *_boxes(data)]
     if kind == "keypoints":
         problems += _keypoints(data)
+    if kind == "segm":
+        problems += _masks(data)
+    if kind == "voc":
+        problems += _difficult(data)
     return _summary(data), problems
 
 
@@ -154,6 +158,35 @@ def _keypoints(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
             yield Problem(
                 f"annotation {entry['id']}: keypoints must be {expected} numbers (x, y, visibility per joint)"
             )
+
+
+def _masks(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
+    sizes = {image["id"]: [image["height"], image["width"]] for image in data["images"]}
+    for entry in data["annotations"]:
+        fault = _mask_fault(entry.get("segmentation"), sizes.get(entry["image_id"]))
+        if fault:
+            yield Problem(f"annotation {entry['id']}: segmentation {fault}")
+
+
+def _mask_fault(mask: Any, size: list[int] | None) -> str:
+    """What is wrong with polygons (lists x, y, x, y, ... of three points or more) or an RLE of the image's `size`."""
+    if isinstance(mask, Mapping):
+        if not isinstance(mask.get("counts"), (list, str)):
+            return "is a run-length code without counts"
+        return "" if size is None or mask.get("size") == size else f"has size {mask.get('size')}, its image {size}"
+    if not isinstance(mask, list) or not mask:
+        return "must be polygons or a run-length code, and is missing or empty"
+    return "" if all(map(_polygon, mask)) else "holds a polygon that is not x, y pairs of three points or more"
+
+
+def _polygon(points: Any) -> bool:
+    return isinstance(points, list) and len(points) >= 6 and len(points) % 2 == 0 and all(map(_number, points))
+
+
+def _difficult(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
+    for entry in data["annotations"]:
+        if entry.get("difficult") not in (0, 1):
+            yield Problem(f"annotation {entry['id']}: difficult must be 0 or 1, found {entry.get('difficult')!r}")
 
 
 def _summary(data: Mapping[str, list[Entry]]) -> Annotations:

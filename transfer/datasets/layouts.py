@@ -20,9 +20,9 @@ VOC_CLASSES = (
 class Split:
     """The files of one split.
 
-    `annotations` is a COCO json (kinds `bbox`, `keypoints`) or a folder of label-map PNGs (`miou`); `listing` a text
-    file of image stems, None where every annotated image belongs; `classes` the names of the label values of the
-    PNGs, empty where the json says them.
+    `annotations` is a COCO json (kinds `bbox`, `segm`, `keypoints`) or a folder of label-map PNGs (`miou`); `listing`
+    a text file of image stems, None where every annotated image belongs; `classes` the names of the label values of
+    the PNGs, empty where the json says them.
     """
 
     images: Path
@@ -35,7 +35,7 @@ Pair = tuple[Split, Split]
 
 
 def locate(dataset: str, kind: str, root: Path) -> Pair:
-    """(train, test) splits of `dataset` for `kind` (`bbox`, `keypoints`, `miou`) below the data `root`.
+    """(train, test) splits of `dataset` for `kind` (`bbox`, `segm`, `keypoints`, `miou`) below the data `root`.
 
     Raises UnknownName or BadOption for a pair that does not exist, MissingData when a path is not there.
     """
@@ -99,7 +99,8 @@ _INSTANCES = _coco("instances")
 _PERSONS = _coco("person_keypoints")
 
 LAYOUTS: Mapping[str, Mapping[str, Callable[[Path], Pair]]] = {
-    "coco": {"bbox": _INSTANCES, "keypoints": _PERSONS},
+    "coco": {"bbox": _INSTANCES, "segm": _INSTANCES, "keypoints": _PERSONS},
+    "coco-mini": {"bbox": _INSTANCES, "segm": _INSTANCES, "keypoints": _PERSONS},
     "mini": {"bbox": _INSTANCES, "keypoints": _PERSONS, "miou": _mini_semantic},
     "voc2012": {"miou": _voc2012},
 }
@@ -107,17 +108,31 @@ LAYOUTS: Mapping[str, Mapping[str, Callable[[Path], Pair]]] = {
 
 HOMES: Mapping[str, tuple[str, ...]] = {
     "coco": ("coco", "."),
+    "coco-mini": ("coco_mini",),
     "mini": ("mini", "."),
     "voc2012": ("VOCdevkit/VOC2012", "VOC2012"),
 }
 """Folders below the root where the data set may lie, in order of preference."""
 
-PROOF: Mapping[str, str] = {"coco": "annotations", "mini": "mini.json", "voc2012": "JPEGImages"}
+PROOF: Mapping[str, str] = {
+    "coco": "annotations",
+    "coco-mini": "permissive_images.txt",
+    "mini": "mini.json",
+    "voc2012": "JPEGImages",
+}
 """What must be in a folder for it to be taken as the data set's; real COCO must never pass for `mini`."""
 
 TREES: Mapping[str, str] = {
     "coco": """\
 coco/   (or the root itself)
+├── annotations/
+│   ├── instances_train2017.json          instances_val2017.json
+│   └── person_keypoints_train2017.json   person_keypoints_val2017.json
+├── train2017/   *.jpg
+└── val2017/     *.jpg""",
+    "coco-mini": """\
+coco_mini/
+├── permissive_images.txt
 ├── annotations/
 │   ├── instances_train2017.json          instances_val2017.json
 │   └── person_keypoints_train2017.json   person_keypoints_val2017.json
@@ -143,6 +158,7 @@ _OWN = "Set TRANSFER_DATA to the folder that holds this tree."
 
 ADVICE: Mapping[str, str] = {
     "coco": _OWN,
+    "coco-mini": f"{_OWN} It is a subset of COCO 2017: 80 images to train on, 79 to test on.",
     "mini": f"{_OWN} `mini` needs no download: transfer.datasets.mini.generate.generate_mini draws it.",
     "voc2012": f"{_OWN} SegmentationClassAug and trainaug.txt come with the SBD annotations in VOC's format.",
 }
