@@ -32,13 +32,15 @@ REQUIRED = {
 class Annotations:
     """A COCO json that was read: names and ids of its categories as listed, (name, width, height) of its images.
 
-    `digest` is the SHA-256 of all records, whatever their order and the file's formatting.
+    `digest` is the SHA-256 of all records, whatever their order and the file's formatting; `counts` are the annotations
+    of each category.
     """
 
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     images: tuple[tuple[str, int, int], ...]
     digest: str
+    counts: tuple[int, ...] = ()
 
 
 def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]:
@@ -46,7 +48,7 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
 
     Raises BrokenAnnotation when it cannot be read as COCO's structure at all; all else is returned as problems.
     """
-    data = _parse(path)
+    data = parse(path)
     malformed = [problem for section in REQUIRED for problem in _malformed(data[section], section)]
     if malformed:
         return Annotations((), (), (), ""), malformed
@@ -60,7 +62,8 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
     return _summary(data), problems
 
 
-def _parse(path: Path) -> dict[str, list[Entry]]:
+def parse(path: Path) -> dict[str, list[Entry]]:
+    """The lists of a COCO json. Raises BrokenAnnotation when it is no JSON or has not got them."""
     try:
         data: dict[str, list[Entry]] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -132,8 +135,9 @@ def _references(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
 
 def _boxes(data: Mapping[str, list[Entry]]) -> list[Problem]:
     sizes = {image["id"]: (image["width"], image["height"]) for image in data["images"]}
+    names = {image["id"]: image["file_name"] for image in data["images"]}
     problems = [
-        Problem(f"annotation {entry['id']}: box {entry['bbox']} {fault}")
+        Problem(f"annotation {entry['id']} of {names[entry['image_id']]}: box {entry['bbox']} {fault}")
         for entry in data["annotations"]
         if entry["image_id"] in sizes and (fault := _box_fault(entry["bbox"], sizes[entry["image_id"]]))
     ]
@@ -193,7 +197,9 @@ def _summary(data: Mapping[str, list[Entry]]) -> Annotations:
     classes = tuple(entry["name"] for entry in data["categories"])
     category_ids = tuple(entry["id"] for entry in data["categories"])
     images = tuple((i["file_name"], int(i["width"]), int(i["height"])) for i in data["images"])
-    return Annotations(classes, category_ids, images, _digest(data))
+    occurring = Counter(entry["category_id"] for entry in data["annotations"])
+    counts = tuple(occurring[id] for id in category_ids)
+    return Annotations(classes, category_ids, images, _digest(data), counts)
 
 
 def _digest(data: Mapping[str, list[Entry]]) -> str:

@@ -16,6 +16,8 @@ from transfer.errors import CorruptImage
 TAIL = 1024
 """Bytes at the end in which the end marker must be: some cameras pad after it."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
@@ -57,6 +59,12 @@ def label_map_facts(path: Path) -> ImageFacts:
             raise CorruptImage(f"{path}: a label map has one channel of class numbers; this one is {image.mode}.")
         values = np.unique(_pixels(image, path))
     return ImageFacts(hashlib.sha256(data).hexdigest(), image.size, tuple(int(value) for value in values))
+
+
+def find_image(folder: Path, stem: str) -> Path:
+    """The image called `stem` in any known format; the .jpg, which a report then names, when there is none."""
+    candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def _opened(data: bytes, path: Path) -> Image.Image:

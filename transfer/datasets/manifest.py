@@ -14,9 +14,11 @@ class Manifest(Fields):
     `images` counts the images used; `sha256` covers the annotations and the bytes of every image used, and depends
     on neither path, machine nor order; `classes` are the names by label, starting at label 0, and `category_ids` their
     ids in a COCO json (empty for label maps). A json's labels follow the order in which it lists its categories.
+    `counts` are by label the annotations, or for label maps the images that show the class.
     """
 
     images: int
     sha256: str
     classes: tuple[str, ...]
     category_ids: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()

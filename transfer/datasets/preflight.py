@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -17,7 +18,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from transfer.datasets.annotations import Annotations, read_annotations
-from transfer.datasets.images import ImageFacts, image_facts, label_map_facts
+from transfer.datasets.declaration import VOID
+from transfer.datasets.images import ImageFacts, find_image, image_facts, label_map_facts
 from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
@@ -25,13 +27,8 @@ from transfer.datasets.problems import Problem, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
 from transfer.spec.suite import KINDS
 
-IGNORED = 255
-"""Label value that no score counts."""
-
 QUIET_SECONDS = 2.0
 """No progress bar before this long."""
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 Read = Callable[[Path], ImageFacts]
 Found = ImageFacts | Problem
@@ -56,7 +53,8 @@ def check_split(split: Split, kind: str, cache: Path | None = None) -> Manifest:
 
 
 def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
-    annotations, problems = _annotations(split.annotations, kind, memo)
+    annotations, found_wrong = _annotations(split.annotations, kind, memo)
+    problems = [*split.problems, *found_wrong]
     sizes = {name: (width, height) for name, width, height in annotations.images}
     found = _inspect([split.images / name for name in sizes], image_facts, memo)
     for (name, size), fact in zip(sizes.items(), found, strict=True):
@@ -66,7 +64,7 @@ def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
     raise_problems(problems, split.annotations)
     hashes = {name: fact.sha256 for name, fact in zip(sizes, found, strict=True) if isinstance(fact, ImageFacts)}
     content = _content_hash(annotations.digest, hashes)
-    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids)
+    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids, annotations.counts)
 
 
 def _check_label_maps(split: Split, memo: Memo) -> Manifest:
@@ -74,8 +72,8 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
         raise BadOption(f"the label maps in {split.annotations} need the class names of their values: Split.classes.")
     stems = _stems(split)
     maps = _inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
-    images = _inspect([_image_path(split.images, stem) for stem in stems], image_facts, memo)
-    problems = [fact for fact in (*maps, *images) if isinstance(fact, Problem)]
+    images = _inspect([find_image(split.images, stem) for stem in stems], image_facts, memo)
+    problems = [*split.problems, *(fact for fact in (*maps, *images) if isinstance(fact, Problem))]
     for stem, label_map, image in zip(stems, maps, images, strict=True):
         if isinstance(label_map, ImageFacts):
             problems += _label_problem(stem, label_map.labels, split.classes)
@@ -90,7 +88,9 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
         for stem, fact in zip(stems, facts, strict=True)
         if isinstance(fact, ImageFacts)
     }
-    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes)
+    shown = Counter(label for facts in maps if isinstance(facts, ImageFacts) for label in facts.labels)
+    counts = tuple(shown[label] for label in range(len(split.classes)))
+    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes, counts=counts)
 
 
 def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[Problem]]:
@@ -99,7 +99,8 @@ def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[P
     known = memo.get(key)
     if known is not None:
         images = tuple((name, width, height) for name, width, height in known["images"])
-        return Annotations(tuple(known["classes"]), tuple(known["category_ids"]), images, known["digest"]), []
+        classes, ids, counts = (tuple(known[key]) for key in ("classes", "category_ids", "counts"))
+        return Annotations(classes, ids, images, known["digest"], counts), []
     annotations, problems = read_annotations(path, kind)
     if not problems:
         memo.add(key, asdict(annotations))
@@ -123,7 +124,7 @@ def _facts(path: Path, read: Read, memo: Memo) -> Found:
             return ImageFacts.from_json(known)
         facts = read(path)
     except FileNotFoundError:
-        return Problem(f"{path} is named by the annotations but does not exist")
+        return Problem(f"{path} is named by the annotations but does not exist", absent=True)
     except CorruptImage as error:
         return Problem(str(error), image=True)
     except OSError as error:
@@ -142,12 +143,6 @@ def _stems(split: Split) -> list[str]:
     return stems
 
 
-def _image_path(folder: Path, stem: str) -> Path:
-    """The image called `stem` in any known format; the .jpg, which the report then names, when there is none."""
-    candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
-    return next((path for path in candidates if path.exists()), candidates[0])
-
-
 def _size_problem(name: str, found: tuple[int, int], expected: tuple[int, int], says: str) -> list[Problem]:
     if found == expected:
         return []
@@ -155,10 +150,10 @@ def _size_problem(name: str, found: tuple[int, int], expected: tuple[int, int], 
 
 
 def _label_problem(stem: str, labels: Iterable[int], classes: tuple[str, ...]) -> list[Problem]:
-    wrong = [label for label in labels if label != IGNORED and not 0 <= label < len(classes)]
+    wrong = [label for label in labels if label != VOID and not 0 <= label < len(classes)]
     if not wrong:
         return []
-    allowed = f"0 to {len(classes) - 1} ({len(classes)} classes) or {IGNORED} (ignored)"
+    allowed = f"0 to {len(classes) - 1} ({len(classes)} classes) or {VOID} (ignored)"
     return [Problem(f"{stem}.png holds the values {', '.join(map(str, wrong))}; expected {allowed}")]
 
 

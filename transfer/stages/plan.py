@@ -8,9 +8,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from transfer.datasets.layouts import Split, locate
+from transfer.datasets.declaration import find_declaration
+from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
-from transfer.datasets.mini.generate import generate_mini
+from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, UnknownName
 from transfer.openmmlab.compose import Classes, compose, load_recipe
@@ -73,7 +74,8 @@ def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
 def _prepare(task: Task, overrides: Mapping[str, Any], work_dir: Path, data_root: Path) -> Prepared:
     recipe = load_recipe(recipe_path(task.recipe), overrides)
     _check_kind(task, recipe.task.kind)
-    train, test = _splits(recipe.task.dataset, task.kind, work_dir, data_root)
+    declared = find_declaration(recipe.task.dataset, data_root)
+    train, test = open_splits(declared, task.kind, data_root, work_dir / "data")
     cache = work_dir / "data" / "preflight.json"
     manifests = {"train": check_split(train, task.kind, cache), "test": check_split(test, task.kind, cache)}
     data = {
@@ -134,13 +136,6 @@ def _write_config(job: Job, text: str) -> None:
         return
     with replacing(job.config) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _splits(dataset: str, kind: str, work_dir: Path, data_root: Path) -> tuple[Split, Split]:
-    if dataset != "mini":
-        return locate(dataset, kind, data_root)
-    generate_mini(work_dir / "data" / "mini")
-    return locate(dataset, kind, work_dir / "data")
 
 
 def _classes(train: Split, test: Split, manifests: Mapping[str, Manifest]) -> Classes:
