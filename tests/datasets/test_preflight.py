@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from transfer.datasets import preflight
-from transfer.datasets.images import ImageFacts
 from transfer.datasets.declaration import find_declaration
+from transfer.datasets.images import ImageFacts
 from transfer.datasets.layouts import Pair, Split
 from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_split

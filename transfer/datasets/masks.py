@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from transfer.datasets.declaration import VOID
-from transfer.datasets.images import find_image
+from transfer.datasets.images import IMAGE_SUFFIXES, find_image
 from transfer.datasets.problems import Problem
 
 Lookup = NDArray[np.int16]
@@ -49,6 +49,15 @@ def write_label_maps(masks: Mapping[str, Path], lookup: Lookup, folder: Path) ->
         done = pool.map(work, masks.items())
         bar = tqdm(done, "converting masks", len(masks), False, sys.stderr, unit="mask", delay=QUIET_SECONDS)
         return [problem for problem in bar if problem is not None]
+
+
+def without_mask(images: Path, suffix: str, names: Collection[str]) -> list[Problem]:
+    """Images below `images` that none of the masks `names` belongs to, which a half-downloaded folder leaves."""
+    found = [path for path in sorted(images.rglob(f"*{suffix}")) if suffix or path.suffix in IMAGE_SUFFIXES]
+    lengths = [len(suffix or path.suffix) for path in found]
+    stems = [path.relative_to(images).as_posix()[:-length] for path, length in zip(found, lengths, strict=True)]
+    alone = [path for path, stem in zip(found, stems, strict=True) if stem not in names]
+    return [Problem(f"{path} has no mask", absent=True) for path in alone]
 
 
 def image_files(images: Path, names: Sequence[str], suffix: str) -> dict[str, Path]:

@@ -11,7 +11,15 @@ from transfer.datasets.declaration import Declaration, Part
 from transfer.datasets.derived import derive, problems_of
 from transfer.datasets.images import find_image
 from transfer.datasets.layouts import Pair, Split, find_home
-from transfer.datasets.masks import colliding, image_files, link_images, lookup_of, mask_names, write_label_maps
+from transfer.datasets.masks import (
+    colliding,
+    image_files,
+    link_images,
+    lookup_of,
+    mask_names,
+    without_mask,
+    write_label_maps,
+)
 from transfer.datasets.mini.generate import generate_mini
 from transfer.datasets.problems import Problem
 from transfer.datasets.selection import read_list, write_listed
@@ -95,10 +103,11 @@ def _repeated(names: Iterable[str]) -> Iterable[Problem]:
 def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Split:
     images, masks = base / part.images, base / part.annotations["miou"]
     listing = None if part.listing is None else base / part.listing
-    if _plain(declared, masks):
-        return Split(images, masks, listing, declared.classes)
     suffix = declared.mask_suffix
     found = mask_names(masks, suffix)
+    alone = without_mask(images, declared.image_suffix, found) if listing is None else []
+    if _plain(declared, masks):
+        return Split(images, masks, listing, declared.classes, tuple(alone))
     if listing is not None:
         found = {entry: masks / f"{entry}{suffix}" for entry in read_list(listing)}
     linked = image_files(images, list(found), declared.image_suffix)
@@ -110,7 +119,7 @@ def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Sp
 
     meaning = [lookup.tolist(), list(found), {name: str(path.resolve()) for name, path in linked.items()}]
     folder = derive(home, declared.name, meaning, list(found.values()), write)
-    return Split(folder / "images", folder / "maps", None, declared.classes, problems_of(folder))
+    return Split(folder / "images", folder / "maps", None, declared.classes, (*alone, *problems_of(folder)))
 
 
 def _plain(declared: Declaration, masks: Path) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
@@ -23,7 +24,7 @@ from transfer.datasets.images import ImageFacts, find_image, image_facts, label_
 from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
-from transfer.datasets.problems import Problem, raise_problems
+from transfer.datasets.problems import Problem, gather, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
 from transfer.spec.suite import KINDS
 
@@ -52,11 +53,38 @@ def check_split(split: Split, kind: str, cache: Path | None = None) -> Manifest:
         memo.save()
 
 
+def check_splits(train: Split, test: Split, kind: str, cache: Path | None = None) -> tuple[Manifest, Manifest]:
+    """Check both splits, and raise what is wrong with either as one error.
+
+    Raises as `check_split`; BrokenAnnotation too where a label would not mean the same in both.
+    """
+    in_train, in_test = gather(partial(check_split, split, kind, cache) for split in (train, test))
+    if _labels(in_train) != _labels(in_test):
+        pairs = zip(_labels(in_train), _labels(in_test), strict=False)
+        raise BrokenAnnotation(
+            f"{train.annotations} and {test.annotations} do not declare the same categories in the same order; "
+            f"labels learned on one would be scored as others. First difference: "
+            f"{next((pair for pair in pairs if pair[0] != pair[1]), 'their number')}."
+        )
+    return in_train, in_test
+
+
+def also_in_train(train: Manifest, test: Manifest) -> list[str]:
+    """Names of test images whose bytes are a training image's, too: a leak, though not a broken data set."""
+    known = set(train.hashes.values())
+    return sorted(name for name, sha256 in test.hashes.items() if sha256 in known)
+
+
+def _labels(manifest: Manifest) -> list[tuple[str, int | None]]:
+    """(name, category id) by label; label maps have no ids."""
+    return list(zip_longest(manifest.classes, manifest.category_ids))
+
+
 def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
     annotations, found_wrong = _annotations(split.annotations, kind, memo)
     problems = [*split.problems, *found_wrong]
     sizes = {name: (width, height) for name, width, height in annotations.images}
-    found = _inspect([split.images / name for name in sizes], image_facts, memo)
+    found = inspect([split.images / name for name in sizes], image_facts, memo)
     for (name, size), fact in zip(sizes.items(), found, strict=True):
         problems += [fact] if isinstance(fact, Problem) else _size_problem(name, fact.size, size, "the json says")
     if not sizes and not problems:
@@ -64,15 +92,16 @@ def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
     raise_problems(problems, split.annotations)
     hashes = {name: fact.sha256 for name, fact in zip(sizes, found, strict=True) if isinstance(fact, ImageFacts)}
     content = _content_hash(annotations.digest, hashes)
-    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids, annotations.counts)
+    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids, annotations.counts, hashes)
 
 
 def _check_label_maps(split: Split, memo: Memo) -> Manifest:
     if not split.classes:
         raise BadOption(f"the label maps in {split.annotations} need the class names of their values: Split.classes.")
-    stems = _stems(split)
-    maps = _inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
-    images = _inspect([find_image(split.images, stem) for stem in stems], image_facts, memo)
+    stems = stems_of(split)
+    maps = inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
+    paths = [find_image(split.images, stem) for stem in stems]
+    images = inspect(paths, image_facts, memo)
     problems = [*split.problems, *(fact for fact in (*maps, *images) if isinstance(fact, Problem))]
     for stem, label_map, image in zip(stems, maps, images, strict=True):
         if isinstance(label_map, ImageFacts):
@@ -88,9 +117,12 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
         for stem, fact in zip(stems, facts, strict=True)
         if isinstance(fact, ImageFacts)
     }
+    contents = {
+        path.name: fact.sha256 for path, fact in zip(paths, images, strict=True) if isinstance(fact, ImageFacts)
+    }
     shown = Counter(label for facts in maps if isinstance(facts, ImageFacts) for label in facts.labels)
     counts = tuple(shown[label] for label in range(len(split.classes)))
-    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes, counts=counts)
+    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes, (), counts, contents)
 
 
 def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[Problem]]:
@@ -107,7 +139,7 @@ def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[P
     return annotations, problems
 
 
-def _inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
+def inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
     """Facts or problem of each path, in order; threads, because reading and hashing release the interpreter."""
     work = partial(_facts, read=read, memo=memo)
     bar = partial(tqdm, total=len(paths), desc="checking images", unit="image", file=sys.stderr, delay=QUIET_SECONDS)
@@ -133,7 +165,8 @@ def _facts(path: Path, read: Read, memo: Memo) -> Found:
     return facts
 
 
-def _stems(split: Split) -> list[str]:
+def stems_of(split: Split) -> list[str]:
+    """Stems of the label maps of a split, as listed. Raises BrokenAnnotation where one is listed twice."""
     if split.listing is None:
         return sorted(path.stem for path in split.annotations.glob("*.png"))
     stems = [line.strip() for line in split.listing.read_text(encoding="utf-8").splitlines() if line.strip()]

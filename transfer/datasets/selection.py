@@ -34,6 +34,16 @@ def write_listed(source: Path, listing: Path, target: Path) -> list[Problem]:
     ]
 
 
+def labels_by_image(source: Path, kind: str) -> dict[str, frozenset[int]]:
+    """Categories that each image shows; a person without joints, or a crowd, shows a pose recipe nothing."""
+    data = parse(source)
+    shown: dict[int, set[int]] = {image["id"]: set() for image in data["images"]}
+    for entry in data["annotations"]:
+        if not entry.get("iscrowd", 0) and (kind != "keypoints" or entry.get("num_keypoints", 1)):
+            shown[entry["image_id"]].add(entry["category_id"])
+    return {image["file_name"]: frozenset(shown[image["id"]]) for image in data["images"]}
+
+
 def read_list(listing: Path) -> Sequence[str]:
     """Entries of a text file, one a line; empty lines do not count."""
     return [line.strip() for line in listing.read_text(encoding="utf-8").splitlines() if line.strip()]
