@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,9 +105,8 @@ def _data(
     if subset is not None:
         train, chosen = subset_of(train, kind, subset, work)
         manifests = check_split(train, kind, cache), manifests[1]
-        print(
-            f"{dataset} ({kind}), --subset {subset}: {', '.join([f'{len(chosen.names):,} images', *chosen.shortfalls])}"
-        )
+        size = ", ".join([f"{len(chosen.names):,} images", *chosen.shortfalls])
+        print(f"{dataset} ({kind}), --subset {subset}: {size}", file=sys.stderr)
         described["train"] = {"subset": subset, "shortfalls": list(chosen.shortfalls)}
     if leaked := also_in_train(*manifests):
         described["test"] = {"also_in_train": len(leaked)}
