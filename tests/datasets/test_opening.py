@@ -135,6 +135,19 @@ def test_what_was_derived_is_not_derived_again(cityscapes: Path, tmp_path: Path)
     assert {path: path.lstat().st_mtime_ns for path in (tmp_path / "work").rglob("*")} == written
 
 
+def test_the_hash_of_derived_masks_does_not_depend_on_their_encoder(cityscapes: Path, tmp_path: Path) -> None:
+    train, _ = _open("cityscapes", "miou", cityscapes, tmp_path / "work")
+    expected = check_split(train, "miou").sha256
+    path = train.annotations / "aachen_000000_000019.png"
+    with Image.open(path) as image:
+        pixels = np.array(image)
+    before = path.read_bytes()
+    Image.fromarray(pixels).save(path, compress_level=0)
+    assert path.read_bytes() != before and check_split(train, "miou").sha256 == expected
+    Image.fromarray(pixels[:, ::-1]).save(path)
+    assert check_split(train, "miou").sha256 != expected
+
+
 def test_ade20k_begins_at_one_and_ignores_zero(tmp_path: Path) -> None:
     base = tmp_path / "ADEChallengeData2016"
     for split in ("training", "validation"):

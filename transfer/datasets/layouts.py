@@ -18,7 +18,8 @@ class Split:
     `annotations` is a COCO json (kinds `bbox`, `segm`, `keypoints`, and `voc`, whose annotations say `difficult`) or a
     folder of label maps `<image stem>.png` (`miou`); `listing` a text file of image stems, None where every annotated
     image belongs; `classes` the names of the label values of the PNGs, empty where the json says them; `problems` what
-    was found while annotations of another form were converted.
+    was found while annotations of another form were converted; `derived` says that the PNGs were written here, so
+    that their pixels identify them and not the bytes that this machine's encoder made.
     """
 
     images: Path
@@ -26,6 +27,7 @@ class Split:
     listing: Path | None = None
     classes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    derived: bool = False
 
 
 Pair = tuple[Split, Split]

@@ -119,7 +119,7 @@ def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Sp
 
     meaning = [lookup.tolist(), list(found), {name: str(path.resolve()) for name, path in linked.items()}]
     folder = derive(home, declared.name, meaning, list(found.values()), write)
-    return Split(folder / "images", folder / "maps", None, declared.classes, (*alone, *problems_of(folder)))
+    return Split(folder / "images", folder / "maps", None, declared.classes, (*alone, *problems_of(folder)), True)
 
 
 def _plain(declared: Declaration, masks: Path) -> bool:

@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from transfer.datasets.annotations import Annotations, read_annotations
 from transfer.datasets.declaration import VOID
-from transfer.datasets.images import ImageFacts, find_image, image_facts, label_map_facts
+from transfer.datasets.images import ImageFacts, derived_map_facts, find_image, image_facts, label_map_facts
 from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
@@ -99,7 +99,7 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
     if not split.classes:
         raise BadOption(f"the label maps in {split.annotations} need the class names of their values: Split.classes.")
     stems = stems_of(split)
-    maps = inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
+    maps = inspect_maps(split, stems, memo)
     paths = [find_image(split.images, stem) for stem in stems]
     images = inspect(paths, image_facts, memo)
     problems = [*split.problems, *(fact for fact in (*maps, *images) if isinstance(fact, Problem))]
@@ -137,6 +137,12 @@ def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[P
     if not problems:
         memo.add(key, asdict(annotations))
     return annotations, problems
+
+
+def inspect_maps(split: Split, stems: Sequence[str], memo: Memo) -> list[Found]:
+    """Facts or problem of each label map."""
+    read = derived_map_facts if split.derived else label_map_facts
+    return inspect([split.annotations / f"{stem}.png" for stem in stems], read, memo)
 
 
 def inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:

@@ -6,15 +6,14 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from transfer.datasets.derived import derive
-from transfer.datasets.images import label_map_facts
 from transfer.datasets.layouts import Split
 from transfer.datasets.memo import Memo
-from transfer.datasets.preflight import inspect, stems_of
+from transfer.datasets.preflight import inspect_maps, stems_of
 from transfer.datasets.problems import Problem
 from transfer.datasets.selection import labels_by_image, write_selected
 from transfer.errors import BadOption
@@ -96,8 +95,8 @@ def subset_of(split: Split, kind: str, text: str, work: Path) -> tuple[Split, Su
 
     folder = derive(work / "derived", "subset", [kind, names, str(split.annotations)], [split.annotations], write)
     if kind == "miou":
-        return Split(split.images, split.annotations, folder / "list.txt", split.classes), subset
-    return Split(split.images, folder / "annotations.json"), subset
+        return replace(split, listing=folder / "list.txt"), subset
+    return replace(split, annotations=folder / "annotations.json"), subset
 
 
 def _labels(split: Split, kind: str, work: Path) -> Labels:
@@ -105,7 +104,7 @@ def _labels(split: Split, kind: str, work: Path) -> Labels:
         return labels_by_image(split.annotations, kind)
     stems = stems_of(split)
     memo = Memo(work / "preflight.json")
-    facts = inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
+    facts = inspect_maps(split, stems, memo)
     classes = range(len(split.classes))
     return {
         stem: frozenset(getattr(fact, "labels", ())) & set(classes) for stem, fact in zip(stems, facts, strict=True)
