@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.models import resnet18
 
 from transfer import cli
@@ -24,17 +25,30 @@ COMMANDS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a reader would stand: a checkpoint, and the example of the rules."""
+    """Where a reader would stand: a checkpoint, and the examples of the rules and of a data set."""
     here = tmp_path_factory.mktemp("docs")
     torch.save(resnet18().state_dict(), here / "ckpt.pth")
     (example,) = re.findall(r"```toml\n(.*?)```", TEXTS["rules.md"], re.DOTALL)
     (here / "my_rules.toml").write_text(example, encoding="utf-8")
+    _street(here / "data")
     return here
+
+
+def _street(data: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", TEXTS["datasets.md"], re.DOTALL)
+    for split in ("train", "test"):
+        for folder in ("photos", "masks"):
+            (data / folder / split).mkdir(parents=True)
+        for value in (0, 1, 7):
+            Image.new("RGB", (8, 8), (value, value, value)).save(data / "photos" / split / f"{value}.jpg")
+            Image.new("L", (8, 8), value).save(data / "masks" / split / f"{value}.png")
+    (data / "street.toml").write_text(example, encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.delenv("TRANSFER_DATA", raising=False)
     assert cli.main(shlex.split(command)[1:]) == 0
 
 

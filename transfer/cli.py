@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(verbs)
     _add_convert(verbs)
     _add_pretrain(verbs)
+    _add_data(verbs)
     leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
     leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
     _verb(verbs, "suites", run_suites, "list the suites, their tasks and recipes")
@@ -98,6 +99,7 @@ def _add_eval(verbs: Any) -> None:
     other.add_argument("--iterations", type=int, metavar="N", help="training steps; milestones keep their share")
     other.add_argument("--images-per-step", type=int, metavar="N", help="images of one step over all processes")
     other.add_argument("--image-size", type=int, metavar="PIXELS", help="longest side of images (detection) or crops")
+    other.add_argument("--subset", metavar="10%%|5pc", help="a share of the training images, or images per class")
     other.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the recipe")
 
 
@@ -122,6 +124,25 @@ def _add_pretrain(verbs: Any) -> None:
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="ckpt.pth")
     verb.add_argument("--minutes", type=float, default=2.0)
     verb.add_argument("--seed", type=int, default=0)
+
+
+def _add_data(verbs: Any) -> None:
+    text = "data sets: which there are, how to obtain one, whether all of it is well"
+    actions = verbs.add_parser("data", help=text, description=text).add_subparsers(required=True, metavar="ACTION")
+    _verb(actions, "list", run_data_list, "list the data sets, and which of them are there")
+    describe = _verb(actions, "describe", run_data_describe, "where one is expected, how to obtain it, its terms")
+    check = _verb(actions, "check", run_data_check, "read every annotation, open every image, list all that is wrong")
+    for action in (describe, check):
+        action.add_argument("name", metavar="NAME", help="coco, voc0712, ..., or your own FILE.toml")
+    check.add_argument("--kind", action="append", help="only this kind of annotations; may be repeated")
+    check.add_argument("--json", action="store_true", help="the result as JSON")
+    check.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
+    submit = _verb(actions, "submission", run_data_submission, "write the archive that COCO's test-dev server takes")
+    submit.add_argument("predictions", type=Path, metavar="predictions.json")
+    submit.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.zip")
+    submit.add_argument("--kind", required=True, help="bbox, segm or keypoints")
+    submit.add_argument("--name", default="transfer", help="name of the method, part of the file's name")
+    submit.add_argument("--info", type=Path, metavar="FILE", help="image_info_test-dev2017.json, to check the ids")
 
 
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -151,10 +172,11 @@ def choice_of(options: argparse.Namespace) -> Any:
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Deviations from the recipe, as RunSpec stores them."""
-    taken = {"iterations", "images_per_step", "image_size"} & {text.partition("=")[0] for text in options.set}
+    options_of_their_own = ("iterations", "images_per_step", "image_size", "subset")
+    taken = set(options_of_their_own) & {text.partition("=")[0] for text in options.set}
     if taken:
         raise BadOption(f"--set {taken.pop()}: use the option of that name.")
-    named = {key: getattr(options, key) for key in ("iterations", "images_per_step", "image_size")}
+    named = {key: getattr(options, key) for key in options_of_their_own}
     return {key: value for key, value in named.items() if value is not None} | dict(map(_assignment, options.set))
 
 
@@ -195,6 +217,42 @@ def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:
 
     pretrain_rcdb(options.arch, options.output, minutes=options.minutes, seed=options.seed)
     print(f"wrote {options.output}; evaluate it with: transfer eval {options.output} mini")
+
+
+def run_data_list(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """List the data sets, ours and those of the user."""
+    from transfer.datasets.report import list_datasets
+    from transfer.spec.places import data_root
+
+    print(list_datasets(data_root()))
+
+
+def run_data_describe(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Say all that the declaration of a data set says."""
+    from transfer.datasets.declaration import find_declaration
+    from transfer.datasets.report import describe_dataset
+    from transfer.spec.places import data_root
+
+    print(describe_dataset(find_declaration(options.name, data_root()), data_root()))
+
+
+def run_data_check(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Preflight without a checkpoint; what is wrong is raised as one error."""
+    from transfer.datasets.declaration import find_declaration
+    from transfer.datasets.report import check_dataset, describe_checked
+    from transfer.spec.places import data_root
+
+    declared = find_declaration(options.name, data_root())
+    kinds = tuple(options.kind or declared.kinds)
+    checked = check_dataset(declared, kinds, data_root(), options.work_dir / "data")
+    print(json.dumps(checked, indent=2) if options.json else describe_checked(declared, checked))
+
+
+def run_data_submission(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Pack predictions for COCO's server."""
+    from transfer.datasets.submission import write_submission
+
+    print(f"wrote {write_submission(options.predictions, options.output, options.kind, options.name, options.info)}")
 
 
 def run_leaderboard(options: argparse.Namespace, given: Sequence[str]) -> None:

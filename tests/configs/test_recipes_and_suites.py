@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
-from transfer.datasets.layouts import LAYOUTS
+from transfer.datasets.declaration import find_declaration
 from transfer.openmmlab.compose import load_recipe
 from transfer.spec.places import load_suites, recipe_names, recipe_path
 from transfer.spec.suite import KINDS, Suite
@@ -26,10 +27,10 @@ def test_a_recipe_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_declares_data_that_exist(name: str) -> None:
+def test_a_recipe_declares_data_that_exist(name: str, tmp_path: Path) -> None:
     config = load_recipe(recipe_path(name), {})
     assert config.task.kind in KINDS
-    assert config.task.kind in LAYOUTS[config.task.dataset]
+    assert config.task.kind in find_declaration(config.task.dataset, tmp_path).kinds
     assert config.model.backbone.type == "TransferBackbone"
 
 

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image
 
 from transfer.datasets import preflight
+from transfer.datasets.declaration import find_declaration
 from transfer.datasets.images import ImageFacts
-from transfer.datasets.layouts import Split, locate
+from transfer.datasets.layouts import Pair, Split
+from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, DataError, MissingData
 
@@ -122,7 +124,7 @@ def test_a_long_list_is_cut_and_counted(split: Split) -> None:
     _change(split, lambda t: [t["annotations"].append({**t["annotations"][0], "id": 10 + i}) for i in range(30)])
     _change(split, lambda t: t.update(annotations=[{**t["annotations"][0], "id": i, "image_id": 9} for i in range(25)]))
     message = _message(split, "bbox", BrokenAnnotation)
-    assert message.startswith("25 problems") and message.count("\n  - ") == 20 and "… and 5 more" in message
+    assert message.startswith("25 problems") and message.count("\n  - ") == 20 and "… and 5 more like this" in message
 
 
 def test_a_very_rare_degenerate_box_is_coco(split: Split) -> None:
@@ -216,7 +218,7 @@ def test_the_cache_never_hides_a_change(split: Split, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"version": 1}', '{"version": 0, "facts": {}}', '{"version": 2, "facts": 3}']
+    "text", ["", "{", "[]", '{"version": 1}', '{"version": 0, "facts": {}}', '{"version": 3, "facts": 3}']
 )
 def test_a_damaged_cache_is_replaced(split: Split, tmp_path: Path, text: str) -> None:
     cache = tmp_path / "facts.json"
@@ -286,16 +288,57 @@ def test_label_maps_need_class_names(maps: Split) -> None:
         check_split(replace(maps, classes=()), "miou", None)
 
 
-@pytest.mark.parametrize("kind", ["bbox", "keypoints", "miou"])
+def _open(dataset: str, kind: str, root: Path, work: Path) -> Pair:
+    return open_splits(find_declaration(dataset, root), kind, root, work)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints", "miou"])
 def test_mini_passes(mini_root: Path, kind: str, tmp_path: Path) -> None:
-    train, test = (check_split(split, kind, tmp_path / "facts.json") for split in locate("mini", kind, mini_root))
+    splits = _open("mini", kind, tmp_path, mini_root.parent)
+    train, test = (check_split(split, kind, tmp_path / "facts.json") for split in splits)
     assert (train.images, test.images) == (160, 64)
     assert train.classes == test.classes and train.sha256 != test.sha256
 
 
+NOTICED: Mapping[tuple[str, str], tuple[int, int, int]] = {
+    ("coco-mini", "bbox"): (80, 79, 739 + 624),
+    ("coco-mini", "segm"): (80, 79, 739 + 624),
+    ("coco-mini", "keypoints"): (80, 79, 172 + 118),
+    ("bccd", "voc"): (292, 72, 4155 + 372 + 361),
+    ("bccd", "bbox"): (292, 72, 4155 + 372 + 361),
+    ("camvid", "miou"): (48, 24, 468 + 230),
+}
+"""Images to train on, to test on, and annotations (for label maps: images of each class) of the real sets."""
+
+
 @pytest.mark.real_data
-@pytest.mark.parametrize("kind, classes", [("bbox", 80), ("keypoints", 1)])
-def test_real_coco_passes(shared_data: Path, kind: str, classes: int) -> None:
-    manifests = [check_split(split, kind, None) for split in locate("coco", kind, shared_data / "coco_mini")]
-    assert [manifest.images for manifest in manifests] == [80, 79]
-    assert {len(manifest.classes) for manifest in manifests} == {classes}
+@pytest.mark.parametrize("dataset, kind", NOTICED)
+def test_real_data_pass_with_the_counts_of_their_notices(
+    shared_data: Path, tmp_path: Path, dataset: str, kind: str
+) -> None:
+    train, test = (check_split(split, kind) for split in _open(dataset, kind, shared_data, tmp_path))
+    assert (train.images, test.images, sum(train.counts) + sum(test.counts)) == NOTICED[dataset, kind]
+    assert train.classes == test.classes and train.sha256 != test.sha256
+
+
+def test_all_bad_masks_are_listed_in_one_pass(split: Split) -> None:
+    def spoil(truth: Json) -> None:
+        truth["annotations"][0]["segmentation"] = [[1, 2, 3, 4]]
+        truth["annotations"][2]["segmentation"] = {"counts": [0, 600], "size": [30, 20]}
+
+    _change(split, spoil)
+    message = _message(split, "segm", BrokenAnnotation)
+    assert "annotation 1: segmentation holds a polygon" in message
+    assert "annotation 2: segmentation must be polygons" in message
+    assert "annotation 3: segmentation has size [30, 20], its image [20, 30]" in message
+
+
+def test_voc_boxes_say_whether_they_are_difficult(split: Split) -> None:
+    def mark(truth: Json) -> None:
+        for entry, value in zip(truth["annotations"], (0, 1, 2), strict=True):
+            entry["difficult"] = value
+
+    _change(split, mark)
+    assert "annotation 3: difficult must be 0 or 1, found 2" in _message(split, "voc", BrokenAnnotation)
+    _change(split, lambda truth: [entry.update(difficult=1) for entry in truth["annotations"]])
+    assert check_split(split, "voc").images == 3

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from transfer.datasets import preflight
 from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, BrokenRecord, FingerprintMismatch, RunError
 from transfer.openmmlab.compose import load_recipe
@@ -109,7 +110,7 @@ def test_another_recipe_or_other_data_is_refused(
         patch.setattr(planning, "load_recipe", steeper)
         evaluate(asked)
     with monkeypatch.context() as patch, pytest.raises(FingerprintMismatch, match="differ in work"):
-        patch.setattr(planning, "check_split", lambda *a: replace(check_split(*a), sha256="0" * 64))
+        patch.setattr(preflight, "check_split", lambda *a: replace(check_split(*a), sha256="0" * 64))
         evaluate(asked)
     assert job.model.read_bytes() == b"weights"
 
@@ -195,7 +196,7 @@ def test_labels_must_mean_the_same_in_both_splits(
         ids = found.category_ids[::-1] if "train" in split.images.name else found.category_ids
         return replace(found, category_ids=ids)
 
-    monkeypatch.setattr(planning, "check_split", turned)
+    monkeypatch.setattr(preflight, "check_split", turned)
     with pytest.raises(BrokenAnnotation, match="same categories in the same order"):
         prepare(request(work_dir, tmp_path, seed=10))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ CLIP = 2.0
 DEGENERATE = 1e-4
 """Share of boxes that may be empty or outside: COCO train2017 itself holds a few empty ones among 860 001."""
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 REQUIRED = {
     "images": ("id", "file_name", "width", "height"),
     "annotations": ("id", "image_id", "category_id", "bbox"),
@@ -32,33 +37,41 @@ REQUIRED = {
 class Annotations:
     """A COCO json that was read: names and ids of its categories as listed, (name, width, height) of its images.
 
-    `digest` is the SHA-256 of all records, whatever their order and the file's formatting.
+    `digest` is the SHA-256 of all records, whatever their order and the file's formatting; `counts` are the annotations
+    of each category.
     """
 
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     images: tuple[tuple[str, int, int], ...]
     digest: str
+    counts: tuple[int, ...] = ()
 
 
 def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]:
-    """Read a COCO json for `kind` (`bbox` or `keypoints`).
+    """Read a COCO json for `kind` (`bbox`, `segm`, `keypoints`, or `voc`: boxes that say `difficult`).
 
     Raises BrokenAnnotation when it cannot be read as COCO's structure at all; all else is returned as problems.
     """
-    data = _parse(path)
+    data = parse(path)
     malformed = [problem for section in REQUIRED for problem in _malformed(data[section], section)]
     if malformed:
         return Annotations((), (), (), ""), malformed
     problems = [*_duplicates(data), *_references(data), *_boxes(data)]
     if kind == "keypoints":
         problems += _keypoints(data)
+    if kind == "segm":
+        problems += _masks(data)
+    if kind == "voc":
+        problems += _difficult(data)
     return _summary(data), problems
 
 
-def _parse(path: Path) -> dict[str, list[Entry]]:
+def parse(path: Path) -> dict[str, list[Entry]]:
+    """The lists of a COCO json. Raises BrokenAnnotation when it is no JSON or has not got them."""
     try:
-        data: dict[str, list[Entry]] = json.loads(path.read_text(encoding="utf-8"))
+        with _uncollected():
+            data: dict[str, list[Entry]] = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise BrokenAnnotation(f"{path} is not valid JSON: {error}. Download or export it again.") from error
     for section in REQUIRED:
@@ -66,6 +79,18 @@ def _parse(path: Path) -> dict[str, list[Entry]]:
             expected = ", ".join(REQUIRED)
             raise BrokenAnnotation(f"{path} is not a COCO json: expected lists {expected}; {section!r} is missing.")
     return data
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection: among millions of new objects, none of them garbage, it takes most of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _malformed(entries: list[Entry], section: str) -> Iterator[Problem]:
@@ -128,8 +153,9 @@ def _references(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
 
 def _boxes(data: Mapping[str, list[Entry]]) -> list[Problem]:
     sizes = {image["id"]: (image["width"], image["height"]) for image in data["images"]}
+    names = {image["id"]: image["file_name"] for image in data["images"]}
     problems = [
-        Problem(f"annotation {entry['id']}: box {entry['bbox']} {fault}")
+        Problem(f"annotation {entry['id']} of {names[entry['image_id']]}: box {entry['bbox']} {fault}")
         for entry in data["annotations"]
         if entry["image_id"] in sizes and (fault := _box_fault(entry["bbox"], sizes[entry["image_id"]]))
     ]
@@ -156,11 +182,44 @@ def _keypoints(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
             )
 
 
+def _masks(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
+    sizes = {image["id"]: [image["height"], image["width"]] for image in data["images"]}
+    for entry in data["annotations"]:
+        fault = _mask_fault(entry.get("segmentation"), sizes.get(entry["image_id"]))
+        if fault:
+            yield Problem(f"annotation {entry['id']}: segmentation {fault}")
+
+
+def _mask_fault(mask: Any, size: list[int] | None) -> str:
+    """What is wrong with polygons (lists x, y, x, y, ... of three points or more) or an RLE of the image's `size`."""
+    if isinstance(mask, Mapping):
+        if not isinstance(mask.get("counts"), (list, str)):
+            return "is a run-length code without counts"
+        return "" if size is None or mask.get("size") == size else f"has size {mask.get('size')}, its image {size}"
+    if not isinstance(mask, list) or not mask:
+        return "must be polygons or a run-length code, and is missing or empty"
+    return "" if all(map(_polygon, mask)) else "holds a polygon that is not x, y pairs of three points or more"
+
+
+def _polygon(points: Any) -> bool:
+    if not isinstance(points, list) or len(points) < 6 or len(points) % 2:
+        return False
+    return {*map(type, points)} <= {int, float} and isfinite(sum(points))
+
+
+def _difficult(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
+    for entry in data["annotations"]:
+        if entry.get("difficult") not in (0, 1):
+            yield Problem(f"annotation {entry['id']}: difficult must be 0 or 1, found {entry.get('difficult')!r}")
+
+
 def _summary(data: Mapping[str, list[Entry]]) -> Annotations:
     classes = tuple(entry["name"] for entry in data["categories"])
     category_ids = tuple(entry["id"] for entry in data["categories"])
     images = tuple((i["file_name"], int(i["width"]), int(i["height"])) for i in data["images"])
-    return Annotations(classes, category_ids, images, _digest(data))
+    occurring = Counter(entry["category_id"] for entry in data["annotations"])
+    counts = tuple(occurring[id] for id in category_ids)
+    return Annotations(classes, category_ids, images, _digest(data), counts)
 
 
 def _digest(data: Mapping[str, list[Entry]]) -> str:
@@ -169,5 +228,4 @@ def _digest(data: Mapping[str, list[Entry]]) -> str:
 
 
 def _record_hash(section: str, entry: Entry) -> bytes:
-    text = json.dumps([section, entry], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(CANONICAL.encode([section, entry]).encode()).digest()

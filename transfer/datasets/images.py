@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from transfer.errors import CorruptImage
 
 TAIL = 1024
 """Bytes at the end in which the end marker must be: some cameras pad after it."""
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
@@ -57,6 +59,19 @@ def label_map_facts(path: Path) -> ImageFacts:
             raise CorruptImage(f"{path}: a label map has one channel of class numbers; this one is {image.mode}.")
         values = np.unique(_pixels(image, path))
     return ImageFacts(hashlib.sha256(data).hexdigest(), image.size, tuple(int(value) for value in values))
+
+
+def derived_map_facts(path: Path) -> ImageFacts:
+    """As `label_map_facts`, but the SHA-256 is that of the pixels: equal labels are equal, whoever encoded them."""
+    facts = label_map_facts(path)
+    with Image.open(path) as image:
+        return replace(facts, sha256=hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest())
+
+
+def find_image(folder: Path, stem: str) -> Path:
+    """The image called `stem` in any known format; the .jpg, which a report then names, when there is none."""
+    candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
+    return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def _opened(data: bytes, path: Path) -> Image.Image:

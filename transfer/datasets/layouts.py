@@ -2,147 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from transfer.datasets.mini.classes import SEMANTIC_CLASSES
+from transfer.datasets.declaration import Declaration, Part, dataset_names, find_declaration
+from transfer.datasets.problems import Problem
 from transfer.errors import BadOption, MissingData, UnknownName
-
-VOC_CLASSES = (
-    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
-)
-"""VOC2012's label values 0 to 20; 255 is the border that no score counts."""
+from transfer.spec.suite import KINDS
 
 
 @dataclass(frozen=True)
 class Split:
     """The files of one split.
 
-    `annotations` is a COCO json (kinds `bbox`, `keypoints`) or a folder of label-map PNGs (`miou`); `listing` a text
-    file of image stems, None where every annotated image belongs; `classes` the names of the label values of the
-    PNGs, empty where the json says them.
+    `annotations` is a COCO json (kinds `bbox`, `segm`, `keypoints`, and `voc`, whose annotations say `difficult`) or a
+    folder of label maps `<image stem>.png` (`miou`); `listing` a text file of image stems, None where every annotated
+    image belongs; `classes` the names of the label values of the PNGs, empty where the json says them; `problems` what
+    was found while annotations of another form were converted; `derived` says that the PNGs were written here, so
+    that their pixels identify them and not the bytes that this machine's encoder made.
     """
 
     images: Path
     annotations: Path
     listing: Path | None = None
     classes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    derived: bool = False
 
 
 Pair = tuple[Split, Split]
 
 
-def locate(dataset: str, kind: str, root: Path) -> Pair:
-    """(train, test) splits of `dataset` for `kind` (`bbox`, `keypoints`, `miou`) below the data `root`.
+def find_home(declared: Declaration, kind: str, root: Path) -> Path:
+    """The folder in which all files that `declared` needs for `kind` are.
 
-    Raises UnknownName or BadOption for a pair that does not exist, MissingData when a path is not there.
+    Raises UnknownName or BadOption for a kind that the data set does not have, MissingData when a path is not there.
     """
-    layout = _layout(dataset, kind)
-    base = next((root / name for name in HOMES[dataset] if (root / name / PROOF[dataset]).exists()), root)
-    pair = layout(base)
-    expected = [base / PROOF[dataset], *(path for split in pair for path in _paths(split))]
-    missing = [path for path in expected if not path.exists()]
+    _check_kind(declared, kind, root)
+    below = declared.folder or root
+    home = next((below / name for name in declared.homes if (below / name / declared.proof).exists()), None)
+    base = home or below / declared.homes[0]
+    expected = [base / declared.proof] if declared.proof else []
+    expected += [base / path for part in (*declared.train, *declared.test) for path in _paths(part, kind)]
+    missing = [path for path in dict.fromkeys(expected) if not path.exists()]
     if missing:
-        raise MissingData(_explain(dataset, kind, root, missing))
-    return pair
+        raise MissingData(_explain(declared, kind, below, missing))
+    return base
 
 
-def _layout(dataset: str, kind: str) -> Callable[[Path], Pair]:
-    if dataset not in LAYOUTS:
-        raise UnknownName.among("data set", dataset, LAYOUTS)
-    kinds = {known for layouts in LAYOUTS.values() for known in layouts}
-    if kind not in kinds:
-        raise UnknownName.among("kind", kind, kinds)
-    if kind not in LAYOUTS[dataset]:
-        others = ", ".join(name for name in LAYOUTS if kind in LAYOUTS[name])
-        offers = ", ".join(LAYOUTS[dataset])
-        raise BadOption(f"data set {dataset!r} has {offers}, not {kind!r}. Data sets with {kind!r}: {others}.")
-    return LAYOUTS[dataset][kind]
+def tree(declared: Declaration) -> str:
+    """The folders and files that the data set is expected to have, as text."""
+    first, *others = declared.homes
+    also = [name if name != "." else "the data root itself" for name in others]
+    lines = [f"{first}/" + (f"   (or {', '.join(also)})" if also else "")]
+    paths = {declared.proof} if declared.proof else set()
+    for part in (*declared.train, *declared.test):
+        paths |= {path for kind in declared.kinds for path in _paths(part, kind)}
+    folders = {parent for path in paths for parent in map(str, Path(path).parents)}
+    entries = sorted((folders | paths) - {"."})
+    for path in entries:
+        slash = "/" if path in folders or not Path(path).suffix else ""
+        lines.append(f"{'    ' * len(Path(path).parts)}{Path(path).name}{slash}")
+    return "\n".join(lines)
 
 
-def _coco(kind: str) -> Callable[[Path], Pair]:
-    def pair(base: Path) -> Pair:
-        train, test = (Split(base / s, base / "annotations" / f"{kind}_{s}.json") for s in ("train2017", "val2017"))
-        return train, test
-
-    return pair
+def _paths(part: Part, kind: str) -> tuple[str, ...]:
+    return (part.images, part.annotations[kind], *([part.listing] if part.listing else []))
 
 
-def _mini_semantic(base: Path) -> Pair:
-    maps = base / "stuffthingmaps"
-    train, test = (Split(base / s, maps / s, None, SEMANTIC_CLASSES) for s in ("train2017", "val2017"))
-    return train, test
+def _check_kind(declared: Declaration, kind: str, root: Path) -> None:
+    if kind not in KINDS:
+        raise UnknownName.among("kind", kind, KINDS)
+    if kind not in declared.kinds:
+        known = [find_declaration(name, root) for name in dataset_names(root)]
+        others = ", ".join(each.name for each in known if kind in each.kinds)
+        offers = ", ".join(declared.kinds)
+        raise BadOption(f"data set {declared.name!r} has {offers}, not {kind!r}. Data sets with {kind!r}: {others}.")
 
 
-def _voc2012(base: Path) -> Pair:
-    images, maps, lists = base / "JPEGImages", base / "SegmentationClassAug", base / "ImageSets" / "Segmentation"
-    train, test = (Split(images, maps, lists / f"{name}.txt", VOC_CLASSES) for name in ("trainaug", "val"))
-    return train, test
-
-
-def _paths(split: Split) -> tuple[Path, ...]:
-    return (split.images, split.annotations, *([split.listing] if split.listing else []))
-
-
-def _explain(dataset: str, kind: str, root: Path, missing: list[Path]) -> str:
-    absent = "\n".join(f"  - {path}" for path in dict.fromkeys(missing))
-    tree = "\n".join(f"  {line}" for line in TREES[dataset].splitlines())
+def _explain(declared: Declaration, kind: str, below: Path, missing: list[Path]) -> str:
+    absent = "\n".join(f"  - {path}" for path in missing)
+    expected = "\n".join(f"  {line}" for line in tree(declared).splitlines())
+    where = "Set TRANSFER_DATA to the folder that holds this tree." if declared.folder is None else ""
     return (
-        f"data set {dataset!r} for {kind!r} is not complete below {root}. Missing:\n{absent}\n"
-        f"Expected below the data root:\n{tree}\n{ADVICE[dataset]}"
-    )
-
-
-_INSTANCES = _coco("instances")
-_PERSONS = _coco("person_keypoints")
-
-LAYOUTS: Mapping[str, Mapping[str, Callable[[Path], Pair]]] = {
-    "coco": {"bbox": _INSTANCES, "keypoints": _PERSONS},
-    "mini": {"bbox": _INSTANCES, "keypoints": _PERSONS, "miou": _mini_semantic},
-    "voc2012": {"miou": _voc2012},
-}
-"""Which kinds a data set offers, and how its folder is laid out for each."""
-
-HOMES: Mapping[str, tuple[str, ...]] = {
-    "coco": ("coco", "."),
-    "mini": ("mini", "."),
-    "voc2012": ("VOCdevkit/VOC2012", "VOC2012"),
-}
-"""Folders below the root where the data set may lie, in order of preference."""
-
-PROOF: Mapping[str, str] = {"coco": "annotations", "mini": "mini.json", "voc2012": "JPEGImages"}
-"""What must be in a folder for it to be taken as the data set's; real COCO must never pass for `mini`."""
-
-TREES: Mapping[str, str] = {
-    "coco": """\
-coco/   (or the root itself)
-├── annotations/
-│   ├── instances_train2017.json          instances_val2017.json
-│   └── person_keypoints_train2017.json   person_keypoints_val2017.json
-├── train2017/   *.jpg
-└── val2017/     *.jpg""",
-    "mini": """\
-mini/   (or the root itself)
-├── mini.json
-├── annotations/
-│   ├── instances_train2017.json          instances_val2017.json
-│   └── person_keypoints_train2017.json   person_keypoints_val2017.json
-├── stuffthingmaps/   train2017/*.png   val2017/*.png
-├── train2017/   *.jpg
-└── val2017/     *.jpg""",
-    "voc2012": """\
-VOCdevkit/VOC2012/   (or VOC2012/)
-├── ImageSets/Segmentation/   trainaug.txt   val.txt
-├── JPEGImages/               *.jpg
-└── SegmentationClassAug/     *.png""",
-}
-
-_OWN = "Set TRANSFER_DATA to the folder that holds this tree."
-
-ADVICE: Mapping[str, str] = {
-    "coco": _OWN,
-    "mini": f"{_OWN} `mini` needs no download: transfer.datasets.mini.generate.generate_mini draws it.",
-    "voc2012": f"{_OWN} SegmentationClassAug and trainaug.txt come with the SBD annotations in VOC's format.",
-}
+        f"data set {declared.name!r} for {kind!r} is not complete below {below}. Missing:\n{absent}\n"
+        f"Expected below it:\n{expected}\n{declared.obtain}\n{where}"
+    ).rstrip()

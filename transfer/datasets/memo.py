@@ -8,7 +8,7 @@ from typing import Any
 
 from transfer.spec.files import replacing
 
-VERSION = 2
+VERSION = 3
 
 
 class Memo:

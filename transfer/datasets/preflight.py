@@ -7,31 +7,29 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
 from transfer.datasets.annotations import Annotations, read_annotations
-from transfer.datasets.images import ImageFacts, image_facts, label_map_facts
+from transfer.datasets.declaration import VOID
+from transfer.datasets.images import ImageFacts, derived_map_facts, find_image, image_facts, label_map_facts
 from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
-from transfer.datasets.problems import Problem, raise_problems
+from transfer.datasets.problems import Problem, gather, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
 from transfer.spec.suite import KINDS
 
-IGNORED = 255
-"""Label value that no score counts."""
-
 QUIET_SECONDS = 2.0
 """No progress bar before this long."""
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 
 Read = Callable[[Path], ImageFacts]
 Found = ImageFacts | Problem
@@ -55,10 +53,38 @@ def check_split(split: Split, kind: str, cache: Path | None = None) -> Manifest:
         memo.save()
 
 
+def check_splits(train: Split, test: Split, kind: str, cache: Path | None = None) -> tuple[Manifest, Manifest]:
+    """Check both splits, and raise what is wrong with either as one error.
+
+    Raises as `check_split`; BrokenAnnotation too where a label would not mean the same in both.
+    """
+    in_train, in_test = gather(partial(check_split, split, kind, cache) for split in (train, test))
+    if _labels(in_train) != _labels(in_test):
+        pairs = zip(_labels(in_train), _labels(in_test), strict=False)
+        raise BrokenAnnotation(
+            f"{train.annotations} and {test.annotations} do not declare the same categories in the same order; "
+            f"labels learned on one would be scored as others. First difference: "
+            f"{next((pair for pair in pairs if pair[0] != pair[1]), 'their number')}."
+        )
+    return in_train, in_test
+
+
+def also_in_train(train: Manifest, test: Manifest) -> list[str]:
+    """Names of test images whose bytes are a training image's, too: a leak, though not a broken data set."""
+    known = set(train.hashes.values())
+    return sorted(name for name, sha256 in test.hashes.items() if sha256 in known)
+
+
+def _labels(manifest: Manifest) -> list[tuple[str, int | None]]:
+    """(name, category id) by label; label maps have no ids."""
+    return list(zip_longest(manifest.classes, manifest.category_ids))
+
+
 def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
-    annotations, problems = _annotations(split.annotations, kind, memo)
+    annotations, found_wrong = _annotations(split.annotations, kind, memo)
+    problems = [*split.problems, *found_wrong]
     sizes = {name: (width, height) for name, width, height in annotations.images}
-    found = _inspect([split.images / name for name in sizes], image_facts, memo)
+    found = inspect([split.images / name for name in sizes], image_facts, memo)
     for (name, size), fact in zip(sizes.items(), found, strict=True):
         problems += [fact] if isinstance(fact, Problem) else _size_problem(name, fact.size, size, "the json says")
     if not sizes and not problems:
@@ -66,16 +92,17 @@ def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
     raise_problems(problems, split.annotations)
     hashes = {name: fact.sha256 for name, fact in zip(sizes, found, strict=True) if isinstance(fact, ImageFacts)}
     content = _content_hash(annotations.digest, hashes)
-    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids)
+    return Manifest(len(sizes), content, annotations.classes, annotations.category_ids, annotations.counts, hashes)
 
 
 def _check_label_maps(split: Split, memo: Memo) -> Manifest:
     if not split.classes:
         raise BadOption(f"the label maps in {split.annotations} need the class names of their values: Split.classes.")
-    stems = _stems(split)
-    maps = _inspect([split.annotations / f"{stem}.png" for stem in stems], label_map_facts, memo)
-    images = _inspect([_image_path(split.images, stem) for stem in stems], image_facts, memo)
-    problems = [fact for fact in (*maps, *images) if isinstance(fact, Problem)]
+    stems = stems_of(split)
+    maps = inspect_maps(split, stems, memo)
+    paths = [find_image(split.images, stem) for stem in stems]
+    images = inspect(paths, image_facts, memo)
+    problems = [*split.problems, *(fact for fact in (*maps, *images) if isinstance(fact, Problem))]
     for stem, label_map, image in zip(stems, maps, images, strict=True):
         if isinstance(label_map, ImageFacts):
             problems += _label_problem(stem, label_map.labels, split.classes)
@@ -90,7 +117,12 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
         for stem, fact in zip(stems, facts, strict=True)
         if isinstance(fact, ImageFacts)
     }
-    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes)
+    contents = {
+        path.name: fact.sha256 for path, fact in zip(paths, images, strict=True) if isinstance(fact, ImageFacts)
+    }
+    shown = Counter(label for facts in maps if isinstance(facts, ImageFacts) for label in facts.labels)
+    counts = tuple(shown[label] for label in range(len(split.classes)))
+    return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes, (), counts, contents)
 
 
 def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[Problem]]:
@@ -99,14 +131,21 @@ def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[P
     known = memo.get(key)
     if known is not None:
         images = tuple((name, width, height) for name, width, height in known["images"])
-        return Annotations(tuple(known["classes"]), tuple(known["category_ids"]), images, known["digest"]), []
+        classes, ids, counts = (tuple(known[key]) for key in ("classes", "category_ids", "counts"))
+        return Annotations(classes, ids, images, known["digest"], counts), []
     annotations, problems = read_annotations(path, kind)
     if not problems:
         memo.add(key, asdict(annotations))
     return annotations, problems
 
 
-def _inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
+def inspect_maps(split: Split, stems: Sequence[str], memo: Memo) -> list[Found]:
+    """Facts or problem of each label map."""
+    read = derived_map_facts if split.derived else label_map_facts
+    return inspect([split.annotations / f"{stem}.png" for stem in stems], read, memo)
+
+
+def inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
     """Facts or problem of each path, in order; threads, because reading and hashing release the interpreter."""
     work = partial(_facts, read=read, memo=memo)
     bar = partial(tqdm, total=len(paths), desc="checking images", unit="image", file=sys.stderr, delay=QUIET_SECONDS)
@@ -123,7 +162,7 @@ def _facts(path: Path, read: Read, memo: Memo) -> Found:
             return ImageFacts.from_json(known)
         facts = read(path)
     except FileNotFoundError:
-        return Problem(f"{path} is named by the annotations but does not exist")
+        return Problem(f"{path} is named by the annotations but does not exist", absent=True)
     except CorruptImage as error:
         return Problem(str(error), image=True)
     except OSError as error:
@@ -132,7 +171,8 @@ def _facts(path: Path, read: Read, memo: Memo) -> Found:
     return facts
 
 
-def _stems(split: Split) -> list[str]:
+def stems_of(split: Split) -> list[str]:
+    """Stems of the label maps of a split, as listed. Raises BrokenAnnotation where one is listed twice."""
     if split.listing is None:
         return sorted(path.stem for path in split.annotations.glob("*.png"))
     stems = [line.strip() for line in split.listing.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -142,12 +182,6 @@ def _stems(split: Split) -> list[str]:
     return stems
 
 
-def _image_path(folder: Path, stem: str) -> Path:
-    """The image called `stem` in any known format; the .jpg, which the report then names, when there is none."""
-    candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
-    return next((path for path in candidates if path.exists()), candidates[0])
-
-
 def _size_problem(name: str, found: tuple[int, int], expected: tuple[int, int], says: str) -> list[Problem]:
     if found == expected:
         return []
@@ -155,10 +189,10 @@ def _size_problem(name: str, found: tuple[int, int], expected: tuple[int, int], 
 
 
 def _label_problem(stem: str, labels: Iterable[int], classes: tuple[str, ...]) -> list[Problem]:
-    wrong = [label for label in labels if label != IGNORED and not 0 <= label < len(classes)]
+    wrong = [label for label in labels if label != VOID and not 0 <= label < len(classes)]
     if not wrong:
         return []
-    allowed = f"0 to {len(classes) - 1} ({len(classes)} classes) or {IGNORED} (ignored)"
+    allowed = f"0 to {len(classes) - 1} ({len(classes)} classes) or {VOID} (ignored)"
     return [Problem(f"{stem}.png holds the values {', '.join(map(str, wrong))}; expected {allowed}")]
 
 

@@ -10,14 +10,14 @@ from typing import Any
 from transfer.errors import BadOption
 from transfer.spec.mapping import Fields
 
-KINDS = ("bbox", "keypoints", "miou")
+KINDS = ("bbox", "segm", "keypoints", "voc", "miou")
 
 
 @dataclass(frozen=True)
 class Task(Fields):
     """One recipe of a suite and the scores its table shows.
 
-    `kind` names the metric (`bbox`, `keypoints` or `miou`); `scores` are its columns, the first one ranks.
+    `kind` names the metric (one of KINDS); `scores` are its columns, the first one ranks.
     """
 
     name: str

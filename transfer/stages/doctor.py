@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from transfer.datasets.layouts import LAYOUTS, locate
+from transfer.datasets.declaration import Declaration, dataset_names, find_declaration
+from transfer.datasets.layouts import find_home
 from transfer.errors import TransferError
 from transfer.spec.packages import DISTRIBUTIONS, version
 from transfer.spec.places import data_root
@@ -51,12 +52,13 @@ def _disk() -> Finding:
 
 def _data() -> list[Finding]:
     root = data_root()
-    pairs = [(name, kind) for name, kinds in LAYOUTS.items() if name != "mini" for kind in kinds]
-    return [_attempt(f"data {name} ({kind})", partial(_found, name, kind, root), needed=False) for name, kind in pairs]
+    known = [find_declaration(name, root) for name in dataset_names(root) if name != "mini"]
+    pairs = [(declared, kind) for declared in known for kind in declared.kinds]
+    return [_attempt(f"data {d.name} ({kind})", partial(_found, d, kind, root), needed=False) for d, kind in pairs]
 
 
-def _found(name: str, kind: str, root: Path) -> str:
-    return f"found: {locate(name, kind, root)[1].annotations}"
+def _found(declared: Declaration, kind: str, root: Path) -> str:
+    return f"found: {find_home(declared, kind, root)}"
 
 
 def _devices() -> Finding:

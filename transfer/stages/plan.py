@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transfer.datasets.layouts import Split, locate
+from transfer.datasets.declaration import find_declaration
+from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
-from transfer.datasets.mini.generate import generate_mini
-from transfer.datasets.preflight import check_split
-from transfer.errors import BadOption, BrokenAnnotation, UnknownName
+from transfer.datasets.opening import open_splits
+from transfer.datasets.preflight import also_in_train, check_split, check_splits
+from transfer.datasets.problems import gather
+from transfer.datasets.subsets import read_amount, subset_of
+from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.compose import Classes, compose, load_recipe
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import fingerprint
@@ -23,6 +27,9 @@ from transfer.spec.suite import Suite, Task
 from transfer.stages.convert import Origin
 from transfer.stages.job import Job, claim
 from transfer.stages.score import METRIC_VERSION
+
+SUBSET = "subset"
+"""The override that says which part of the training images is used: data, not recipe."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,9 @@ class Prepared:
 
 def plan(origin: Origin, suite: Suite, deviations: Deviations, work_dir: Path, data_root: Path) -> list[Job]:
     """Jobs of all tasks and seeds. Every problem of data or recipe is raised here, before a step is trained."""
-    overrides = plain(deviations.overrides)
-    ready = [_prepare(task, overrides, work_dir, data_root) for task in _tasks(suite, deviations)]
+    overrides = _spelled(plain(deviations.overrides))
+    tasks = _tasks(suite, deviations)
+    ready = gather(partial(_prepare, task, overrides, work_dir, data_root) for task in tasks)
     planned = [
         (_job(_run(origin, suite, prepared, overrides, seed), prepared, origin, work_dir), prepared)
         for prepared in ready
@@ -62,6 +70,11 @@ def plan(origin: Origin, suite: Suite, deviations: Deviations, work_dir: Path, d
     return [job for job, _ in planned]
 
 
+def _spelled(overrides: dict[str, Any]) -> dict[str, Any]:
+    """The same part of the training images has one spelling, and so one protocol. Raises BadOption where it is none."""
+    return overrides | ({SUBSET: str(read_amount(overrides[SUBSET]))} if SUBSET in overrides else {})
+
+
 def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
     known = [task.name for task in suite.tasks]
     for name in deviations.tasks:
@@ -71,16 +84,35 @@ def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
 
 
 def _prepare(task: Task, overrides: Mapping[str, Any], work_dir: Path, data_root: Path) -> Prepared:
-    recipe = load_recipe(recipe_path(task.recipe), overrides)
+    recipe = load_recipe(recipe_path(task.recipe), {key: value for key, value in overrides.items() if key != SUBSET})
     _check_kind(task, recipe.task.kind)
-    train, test = _splits(recipe.task.dataset, task.kind, work_dir, data_root)
-    cache = work_dir / "data" / "preflight.json"
-    manifests = {"train": check_split(train, task.kind, cache), "test": check_split(test, task.kind, cache)}
-    data = {
-        part: {"dataset": recipe.task.dataset, "images": manifest.images, "sha256": manifest.sha256}
-        for part, manifest in manifests.items()
-    }
-    return Prepared(task, recipe, train, test, _classes(train, test, manifests), data)
+    train, test, manifests, data = _data(recipe.task.dataset, task.kind, overrides.get(SUBSET), work_dir, data_root)
+    classes = Classes(manifests[1].classes, manifests[1].category_ids)
+    return Prepared(task, recipe, train, test, classes, data)
+
+
+def _data(
+    dataset: str, kind: str, subset: str | None, work_dir: Path, data_root: Path
+) -> tuple[Split, Split, tuple[Manifest, Manifest], dict[str, Any]]:
+    """Checked splits, their manifests, and what a record says of them; all of train is checked, whatever part is used.
+
+    Images of test that stand in train, too, are counted in the record: the board's readers must know.
+    """
+    work, cache = work_dir / "data", work_dir / "data" / "preflight.json"
+    train, test = open_splits(find_declaration(dataset, data_root), kind, data_root, work)
+    manifests = check_splits(train, test, kind, cache)
+    described: dict[str, dict[str, Any]] = {"train": {}, "test": {}}
+    if subset is not None:
+        train, chosen = subset_of(train, kind, subset, work)
+        manifests = check_split(train, kind, cache), manifests[1]
+        size = ", ".join([f"{len(chosen.names):,} images", *chosen.shortfalls])
+        print(f"{dataset} ({kind}), --subset {subset}: {size}", file=sys.stderr)
+        described["train"] = {"subset": subset, "shortfalls": list(chosen.shortfalls)}
+    if leaked := also_in_train(*manifests):
+        described["test"] = {"also_in_train": len(leaked)}
+    for part, manifest in zip(("train", "test"), manifests, strict=True):
+        described[part] = {"dataset": dataset, "images": manifest.images, "sha256": manifest.sha256, **described[part]}
+    return train, test, manifests, described
 
 
 def _check_kind(task: Task, kind: str) -> None:
@@ -134,26 +166,3 @@ def _write_config(job: Job, text: str) -> None:
         return
     with replacing(job.config) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _splits(dataset: str, kind: str, work_dir: Path, data_root: Path) -> tuple[Split, Split]:
-    if dataset != "mini":
-        return locate(dataset, kind, data_root)
-    generate_mini(work_dir / "data" / "mini")
-    return locate(dataset, kind, work_dir / "data")
-
-
-def _classes(train: Split, test: Split, manifests: Mapping[str, Manifest]) -> Classes:
-    in_train, in_test = (_labels(manifests[part]) for part in ("train", "test"))
-    if in_train != in_test:
-        raise BrokenAnnotation(
-            f"{train.annotations} and {test.annotations} do not declare the same categories in the same order; "
-            f"labels learned on one would be scored as others. First difference: "
-            f"{next((pair for pair in zip(in_train, in_test, strict=False) if pair[0] != pair[1]), 'their number')}."
-        )
-    return Classes(manifests["test"].classes, manifests["test"].category_ids)
-
-
-def _labels(manifest: Manifest) -> list[tuple[str, int | None]]:
-    """(name, category id) by label; label maps have no ids."""
-    return list(zip_longest(manifest.classes, manifest.category_ids))

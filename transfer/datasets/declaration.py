@@ -1,0 +1,173 @@
+"""A data set as data: one short TOML says where its files lie, what they mean and how to obtain them."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transfer.errors import BadOption, UnknownName
+from transfer.spec.places import configs
+from transfer.spec.suite import KINDS
+
+LAYOUTS: Mapping[str, tuple[str, ...]] = {"coco": ("bbox",), "voc-xml": ("voc", "bbox"), "masks": ("miou",)}
+"""Known layouts, and the kinds of a data set that names one path as its annotations."""
+
+VOID = 255
+"""Label value that no score counts and no loss sees."""
+
+_KEYS: Mapping[str, type] = {
+    **dict.fromkeys(("title", "layout", "proof", "obtain", "licence", "image_suffix", "mask_suffix"), str),
+    **dict.fromkeys(("homes", "classes", "values", "ignore"), list),
+}
+_PART_KEYS: Mapping[str, type] = {"images": str, "annotations": object, "list": str, "count": int}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files of a split, as paths below the data set's folder: images, annotations by kind, and the list of those used.
+
+    `count` is the number of images that the publishers give, None where it is not known.
+    """
+
+    images: str
+    annotations: Mapping[str, str]
+    listing: str | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a data set's TOML says.
+
+    `homes` are the folders in which it may lie, in order of preference, below `folder` (None: the data root); `proof`
+    is what must be in a home for it to be taken. `values` are the label values of the `classes` in mask files, `ignore`
+    further values that mean nothing; a mask belongs to the image whose name is equal but for the suffixes. A split of
+    several parts is their union.
+    """
+
+    name: str
+    title: str
+    layout: str
+    train: tuple[Part, ...]
+    test: tuple[Part, ...]
+    homes: tuple[str, ...] = (".",)
+    proof: str = ""
+    classes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    ignore: tuple[int, ...] = ()
+    image_suffix: str = ""
+    mask_suffix: str = ".png"
+    obtain: str = ""
+    licence: str = ""
+    folder: Path | None = field(default=None, compare=False)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds for which every part has annotations."""
+        parts = (*self.train, *self.test)
+        return tuple(kind for kind in KINDS if all(kind in part.annotations for part in parts))
+
+
+def dataset_names(root: Path | None = None) -> list[str]:
+    """Names of the data sets that come with the package, and of the user's (`*.toml` in the data root)."""
+    folders = [configs() / "datasets", *([root] if root else [])]
+    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+
+
+def find_declaration(name: str, root: Path) -> Declaration:
+    """The data set called `name`: one of ours, `<name>.toml` in the data `root`, or the path of such a file.
+
+    Raises UnknownName with the nearest names, BadOption where the file says nothing sensible.
+    """
+    ours = configs() / "datasets" / f"{name}.toml"
+    if ours.is_file():
+        return load_declaration(ours)
+    theirs = Path(name) if name.endswith(".toml") else root / f"{name}.toml"
+    if theirs.is_file():
+        return load_declaration(theirs, theirs.resolve().parent)
+    raise UnknownName.among("data set", name, dataset_names(root))
+
+
+def load_declaration(path: Path, folder: Path | None = None) -> Declaration:
+    """Read one TOML. Raises BadOption that names the file, the key, and what was expected."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _declaration(path.stem, data, folder)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadOption(f"{path} is not valid TOML: {error}") from error
+    except ValueError as error:
+        raise BadOption(f"{path}: {error}. See docs/datasets.md.") from error
+
+
+def _declaration(name: str, data: dict[str, Any], folder: Path | None) -> Declaration:
+    parts = {split: data.pop(split, None) for split in ("train", "test")}
+    _check_keys(data, _KEYS, "")
+    layout = str(data.get("layout"))
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, found {layout!r}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value.strip() for key, value in data.items()
+    }
+    splits: dict[str, Any] = {split: _parts(split, part, LAYOUTS[layout]) for split, part in parts.items()}
+    declaration = Declaration(name=name, folder=folder, **({"title": name} | values | splits))
+    _check_meaning(declaration)
+    return declaration
+
+
+def _parts(split: str, given: Any, kinds: tuple[str, ...]) -> tuple[Part, ...]:
+    tables = [given] if isinstance(given, dict) else given
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise ValueError(f"[{split}] is missing: a table with images and annotations")
+    return tuple(_part(split, table, kinds) for table in tables)
+
+
+def _part(split: str, table: dict[str, Any], kinds: tuple[str, ...]) -> Part:
+    _check_keys(table, _PART_KEYS, f"[{split}] ")
+    absent = [key for key in ("images", "annotations") if key not in table]
+    if absent:
+        raise ValueError(f"[{split}] has no {' and no '.join(absent)}")
+    annotations = table["annotations"]
+    if isinstance(annotations, str):
+        annotations = dict.fromkeys(kinds, annotations)
+    if not isinstance(annotations, dict) or not all(isinstance(path, str) for path in annotations.values()):
+        raise ValueError(f"[{split}] annotations must be a path, or a table of paths by kind")
+    unknown = [kind for kind in annotations if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"[{split}] annotations: kind must be one of {', '.join(KINDS)}, found {unknown[0]!r}")
+    return Part(table["images"], annotations, table.get("list"), table.get("count"))
+
+
+def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+    for key, value in table.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"{where}there is no key {key!r}{hint} Known: {', '.join(known)}")
+        if not isinstance(value, known[key]):
+            raise ValueError(f"{where}{key} must be a {known[key].__name__}, found {value!r}")
+
+
+def _check_meaning(declared: Declaration) -> None:
+    if not declared.kinds:
+        raise ValueError("train and test have no kind of annotations in common")
+    if declared.classes and not all(isinstance(name, str) for name in declared.classes):
+        raise ValueError("classes must be strings")
+    if not declared.classes and (declared.layout == "voc-xml" or "miou" in declared.kinds):
+        raise ValueError("classes are missing: the names of the objects, or of the label values in their order")
+    if len(set(declared.classes)) < len(declared.classes):
+        raise ValueError("classes holds a name twice")
+    _check_values(declared)
+
+
+def _check_values(declared: Declaration) -> None:
+    values = (*declared.values, *declared.ignore)
+    if not all(type(value) is int and 0 <= value <= VOID for value in values):
+        raise ValueError(f"values and ignore must be integers from 0 to {VOID}")
+    if declared.values and len(declared.values) != len(declared.classes):
+        raise ValueError(f"values must name one label value per class: {len(declared.classes)}")
+    if len(set(values)) < len(values):
+        raise ValueError("a label value occurs twice in values and ignore")
