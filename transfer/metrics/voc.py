@@ -1,4 +1,4 @@
-"""Detection as Pascal VOC scores it: the area rule of 2010, the eleven points of 2007, and detectron2's mean of those."""
+"""Detection as Pascal VOC scores it: 2010's area, 2007's eleven points, and detectron2's mean of the latter."""
 
 from __future__ import annotations
 
