@@ -47,7 +47,7 @@ def read_predictions(path: Path, truth: Entry, fields: Fields) -> list[Entry]:
     return predictions
 
 
-def coco_stats(kind: Literal["bbox", "keypoints"], truth: Entry, predictions: list[Entry]) -> list[float]:
+def coco_stats(kind: Literal["bbox", "segm", "keypoints"], truth: Entry, predictions: list[Entry]) -> list[float]:
     """COCOeval's summary numbers in its own order; -1 where the data set has nothing to find."""
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(_indexed(truth, truth["annotations"]), _indexed(truth, predictions), kind)
