@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transfer.datasets.declaration import find_declaration
-from transfer.openmmlab.compose import load_recipe
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.places import load_suites, recipe_names, recipe_path
 from transfer.spec.suite import KINDS, Suite
 

@@ -11,7 +11,8 @@ from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
-from transfer.openmmlab.compose import Classes, compose, for_processes, load_recipe
+from transfer.openmmlab.compose import Classes, compose, for_processes
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 from transfer.spec.places import recipe_names, recipe_path
 

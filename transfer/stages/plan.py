@@ -17,7 +17,8 @@ from transfer.datasets.preflight import also_in_train, check_split, check_splits
 from transfer.datasets.problems import gather
 from transfer.datasets.subsets import read_amount, subset_of
 from transfer.errors import BadOption, UnknownName
-from transfer.openmmlab.compose import Classes, compose, load_recipe
+from transfer.openmmlab.compose import Classes, compose
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import fingerprint
 from transfer.spec.mapping import plain
