@@ -100,6 +100,8 @@ def _add_eval(verbs: Any) -> None:
     other.add_argument("--images-per-step", type=int, metavar="N", help="images of one step over all processes")
     other.add_argument("--image-size", type=int, metavar="PIXELS", help="longest side of images (detection) or crops")
     other.add_argument("--subset", metavar="10%%|5pc", help="a share of the training images, or images per class")
+    other.add_argument("--trunk", metavar="PART", help="what of it is tuned: full, before-conv5 (last stage), frozen")
+    other.add_argument("--norm", metavar="POLICY", help="its batch normalisations: sync, eval or frozen statistics")
     other.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the recipe")
 
 
@@ -172,7 +174,7 @@ def choice_of(options: argparse.Namespace) -> Any:
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Deviations from the recipe, as RunSpec stores them."""
-    options_of_their_own = ("iterations", "images_per_step", "image_size", "subset")
+    options_of_their_own = ("iterations", "images_per_step", "image_size", "subset", "trunk", "norm")
     taken = set(options_of_their_own) & {text.partition("=")[0] for text in options.set}
     if taken:
         raise BadOption(f"--set {taken.pop()}: use the option of that name.")

@@ -10,7 +10,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
-from transfer.errors import BadOption
+from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.compose import Classes, compose, for_processes
 from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
@@ -159,3 +159,19 @@ def test_the_recipe_does_not_know_the_world_size() -> None:
 def test_keys_must_lead_somewhere(key: str) -> None:
     with pytest.raises(BadOption, match="the recipe has no"):
         composed("faster_rcnn_fpn_mini", **{key: 1})
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_what_of_the_trunk_is_tuned_is_one_option(recipe: str) -> None:
+    for trunk, frozen in (("full", -1), ("before-conv5", "all_but_last"), ("frozen", "all")):
+        assert composed(recipe, trunk=trunk).model.backbone.frozen_stages == frozen
+    with pytest.raises(UnknownName, match="Available: before-conv5, frozen, full"):
+        composed(recipe, trunk="conv5")
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_the_norm_policy_is_one_option(recipe: str) -> None:
+    for policy in ("sync", "eval", "frozen"):
+        assert composed(recipe, norm=policy).model.backbone.norm == policy
+    with pytest.raises(UnknownName, match="Did you mean frozen"):
+        composed(recipe, norm="frozn")

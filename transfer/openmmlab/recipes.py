@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from transfer.errors import BadOption
+from transfer.errors import BadOption, UnknownName
+from transfer.openmmlab.norms import POLICIES
+
+TRUNKS: Mapping[str, int | str] = {"full": -1, "before-conv5": "all_but_last", "frozen": "all"}
+"""What of the trunk is tuned → `frozen_stages`: all, the last stage (Sun et al., ICCV 2017, Figure 4), nothing.
+
+What is frozen keeps the statistics of its batch normalisations, too.
+"""
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
-    """Read a recipe and apply deviations: `iterations`, `images_per_step`, `image_size`, and dotted config keys.
+    """Read a recipe and apply deviations: `iterations`, `images_per_step`, `image_size`, `trunk`, `norm`, config keys.
 
     The result names no path and no checkpoint: it is the part of a protocol that the recipe decides.
     """
@@ -24,6 +31,10 @@ def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
         config.task.images_per_step = _positive("images-per-step", images_per_step)
     if (image_size := plain.pop("image_size", None)) is not None:
         _resize_images(config, image_size)
+    if (trunk := plain.pop("trunk", None)) is not None:
+        config.model.backbone.frozen_stages = TRUNKS[_one_of("trunk", trunk, TRUNKS)]
+    if (norm := plain.pop("norm", None)) is not None:
+        config.model.backbone.norm = _one_of("norm", norm, POLICIES)
     _check_keys(config, plain)
     config.merge_from_dict(plain)
     return config
@@ -63,6 +74,12 @@ def _resize_images(config: Config, size: int) -> None:
     for node, key in [*sized, (config.model.data_preprocessor, "size")]:
         if key in node:
             node[key] = tuple(max(1, round(side * ratio)) for side in node[key])
+
+
+def _one_of(option: str, value: Any, known: Iterable[str]) -> str:
+    if value not in known:
+        raise UnknownName.among(f"value of --{option}", str(value), known)
+    return str(value)
 
 
 def _positive(option: str, value: Any) -> int:
