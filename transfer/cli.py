@@ -95,6 +95,7 @@ def _add_eval(verbs: Any) -> None:
     verb.add_argument("--processes", type=int, metavar="N", help="processes on this machine (default: one per GPU)")
     verb.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
     verb.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
+    verb.add_argument("--snapshots", type=_count, default=0, metavar="N", help="score N models on the way, too")
     other = verb.add_argument_group("another protocol", "these rows get a table of their own")
     other.add_argument("--iterations", type=int, metavar="N", help="training steps; milestones keep their share")
     other.add_argument("--images-per-step", type=int, metavar="N", help="images of one step over all processes")
@@ -156,7 +157,7 @@ def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
 
     deviations = Deviations(options.tasks, options.seeds, overrides(options))
     where = (options.work_dir, options.board)
-    request = Request(options.checkpoint, options.suite, deviations, choice_of(options), *where)
+    request = Request(options.checkpoint, options.suite, deviations, choice_of(options), *where, options.snapshots)
     if not launched() and (processes := processes_for(request, options.processes)) > 1:
         launch(processes, given)
     evaluate(request)
@@ -308,6 +309,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in _names(text))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, not {text!r}")
+    return int(text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -72,6 +72,18 @@ def test_asking_again_changes_nothing(finished: tuple[Path, Path], checkpoint: P
     assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
 
 
+def test_snapshots_are_scored_and_change_nothing(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
+    whole, board = finished
+    options = ("--tasks", "detection", "--snapshots", "2")
+    assert evaluate(checkpoint, tmp_path, tmp_path / "board", *options) == 0
+    (path,) = tmp_path.glob("*/score_curve.json")
+    curve = json.loads(path.read_text(encoding="utf-8"))
+    assert [point["step"] for point in curve] == [0, 1, 3]
+    assert curve[-1]["scores"] == records(board)["detection"]["scores"]
+    uninterrupted = weights(whole)
+    assert all(tensor.equal(uninterrupted[name]) for name, tensor in weights(tmp_path).items())
+
+
 def test_scores_are_recomputed_from_predictions(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
     work_dir, board = finished
     kept = records(board)
