@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _add_inspect(verbs)
     _add_convert(verbs)
     _add_pretrain(verbs)
+    _add_show(verbs)
     _add_data(verbs)
     leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
     leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
@@ -127,6 +128,13 @@ def _add_pretrain(verbs: Any) -> None:
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="ckpt.pth")
     verb.add_argument("--minutes", type=float, default=2.0)
     verb.add_argument("--seed", type=int, default=0)
+
+
+def _add_show(verbs: Any) -> None:
+    verb = _verb(verbs, "show", run_show, "draw truth beside predictions of a run's best, median and worst test images")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder, below work_dirs")
+    verb.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="default: show.png in the run's folder")
+    verb.add_argument("--images", type=int, default=3, metavar="N", help="so many of each")
 
 
 def _add_data(verbs: Any) -> None:
@@ -220,6 +228,13 @@ def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:
 
     pretrain_rcdb(options.arch, options.output, minutes=options.minutes, seed=options.seed)
     print(f"wrote {options.output}; evaluate it with: transfer eval {options.output} mini")
+
+
+def run_show(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Draw a contact sheet and the curves of a run."""
+    from transfer.stages.show import show
+
+    print(show(options.run, options.output or options.run / "show.png", options.images))
 
 
 def run_data_list(options: argparse.Namespace, given: Sequence[str]) -> None:
