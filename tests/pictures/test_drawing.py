@@ -72,3 +72,11 @@ def test_curves_are_a_picture(scores: dict[str, list[tuple[float, float]]], tmp_
     plot_run(tmp_path / "curves.png", "run", [(10, 2.0), (20, 1.0)], scores)
     with Image.open(tmp_path / "curves.png") as image:
         assert image.width == (1100 if scores else 550) and np.asarray(image.convert("L")).std() > 0
+
+
+def test_a_legend_names_every_colour() -> None:
+    pair = Pair("best", canvas(), canvas())
+    legend = [(f"a class with the number {index}", colour(index)) for index in range(20)]
+    pixels = np.asarray(contact_sheet("title", [[pair]], legend))
+    assert pixels.shape[0] > np.asarray(contact_sheet("title", [[pair]])).shape[0]
+    assert all((pixels == shade).all(axis=-1).sum() == 121 for _, shade in legend)

@@ -50,7 +50,7 @@ def show(folder: Path, output: Path, images: int = 3) -> str:
             _parts(tests, images)]  # fmt: skip
     title = f"{run.checkpoint} · {run.suite} {run.task} seed {run.seed} · left: truth, right: predictions"
     with replacing(output) as temporary:
-        contact_sheet(title, rows).save(temporary, format="PNG")
+        contact_sheet(title, rows, _legend(config)).save(temporary, format="PNG")
     curves = output.with_name(f"{output.stem}_curves.png")
     _plot(folder, run, curves)
     return f"wrote {output} ({sum(map(len, rows))} of {len(tests)} test images) and {curves}"
@@ -84,6 +84,13 @@ def _parts(tests: Sequence[_Test], images: int) -> list[tuple[str, Sequence[_Tes
     start = max(0, (len(middle) - images) // 2)
     parts = [("best", best), ("median", middle[start : start + images]), ("worst", worst)]
     return [(what, part) for what, part in parts if part]
+
+
+def _legend(config: Any) -> list[tuple[str, tuple[int, int, int]]]:
+    """Of label maps: boxes carry their names, joints have none."""
+    if config.task.kind != "miou":
+        return []
+    return [(name, colour(index)) for index, name in enumerate(config.test_dataloader.dataset.dataset.metainfo.classes)]
 
 
 def _label_maps(config: Any, predictions: Path) -> list[_Test]:
