@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from transfer.openmmlab.data import per_process
 from transfer.openmmlab.heads.detection import fit_detector
 from transfer.openmmlab.heads.pose import fit_pose
 from transfer.openmmlab.heads.segmentation import fit_segmenter
+from transfer.openmmlab.heads.strides import require_stride
 from transfer.openmmlab.recipes import loaders
 from transfer.spec.checkpoint import BackboneSpec, InputContract
 
@@ -55,6 +57,7 @@ def compose(
     """Inject backbone, input contract, neck and head channels, classes, data paths and seed into a recipe."""
     config = Config(recipe.to_dict())
     kind = config.task.kind
+    require_stride(config.task, backbone)
     _set_trunk(config.model, backbone, weights, len(classes.names), kind)
     _set_input(config.model.data_preprocessor, contract, backbone.options.get("patch", 1), kind)
     config.train_dataloader = _train_loader(config, train, classes, seed)
@@ -79,8 +82,14 @@ def _set_input(preprocessor: ConfigDict, contract: InputContract, patch: int, ki
     if kind in DETECTION:
         preprocessor.pad_size_divisor = math.lcm(preprocessor.pad_size_divisor, patch)
     elif kind == "miou":
-        preprocessor.size = tuple(math.ceil(side / patch) * patch for side in preprocessor.size)
-        preprocessor.test_cfg = ConfigDict(size_divisor=patch)
+        preprocessor.size = _whole_patches(preprocessor.size, patch)
+        tested = preprocessor.get("test_cfg", {}).get("size")  # of the one crop that holds every test image, if any
+        padding = {"size_divisor": patch} if tested is None else {"size": _whole_patches(tested, patch)}
+        preprocessor.test_cfg = ConfigDict(padding)
+
+
+def _whole_patches(size: Sequence[int], patch: int) -> tuple[int, ...]:
+    return tuple(math.ceil(side / patch) * patch for side in size)
 
 
 def _train_loader(config: Config, split: Split, classes: Classes, seed: int) -> ConfigDict:

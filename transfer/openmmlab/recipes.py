@@ -71,7 +71,8 @@ def _resize_images(config: Config, size: int) -> None:
     crops = [step.crop_size for step in steps if "crop_size" in step]
     ratio = size / max(max(pair) for pair in crops or [step.scale for step in steps if "scale" in step])
     sized = [(step, key) for step in steps for key in ("scale", "crop_size")]
-    for node, key in [*sized, (config.model.data_preprocessor, "size")]:
+    preprocessor = config.model.data_preprocessor
+    for node, key in [*sized, (preprocessor, "size"), (preprocessor.get("test_cfg", {}), "size")]:
         if key in node:
             node[key] = tuple(max(1, round(side * ratio)) for side in node[key])
 

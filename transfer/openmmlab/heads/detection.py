@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from mmengine.config import ConfigDict
 
 from transfer.backbones.building import levels_of
 from transfer.backbones.kind import Level
+from transfer.openmmlab.heads.strides import with_fine_levels
 from transfer.openmmlab.necks import SimpleFeaturePyramid
 from transfer.spec.checkpoint import BackboneSpec
 
 
 def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
     """Fit neck and heads of `model`, in place; the trunk as the detector needs it is returned."""
-    backbone = _with_fine_levels(backbone)
+    backbone = with_fine_levels(backbone)
     _set_neck(model, levels_of(backbone))
     model.roi_head.bbox_head.num_classes = classes
     return backbone
-
-
-def _with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:
-    """A pyramid needs stride 4, which TF-slim's ResNets have only before their blocks stride."""
-    if backbone.options.get("stride_in") != "last_unit":
-        return backbone
-    return replace(backbone, options={**backbone.options, "levels": "before_stride"})
 
 
 def _set_neck(model: ConfigDict, levels: Sequence[Level]) -> None:
