@@ -42,8 +42,18 @@ def composed(
     )
 
 
+C4 = [recipe for recipe in recipe_names() if "_c4_" in recipe]
+CANNOT_SPLIT = (*CANNOT_DILATE, "resnet18_cifar")
+
+
 def sensible(recipe: str, arch: str) -> bool:
-    return not (recipe in STRIDE_8 and arch in CANNOT_DILATE)
+    return not (recipe in STRIDE_8 and arch in CANNOT_DILATE) and not (recipe in C4 and arch in CANNOT_SPLIT)
+
+
+@pytest.mark.parametrize(("recipe", "arch"), list(product(C4, CANNOT_SPLIT)))
+def test_c4_refuses_trunks_without_conv5_and_names_what_does(recipe: str, arch: str) -> None:
+    with pytest.raises(BadOption, match=rf"'{arch}' has none .*resnet, resnetv2, convnext.*\*_rcnn_fpn_\*"):
+        composed(recipe, arch)
 
 
 @pytest.mark.parametrize(("recipe", "arch"), [p for p in product(recipe_names(), ARCHITECTURES) if sensible(*p)])

@@ -71,7 +71,11 @@ def _set_trunk(model: ConfigDict, backbone: BackboneSpec, weights: Path | None, 
     if not kind_of(backbone).dilates:
         model.backbone.pop("output_stride", None)
     fitted = FITTING[kind](model, backbone, classes)
-    model.backbone.update(spec=fitted.to_json(), weights=None if weights is None else str(weights))
+    source = {"spec": fitted.to_json(), "weights": None if weights is None else str(weights)}
+    model.backbone.update(source)
+    if "shared_head" in model.get("roi_head", {}):
+        policy = {key: model.backbone[key] for key in ("frozen_stages", "norm")}
+        model.roi_head.shared_head.update(source, **policy)
 
 
 def _set_input(preprocessor: ConfigDict, contract: InputContract, patch: int, kind: str) -> None:

@@ -21,6 +21,9 @@ from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
 from transfer.spec.files import write_json
 
+WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypoints": "KeypointWriter"}
+"""What writes the predictions of each kind of task as COCO results."""
+
 
 def load_config(path: Path) -> Config:
     """A composed config, as `compose` made it and the plan wrote it."""
@@ -67,8 +70,7 @@ def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
     if config.task.kind == "miou":
         return {"type": "LabelMapWriter", "output": str(output), **gather}
-    writer = {"bbox": "BoxWriter", "keypoints": "KeypointWriter"}[config.task.kind]
-    return {"type": writer, "output": str(output), "category_ids": config.category_ids, **gather}
+    return {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids, **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from mmdet.structures.mask import encode_mask_results
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from PIL import Image
@@ -53,6 +55,20 @@ class BoxWriter(_ResultsWriter):
                 "score": round(float(score), 6),
             }
             for box, score, label in zip(boxes.tolist(), found["scores"], found["labels"], strict=True)
+        ]
+
+
+@METRICS.register_module()
+class MaskWriter(BoxWriter):
+    """Instances as COCO results: boxes, and `segmentation` as run lengths (compressed RLE) at the original size."""
+
+    def _entries(self, sample: dict[str, Any]) -> list[dict[str, Any]]:
+        masks = sample["pred_instances"]["masks"]
+        if isinstance(masks, torch.Tensor):
+            masks = encode_mask_results(masks.cpu().numpy())
+        return [
+            {**entry, "segmentation": {"size": list(mask["size"]), "counts": mask["counts"].decode("ascii")}}
+            for entry, mask in zip(super()._entries(sample), masks, strict=True)
         ]
 
 
