@@ -43,6 +43,8 @@ def read_predictions(path: Path, truth: Entry, fields: Fields, optional: Fields 
 
     Raises BrokenPredictions.
     """
+    if not path.is_file():
+        raise BrokenPredictions(f"{path}: expected a COCO results file, found none. Check the path.")
     predictions = _read_json(path, BrokenPredictions)
     if not isinstance(predictions, list):
         raise BrokenPredictions(f"{path}: expected a list of detections, got {type(predictions).__name__}.")

@@ -84,7 +84,7 @@ def _check_options(stems: Sequence[str], classes: Sequence[str], ignore: int) ->
         raise BadOption(f"expected an ignored label within 0 and 255, got {ignore}.")
     if not stems:
         raise BadOption("expected at least one label map to score, got none.")
-    if not 0 < len(set(classes)) == len(classes) <= 256:
+    if not (all(classes) and 0 < len(set(classes)) == len(classes) <= 256):
         raise BadOption(f"expected 1 to 256 different class names, got {len(classes)} ({len(set(classes))} different).")
 
 
