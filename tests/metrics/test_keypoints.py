@@ -55,7 +55,7 @@ def truth_of(targets):
         }
         for number, person in enumerate(targets, start=1)
     ]
-    return {"images": [{"id": 4}, {"id": 9}], "categories": [{"id": 1}], "annotations": annotations}
+    return {"images": [{"id": 4}, {"id": 9}], "categories": [{"id": 1, "name": "person"}], "annotations": annotations}
 
 
 def predictions_of(found):

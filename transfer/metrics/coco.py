@@ -80,7 +80,7 @@ def _indexed(truth: Entry, entries: Iterable[Entry]) -> Any:
 def _read_json(path: Path, error: type[DataError]) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as reason:
+    except (OSError, ValueError, RecursionError) as reason:
         raise error(f"{path}: expected a readable JSON file: {reason}. Write it again.") from reason
 
 
