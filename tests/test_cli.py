@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from transfer import cli
 
-VERBS = ("eval", "inspect", "convert", "pretrain", "leaderboard", "suites", "families", "doctor")
+VERBS = ("eval", "inspect", "convert", "pretrain", "score", "leaderboard", "suites", "families", "doctor")
 
 
 def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -53,6 +55,58 @@ def test_unknown_architecture_of_the_control(capsys: pytest.CaptureFixture[str])
 def test_missing_checkpoint(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["eval", str(tmp_path / "none.pth"), "mini"]) == 1
     assert "there is no file" in capsys.readouterr().err
+
+
+OBJECT = {"id": 1, "image_id": 1, "category_id": 2, "bbox": [0, 0, 40, 40], "area": 1600, "iscrowd": 0}
+TRUTH = {"images": [{"id": 1}], "categories": [{"id": 2, "name": "cat"}], "annotations": [OBJECT]}
+FOUND = [{"image_id": 1, "category_id": 2, "bbox": [0, 0, 40, 40], "score": 0.9}]
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> tuple[str, str]:
+    paths = tmp_path / "found.json", tmp_path / "truth.json"
+    for path, value in zip(paths, (FOUND, TRUTH), strict=True):
+        path.write_text(json.dumps(value), encoding="utf-8")
+    return str(paths[0]), str(paths[1])
+
+
+def test_scores_are_a_table_of_percentages(scored: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["score", *scored, "--kind", "bbox"]) == 0
+    lines = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert (lines["AP"], lines["AP75"], lines["APs"]) == ("100.00", "100.00", "—")
+
+
+def test_scores_as_json_have_the_names_of_coco(scored: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["score", *scored, "--kind", "bbox", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert " ".join(scores) == "AP AP50 AP75 APs APm APl AR1 AR10 AR100 ARs ARm ARl"
+    assert scores["AP50"] == pytest.approx(1) and scores["APs"] == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--kind", "boxes"], "UnknownName: there is no kind of predictions 'boxes'"),
+        (["--kind", "bbox", "--classes", "3"], "BadOption: --classes and --ignore are for label maps"),
+        (["--kind", "keypoints"], "entry 0 lacks keypoints"),
+        (["--kind", "miou"], "BadOption: --kind miou needs --classes"),
+        (["--kind", "miou", "--classes", "3"], "MissingData: .*expected a folder of label maps"),
+    ],
+)
+def test_scores_that_cannot_be(
+    scored: tuple[str, str], capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert cli.main(["score", *scored, *options]) == 1
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_scoring_imports_no_torch(scored: tuple[str, str]) -> None:
+    code = (
+        f"import sys\nsys.modules['torch'] = None\n"
+        f"from transfer.cli import main\nsys.exit(main(['score', *{scored}, '--kind', 'bbox']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("text", ["lr0.1", "=", "nothing"])

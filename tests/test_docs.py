@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -31,7 +32,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (example,) = re.findall(r"```toml\n(.*?)```", TEXTS["rules.md"], re.DOTALL)
     (here / "my_rules.toml").write_text(example, encoding="utf-8")
     _street(here / "data")
+    _predictions(here)
     return here
+
+
+def _predictions(here: Path) -> None:
+    """Of boxes, masks and people in one file; of label maps those of the street as their own prediction."""
+    entry = {
+        "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 8], "segmentation": {"size": [8, 8], "counts": [0, 32, 32]},
+        "keypoints": [4, 4, 2] * 17,
+    }  # fmt: skip
+    target = {**entry, "id": 1, "num_keypoints": 17, "area": 32, "iscrowd": 0, "difficult": 0}
+    image, category = {"id": 1, "height": 8, "width": 8}, {"id": 1, "name": "person"}
+    truth = {"images": [image], "categories": [category], "annotations": [target]}
+    (here / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
+    (here / "predictions.json").write_text(json.dumps([{**entry, "score": 0.5}]), encoding="utf-8")
+    for folder in ("predicted", "masks"):
+        (here / folder).mkdir()
+        Image.new("L", (8, 8), 3).save(here / folder / "street.png")
 
 
 def _street(data: Path) -> None:

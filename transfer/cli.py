@@ -20,6 +20,7 @@ examples:
   transfer eval ckpt.pth coco                 the same on COCO below $TRANSFER_DATA, on every visible GPU
   transfer eval random:resnet50 coco          the randomly initialised control
   transfer inspect ckpt.pth                   what is in the file, and what would be converted
+  transfer score found.json truth.json --kind bbox   score anyone's predictions
 """
 
 
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     _add_pretrain(verbs)
     _add_show(verbs)
     _add_data(verbs)
+    _add_score(verbs)
     leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
     leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
     _verb(verbs, "suites", run_suites, "list the suites, their tasks and recipes")
@@ -175,6 +177,16 @@ def _add_data(verbs: Any) -> None:
     submit.add_argument("--kind", required=True, help="bbox, segm or keypoints")
     submit.add_argument("--name", default="transfer", help="name of the method, part of the file's name")
     submit.add_argument("--info", type=Path, metavar="FILE", help="image_info_test-dev2017.json, to check the ids")
+
+
+def _add_score(verbs: Any) -> None:
+    verb = _verb(verbs, "score", run_score, "score anyone's predictions: boxes, masks, keypoints, VOC, label maps")
+    verb.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="COCO results, or a folder of label maps")
+    verb.add_argument("truth", type=Path, metavar="TRUTH", help="COCO annotations, or a folder of label maps")
+    verb.add_argument("--kind", required=True, help="bbox, segm, keypoints, voc or miou")
+    verb.add_argument("--classes", metavar="N|A,B", help="label maps: number or names of the classes")
+    verb.add_argument("--ignore", type=int, metavar="LABEL", help="label maps: what does not count (default: 255)")
+    verb.add_argument("--json", action="store_true", help="unrounded shares as JSON; -1 is undefined")
 
 
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -316,6 +328,14 @@ def run_data_submission(options: argparse.Namespace, given: Sequence[str]) -> No
     from transfer.datasets.submission import write_submission
 
     print(f"wrote {write_submission(options.predictions, options.output, options.kind, options.name, options.info)}")
+
+
+def run_score(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Score predictions that need not be ours. Works without torch."""
+    from transfer.metrics.scoring import score_anything, table
+
+    scores = score_anything(options.kind, options.predictions, options.truth, options.classes, options.ignore)
+    print(json.dumps(scores, indent=2) if options.json else table(scores))
 
 
 def run_leaderboard(options: argparse.Namespace, given: Sequence[str]) -> None:

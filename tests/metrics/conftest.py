@@ -1,7 +1,10 @@
-"""An independent reference of the COCO scores: the published definition in plain loops, without pycocotools."""
+"""References of the COCO scores: the published definition in plain loops, and pycocotools as its manual uses it."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 THRESHOLDS = [0.5 + 0.05 * step for step in range(10)]
 RECALLS = np.linspace(0, 1, 101)
@@ -36,6 +41,25 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any, Any], tu
         return paths
 
     return write
+
+
+@pytest.fixture(scope="session")
+def pycocotools_stats() -> Callable[[str, Any, Any], list[float]]:
+    return _pycocotools_stats
+
+
+def _pycocotools_stats(kind, truth, found):
+    """The numbers of COCOeval for lists of entries; both are copied, for pycocotools writes into them."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = copy.deepcopy(truth)
+        known.createIndex()
+        results = known.loadRes(copy.deepcopy(found)) if found else COCO()  # it cannot load an empty list
+        evaluation = COCOeval(known, results, kind)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats.tolist()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from transfer.errors import BrokenAnnotation, BrokenPredictions, MissingData
 from transfer.metrics.boxes import score_boxes
 
 OBJECT = {"id": 1, "image_id": 11, "category_id": 2, "bbox": [0, 0, 10, 10], "area": 100, "iscrowd": 0}
-TRUTH = {"images": [{"id": 11}, {"id": 12}], "categories": [{"id": 2}], "annotations": [OBJECT]}
+TRUTH = {"images": [{"id": 11}, {"id": 12}], "categories": [{"id": 2, "name": "cat"}], "annotations": [OBJECT]}
 FOUND = {"image_id": 11, "category_id": 2, "bbox": [0, 0, 10, 10], "score": 0.5}
 
 
@@ -40,7 +40,7 @@ def test_predictions_of_another_form(written, predictions):
         score_boxes(*written(predictions, TRUTH))
 
 
-@pytest.mark.parametrize("content", [b"", b'[{"image_id": 11', b"\xff\xfe\x00", b"PK\x03\x04"])
+@pytest.mark.parametrize("content", [b"", b'[{"image_id": 11', b"\xff\xfe\x00", b"PK\x03\x04", b"[" * 100_000])
 def test_predictions_that_are_not_json(written, content):
     predictions, truth = written([], TRUTH)
     predictions.write_bytes(content)

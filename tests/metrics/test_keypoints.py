@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.keypoints import JOINTS, KEYPOINT_SCORES, score_keypoints
+from transfer.metrics.keypoints import KEYPOINT_SCORES, score_keypoints
 
+JOINTS = 17
 # cocodataset.org, keypoint evaluation: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
 SIGMAS = [0.026, *[0.025] * 2, *[0.035] * 2, *[0.079] * 2, *[0.072] * 2, *[0.062] * 2, *[0.107] * 2, *[0.087] * 2,
           *[0.089] * 2]  # fmt: skip
@@ -54,7 +55,7 @@ def truth_of(targets):
         }
         for number, person in enumerate(targets, start=1)
     ]
-    return {"images": [{"id": 4}, {"id": 9}], "categories": [{"id": 1}], "annotations": annotations}
+    return {"images": [{"id": 4}, {"id": 9}], "categories": [{"id": 1, "name": "person"}], "annotations": annotations}
 
 
 def predictions_of(found):

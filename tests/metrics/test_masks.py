@@ -10,7 +10,7 @@ PUBLISHED = [0.319545, 0.562288, 0.298927, 0.387374, 0.310183, 0.326934, 0.26823
 IMAGE = {"id": 1, "height": 10, "width": 10}
 MASK = {"size": [10, 10], "counts": [0, 50, 50]}
 OBJECT = {"id": 1, "image_id": 1, "category_id": 2, "segmentation": MASK, "area": 50, "iscrowd": 0}
-TRUTH = {"images": [IMAGE], "categories": [{"id": 2}], "annotations": [OBJECT]}
+TRUTH = {"images": [IMAGE], "categories": [{"id": 2, "name": "cat"}], "annotations": [OBJECT]}
 FOUND = {"image_id": 1, "category_id": 2, "segmentation": MASK, "score": 0.5}
 
 

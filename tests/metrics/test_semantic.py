@@ -12,7 +12,7 @@ from PIL import Image
 
 from transfer.errors import BadOption, BrokenAnnotation, BrokenPredictions, CorruptImage, MissingData
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.semantic import score_label_maps
+from transfer.metrics.semantic import count_pairs, score_label_maps
 
 CLASSES = ("sky", "road", "tree", "car")
 
@@ -126,8 +126,28 @@ def test_map_of_another_mode(tmp_path, mode):
         score_label_maps(**options, classes=CLASSES)
 
 
-@pytest.mark.parametrize(("stems", "classes"), [([], CLASSES), (["0"], ()), (["0"], ("sky", "sky"))])
-def test_impossible_options(tmp_path, stems, classes):
-    options = {**folders(tmp_path, [([[0]], [[0]])]), "stems": stems}
-    with pytest.raises(BadOption):
-        score_label_maps(**options, classes=classes)
+@pytest.mark.parametrize(
+    "change", [{"stems": []}, {"classes": ()}, {"classes": ("sky", "sky")}, {"ignore": -1}, {"ignore": 256}]
+)
+def test_impossible_options(tmp_path, change):
+    options = {**folders(tmp_path, [([[0]], [[0]])]), "classes": CLASSES, **change}
+    with pytest.raises(BadOption, match="expected"):
+        score_label_maps(**options)
+
+
+def test_counts_are_exact_integers_and_equal_a_bincount_of_wide_numbers():
+    draw = np.random.default_rng(0)
+    truth, found = (draw.integers(0, 256, (300, 400)).astype(np.uint8) for _ in range(2))
+    counts = count_pairs(truth, found)
+    wide = np.bincount(truth.astype(np.int64).ravel() * 256 + found.ravel(), minlength=1 << 16)
+    assert counts.dtype == np.int64 and (counts.ravel() == wide).all()
+
+
+def test_more_pixels_than_a_32_bit_float_can_count():
+    """Above 2²⁴ pixels of one class: mmseg's float32 histograms stop at 2²⁴."""
+    side = 1 << 12
+    truth = np.zeros((side + 1, side), np.uint8)
+    found = truth.copy()
+    found[0, 0] = 1
+    counts = count_pairs(truth, found)
+    assert (counts[0, 0], counts[0, 1]) == (side * side + side - 1, 1)

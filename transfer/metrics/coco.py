@@ -38,12 +38,19 @@ def read_truth(path: Path, fields: Fields) -> Entry:
     return truth
 
 
-def read_predictions(path: Path, truth: Entry, fields: Fields) -> list[Entry]:
-    """Read a COCO results file: a list of detections, possibly empty. Raises BrokenPredictions."""
+def read_predictions(path: Path, truth: Entry, fields: Fields, optional: Fields | None = None) -> list[Entry]:
+    """Read a COCO results file: a list of detections, possibly empty. All or none have an `optional` field.
+
+    Raises BrokenPredictions.
+    """
+    if not path.is_file():
+        raise BrokenPredictions(f"{path}: expected a COCO results file, found none. Check the path.")
     predictions = _read_json(path, BrokenPredictions)
     if not isinstance(predictions, list):
         raise BrokenPredictions(f"{path}: expected a list of detections, got {type(predictions).__name__}.")
-    _check_entries(path, predictions, truth, fields, BrokenPredictions)
+    first = predictions[0] if predictions and isinstance(predictions[0], dict) else {}
+    given = {key: length for key, length in (optional or {}).items() if key in first}
+    _check_entries(path, predictions, truth, {**fields, **given}, BrokenPredictions)
     return predictions
 
 
@@ -73,7 +80,7 @@ def _indexed(truth: Entry, entries: Iterable[Entry]) -> Any:
 def _read_json(path: Path, error: type[DataError]) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as reason:
+    except (OSError, ValueError, RecursionError) as reason:
         raise error(f"{path}: expected a readable JSON file: {reason}. Write it again.") from reason
 
 

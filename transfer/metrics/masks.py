@@ -11,6 +11,7 @@ from pycocotools import mask as rle
 from transfer.errors import BrokenAnnotation, BrokenPredictions, DataError
 from transfer.metrics.boxes import BOX_SCORES
 from transfer.metrics.coco import Entry, coco_stats, read_predictions, read_truth
+from transfer.metrics.hot import hot_stats
 
 Sizes = Mapping[Any, tuple[int, int]]
 
@@ -19,8 +20,14 @@ def score_masks(predictions: Path, annotations: Path) -> dict[str, float]:
     """Score COCO results (`image_id`, `category_id`, `segmentation` as RLE, `score`) against an annotation file.
 
     Returns `BOX_SCORES` of masks as shares, equal to pycocotools' COCOeval; -1 where the data set has nothing to find.
-    A detection's size is the area of its mask. Raises BrokenPredictions, BrokenAnnotation or MissingData.
+    A detection's size is the area of its mask, as mmdet and detectron2 measure it, whether or not it has a `bbox`.
+    Raises BrokenPredictions, BrokenAnnotation or MissingData.
     """
+    stats = hot_stats("segm", predictions, annotations) or _careful_stats(predictions, annotations)
+    return dict(zip(BOX_SCORES, stats, strict=True))
+
+
+def _careful_stats(predictions: Path, annotations: Path) -> list[float]:
     truth = read_truth(annotations, {"area": 0, "iscrowd": 0})
     if not all("height" in image and "width" in image for image in truth["images"]):
         raise BrokenAnnotation(f"{annotations}: masks need height and width of every image. Add them.")
@@ -29,7 +36,7 @@ def score_masks(predictions: Path, annotations: Path) -> dict[str, float]:
     found = read_predictions(predictions, truth, {"score": 0})
     masks = [_encoded(predictions, n, e, sizes, BrokenPredictions) for n, e in enumerate(found)]
     masks = [{**mask, "area": float(rle.area(mask["segmentation"]))} for mask in masks]
-    return dict(zip(BOX_SCORES, coco_stats("segm", {**truth, "annotations": objects}, masks), strict=True))
+    return coco_stats("segm", {**truth, "annotations": objects}, masks)
 
 
 def _encoded(path: Path, number: int, entry: Entry, sizes: Sizes, error: type[DataError]) -> Entry:

@@ -27,7 +27,7 @@ def score_label_maps(
     whose truth is `ignore` do not count. A class in neither truth nor prediction is left out of `mIoU`, one not in
     truth out of `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation, MissingData or CorruptImage.
     """
-    _check_options(stems, classes)
+    _check_options(stems, classes, ignore)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     for stem in stems:
         paths = predictions / f"{stem}.png", truth / f"{stem}.png"
@@ -79,10 +79,12 @@ def _read(path: Path, missing: type[DataError], corrupt: type[DataError], odd: t
     return pixels
 
 
-def _check_options(stems: Sequence[str], classes: Sequence[str]) -> None:
+def _check_options(stems: Sequence[str], classes: Sequence[str], ignore: int) -> None:
+    if not 0 <= ignore <= 255:
+        raise BadOption(f"expected an ignored label within 0 and 255, got {ignore}.")
     if not stems:
         raise BadOption("expected at least one label map to score, got none.")
-    if not 0 < len(set(classes)) == len(classes) <= 256:
+    if not (all(classes) and 0 < len(set(classes)) == len(classes) <= 256):
         raise BadOption(f"expected 1 to 256 different class names, got {len(classes)} ({len(set(classes))} different).")
 
 

@@ -46,35 +46,35 @@ def score_voc(predictions: Path, annotations: Path) -> dict[str, float]:
     """
     truth = read_truth(annotations, {"bbox": 4, "difficult": 0})
     found = read_predictions(predictions, truth, {"bbox": 4, "score": 0})
-    names = {item["id"]: str(item.get("name", item["id"])) for item in truth["categories"]}
-    matches = {
-        name: match(_of(truth["annotations"], category), _of(found, category)) for category, name in names.items()
-    }
-    areas = {name: area(*curve(each, THRESHOLDS[0])) if each.positives else UNDEFINED for name, each in matches.items()}
+    objects, detections = _grouped(truth["annotations"], "category_id"), _grouped(found, "category_id")
+    matches = [
+        match(objects.get(category["id"], []), detections.get(category["id"], [])) for category in truth["categories"]
+    ]
+    areas = [area(*curve(each, THRESHOLDS[0])) if each.positives else UNDEFINED for each in matches]
     points = [
-        [eleven_points(*curve(each, threshold)) for threshold in THRESHOLDS]
-        for each in matches.values() if each.positives
-    ]  # fmt: skip
-    if not points:
-        return dict.fromkeys((*VOC_SCORES, *(f"AP50/{name}" for name in areas)), UNDEFINED)
-    mean = np.mean(points, axis=0)
-    first = float(np.mean([value for value in areas.values() if value != UNDEFINED]))
-    means = dict(zip(VOC_SCORES, (first, float(mean[0]), float(mean.mean()), float(mean[5])), strict=True))
-    return means | {f"AP50/{name}": value for name, value in areas.items()}
+        [eleven_points(*curve(each, threshold)) for threshold in THRESHOLDS] for each in matches if each.positives
+    ]
+    mean = np.mean(points, axis=0) if points else np.full(len(THRESHOLDS), UNDEFINED)
+    first = np.mean([value for value in areas if value != UNDEFINED]) if points else UNDEFINED
+    means = map(float, (first, mean[0], mean.mean(), mean[5]))
+    names = [f"AP50/{category.get('name', category['id'])}" for category in truth["categories"]]
+    return dict(zip((*VOC_SCORES, *names), (*means, *areas), strict=True))
 
 
 def match(objects: list[Entry], detections: list[Entry]) -> Matches:
     """For every detection the object of its image that it covers best, the first of equals."""
+    ranked = sorted(detections, key=lambda entry: -entry["score"])
     images: dict[Any, list[int]] = {}
     for number, item in enumerate(objects):
         images.setdefault(item["image_id"], []).append(number)
-    boxes = np.array([item["bbox"] for item in objects], float).reshape(-1, 4)
-    overlap, target = np.zeros(len(detections)), np.full(len(detections), -1)
-    for rank, detection in enumerate(sorted(detections, key=lambda entry: -entry["score"])):
-        if near := images.get(detection["image_id"]):
-            overlaps = _overlaps(boxes[near], detection["bbox"])
-            best = int(overlaps.argmax())
-            overlap[rank], target[rank] = overlaps[best], near[best]
+    near = [images.get(entry["image_id"], []) for entry in ranked]
+    rank = np.repeat(np.arange(len(ranked)), [len(each) for each in near])
+    candidate = np.array([number for each in near for number in each], np.intp)
+    overlaps = _overlaps(_boxes(objects)[candidate], _boxes(ranked)[rank])
+    order = np.lexsort((candidate, -overlaps, rank))
+    first, place = np.unique(rank[order], return_index=True)
+    overlap, target = np.zeros(len(ranked)), np.full(len(ranked), -1)
+    overlap[first], target[first] = overlaps[order][place], candidate[order][place]
     return Matches(overlap, target, np.array([bool(item["difficult"]) for item in objects], bool))
 
 
@@ -103,15 +103,22 @@ def eleven_points(recall: Floats, precision: Floats) -> float:
     return float(sum(precision[recall >= point].max(initial=0) for point in np.arange(0, 1.1, 0.1)) / 11)
 
 
-def _of(entries: list[Entry], category: Any) -> list[Entry]:
-    return [entry for entry in entries if entry["category_id"] == category]
+def _grouped(entries: list[Entry], key: str) -> dict[Any, list[Entry]]:
+    groups: dict[Any, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry[key], []).append(entry)
+    return groups
 
 
-def _overlaps(boxes: Floats, box: list[float]) -> Floats:
-    """Intersection over union of (N, 4) `boxes` with `box`, all xywh."""
-    start = np.maximum(boxes[:, :2], box[:2])
-    end = np.minimum(boxes[:, :2] + boxes[:, 2:], np.add(box[:2], box[2:]))
+def _boxes(entries: list[Entry]) -> Floats:
+    return np.array([entry["bbox"] for entry in entries], float).reshape(-1, 4)
+
+
+def _overlaps(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of (N, 4) boxes with as many others, all xywh."""
+    start = np.maximum(first[:, :2], second[:, :2])
+    end = np.minimum(first[:, :2] + first[:, 2:], second[:, :2] + second[:, 2:])
     common = np.maximum(end - start, 0).prod(axis=1)
-    union = boxes[:, 2:].prod(axis=1) + box[2] * box[3] - common
+    union = first[:, 2:].prod(axis=1) + second[:, 2:].prod(axis=1) - common
     overlaps: Floats = np.divide(common, union, out=np.zeros_like(common), where=common > 0)
     return overlaps

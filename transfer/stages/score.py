@@ -11,10 +11,8 @@ from typing import Any
 
 from transfer.metrics.boxes import score_boxes
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.keypoints import score_keypoints
-from transfer.metrics.masks import score_masks
+from transfer.metrics.scoring import SCORERS
 from transfer.metrics.semantic import score_label_maps
-from transfer.metrics.voc import score_voc
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256
 from transfer.stages.job import Job
@@ -51,15 +49,11 @@ def score(job: Job) -> Mapping[str, Any]:
 
 def _score(job: Job) -> dict[str, float]:
     files = job.predictions, job.test.annotations
-    if job.kind == "bbox":
-        return score_boxes(*files)
-    if job.kind == "segm":
-        return score_masks(*files) | {f"bbox/{name}": value for name, value in score_boxes(*files).items()}
-    if job.kind == "keypoints":
-        return score_keypoints(*files)
-    if job.kind == "voc":
-        return score_voc(*files)
-    return score_label_maps(*files, stems=_stems(job), classes=job.classes)
+    if job.kind == "miou":
+        return score_label_maps(*files, stems=_stems(job), classes=job.classes)
+    scores = SCORERS[job.kind](*files)
+    boxes = score_boxes(*files) if job.kind == "segm" else {}
+    return scores | {f"bbox/{name}": value for name, value in boxes.items()}
 
 
 def _stems(job: Job) -> list[str]:

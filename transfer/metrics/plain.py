@@ -1,0 +1,120 @@
+"""Types of plain COCO files: what an entry must hold for hotcoco to read it as pycocotools does.
+
+What is left raw here, hotcoco reads as a list of numbers or refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec.json import Decoder
+
+Kind = Literal["bbox", "segm", "keypoints"]
+Box = tuple[float, float, float, float]
+Size = tuple[int, int]
+Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
+Polygons = Annotated[list[Polygon], msgspec.Meta(min_length=1)]
+VALUES = 3 * 17
+"""Numbers of a COCO person: x, y and visibility or score of each joint."""
+
+AnyObject = TypeVar("AnyObject", bound="Object")
+
+
+class Rle(msgspec.Struct, gc=False):
+    """Run lengths of a mask, compressed or as numbers; `size` is height, width."""
+
+    size: Size
+    counts: str | list[int]
+
+
+class Image(msgspec.Struct, gc=False):
+    """An image of the truth."""
+
+    id: int
+    height: int = 0
+    width: int = 0
+
+
+class Category(msgspec.Struct, gc=False):
+    """A category of the truth."""
+
+    id: int
+
+
+class Object(msgspec.Struct, gc=False):
+    """An annotation."""
+
+    id: int
+    image_id: int
+    category_id: int
+    area: float
+    iscrowd: int
+
+
+class BoxObject(Object, gc=False):
+    """An annotated box, xywh."""
+
+    bbox: Box
+
+
+class MaskObject(Object, gc=False):
+    """An annotated mask."""
+
+    segmentation: Rle | Polygons
+
+
+class PersonObject(BoxObject, gc=False):
+    """An annotated person."""
+
+    num_keypoints: int
+    keypoints: msgspec.Raw
+
+
+class Detection(msgspec.Struct, gc=False):
+    """A prediction."""
+
+    image_id: int
+    category_id: int
+    score: float
+
+
+class BoxDetection(Detection, gc=False):
+    """A predicted box, xywh."""
+
+    bbox: Box
+
+
+class MaskDetection(Detection, gc=False):
+    """A predicted mask; its box is not looked at."""
+
+    segmentation: Rle
+    bbox: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class PersonDetection(Detection, gc=False):
+    """A predicted person."""
+
+    keypoints: msgspec.Raw
+    bbox: Box | msgspec.UnsetType = msgspec.UNSET
+
+
+class Truth(msgspec.Struct, Generic[AnyObject]):
+    """An annotation file."""
+
+    images: list[Image]
+    categories: list[Category]
+    annotations: list[AnyObject]
+
+
+TRUTHS: Mapping[Kind, Decoder[Truth[Any]]] = {
+    "bbox": Decoder(Truth[BoxObject]),
+    "segm": Decoder(Truth[MaskObject]),
+    "keypoints": Decoder(Truth[PersonObject]),
+}
+RESULTS: Mapping[Kind, Decoder[list[Any]]] = {
+    "bbox": Decoder(list[BoxDetection]),
+    "segm": Decoder(list[MaskDetection]),
+    "keypoints": Decoder(list[PersonDetection]),
+}
