@@ -1,7 +1,7 @@
 """DeepLab-ASPP-L on CamVid road scenes: the VOC recipe, in half an hour on two cores.
 
 Data:      `camvid`, 48 training and 24 test images of 480x360, 11 classes, 255 ignored.
-Schedule:  300 steps of 4 crops of 321x241, SGD, rate 0.01, polynomial decay of power 0.9 to 0.
+Schedule:  150 steps of 4 crops of 321x241, SGD, rate 0.01, polynomial decay of power 0.9 to 0.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks deeplab-aspp-l
 Expected:  a falling loss; leaderboard/README.md holds real runs.
 """
@@ -40,6 +40,6 @@ test_dataloader = dict(
     ),
 )
 
-train_cfg = dict(max_iters=300)
+train_cfg = dict(max_iters=150)
 optim_wrapper = dict(optimizer=dict(lr=0.01))
-param_scheduler = [dict(type="PolyLR", eta_min=0.0, power=0.9, by_epoch=False, begin=0, end=300)]
+param_scheduler = [dict(type="PolyLR", eta_min=0.0, power=0.9, by_epoch=False, begin=0, end=150)]

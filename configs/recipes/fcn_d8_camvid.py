@@ -1,7 +1,7 @@
 """FCN-D8 segmentation on CamVid road scenes: the VOC recipe, in half an hour on two cores.
 
 Data:      `camvid`, 48 training and 24 test images of 480x360, 11 classes, 255 ignored.
-Schedule:  300 steps of 4 crops of 320x240, SGD, rate 0.01, polynomial decay of power 0.9.
+Schedule:  150 steps of 4 crops of 320x240, SGD, rate 0.01, polynomial decay of power 0.9.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks fcn
 Expected:  a falling loss; leaderboard/README.md holds real runs.
 """
@@ -41,5 +41,5 @@ test_dataloader = dict(
     ),
 )
 
-train_cfg = dict(max_iters=300)
-param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=300)]
+train_cfg = dict(max_iters=150)
+param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=150)]

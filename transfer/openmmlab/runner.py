@@ -69,7 +69,8 @@ def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
     if config.task.kind == "miou":
         return {"type": "LabelMapWriter", "output": str(output), **gather}
     writer = {"bbox": "BoxWriter", "keypoints": "KeypointWriter"}[config.task.kind]
-    return {"type": writer, "output": str(output), "category_ids": config.category_ids, **gather}
+    options = config.get("writer", {})  # what a recipe does between predictions and their file
+    return {"type": writer, "output": str(output), "category_ids": config.category_ids, **options, **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:
