@@ -4,8 +4,9 @@ import pytest
 
 from transfer.errors import BrokenRecord, UnknownName
 from transfer.metrics.boxes import BOX_SCORES
-from transfer.metrics.invariants import SMALLER_FIRST, check_scores
+from transfer.metrics.invariants import CLASSES, SMALLER_FIRST, check_scores
 from transfer.metrics.keypoints import KEYPOINT_SCORES
+from transfer.metrics.voc import VOC_SCORES
 from transfer.spec.suite import KINDS
 
 
@@ -14,7 +15,16 @@ def test_every_kind_has_rules(kind):
     check_scores(kind, {name: 0.5 for pair in SMALLER_FIRST[kind] for name in pair})
 
 
-@pytest.mark.parametrize(("kind", "names"), [("bbox", BOX_SCORES), ("keypoints", KEYPOINT_SCORES)])
+NAMES = {
+    "bbox": BOX_SCORES,
+    "segm": (*BOX_SCORES, *(f"bbox/{name}" for name in BOX_SCORES)),
+    "keypoints": KEYPOINT_SCORES,
+    "voc": VOC_SCORES,
+    "miou": ("mIoU", "aAcc", "mAcc"),
+}
+
+
+@pytest.mark.parametrize(("kind", "names"), NAMES.items())
 def test_rules_name_scores_that_exist(kind, names):
     assert {name for pair in SMALLER_FIRST[kind] for name in pair} <= set(names)
 
@@ -34,10 +44,13 @@ def test_values_that_are_no_shares(value):
         check_scores("bbox", {"AP": value})
 
 
-@pytest.mark.parametrize("mean", [0.1, 0.9])
-def test_mean_outside_its_classes(mean):
-    with pytest.raises(BrokenRecord, match="outside its classes"):
-        check_scores("miou", {"mIoU": mean, "IoU/sky": 0.3, "IoU/car": 0.5, "IoU/tree": -1})
+@pytest.mark.parametrize("value", [0.1, 0.9])
+@pytest.mark.parametrize(("kind", "mean", "prefix"), [(kind, *rule) for kind in CLASSES for rule in CLASSES[kind]])
+def test_mean_outside_its_classes(kind, mean, prefix, value):
+    classes = {f"{prefix}sky": 0.3, f"{prefix}car": 0.5, f"{prefix}tree": -1}
+    check_scores(kind, {mean: 0.4, **classes})
+    with pytest.raises(BrokenRecord, match=f"{mean} {value} lies outside its classes' 0.3 to 0.5"):
+        check_scores(kind, {mean: value, **classes})
 
 
 def test_unknown_kind():

@@ -35,12 +35,13 @@ def reference(maps):
                 predicted[found] += 1
                 hits[true] += true == found
     ious = {k: hits[k] / (labelled[k] + predicted[k] - hits[k]) for k in hits if labelled[k] + predicted[k]}
-    accuracies = [hits[k] / labelled[k] for k in hits if labelled[k]]
+    accuracies = {k: hits[k] / labelled[k] for k in hits if labelled[k]}
     return {
         "mIoU": sum(ious.values()) / len(ious) if ious else -1,
         "aAcc": sum(hits.values()) / sum(labelled.values()) if ious else -1,
-        "mAcc": sum(accuracies) / len(accuracies) if ious else -1,
+        "mAcc": sum(accuracies.values()) / len(accuracies) if ious else -1,
         **{f"IoU/{name}": ious.get(k, -1) for k, name in enumerate(CLASSES)},
+        **{f"Acc/{name}": accuracies.get(k, -1) for k, name in enumerate(CLASSES)},
     }
 
 

@@ -23,9 +23,9 @@ def score_label_maps(
 ) -> dict[str, float]:
     """Score `<stem>.png` of `predictions` against the same names in `truth`; both (H, W) uint8 class indices.
 
-    Returns shares: `mIoU`, `aAcc` (all pixels), `mAcc` (mean over classes) and `IoU/<class>`. Pixels whose truth is
-    `ignore` do not count. A class in neither truth nor prediction is left out of `mIoU`, one not in truth out of
-    `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation, MissingData or CorruptImage.
+    Returns shares: `mIoU`, `aAcc` (all pixels), `mAcc` (mean over classes), `IoU/<class>` and `Acc/<class>`. Pixels
+    whose truth is `ignore` do not count. A class in neither truth nor prediction is left out of `mIoU`, one not in
+    truth out of `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation, MissingData or CorruptImage.
     """
     _check_options(stems, classes)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -38,12 +38,13 @@ def score_label_maps(
 def scores_of(confusion: Counts, classes: Sequence[str]) -> dict[str, float]:
     """Scores of a (C, C) confusion matrix whose rows are the truth."""
     hits, labelled, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    ious = _shares(hits, labelled + predicted - hits)
+    ious, accuracies = _shares(hits, labelled + predicted - hits), _shares(hits, labelled)
     return {
         "mIoU": _mean(ious),
         "aAcc": _shares(hits.sum(keepdims=True), labelled.sum(keepdims=True))[0],
-        "mAcc": _mean(_shares(hits, labelled)),
+        "mAcc": _mean(accuracies),
         **{f"IoU/{name}": iou for name, iou in zip(classes, ious, strict=True)},
+        **{f"Acc/{name}": accuracy for name, accuracy in zip(classes, accuracies, strict=True)},
     }
 
 

@@ -17,9 +17,9 @@ from mmengine.runner import Runner, set_random_seed
 
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
-from transfer.openmmlab.hooks import LossLog, TrainState, unwrap
+from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
-from transfer.spec.files import replacing, write_json
+from transfer.spec.files import write_json
 
 
 def load_config(path: Path) -> Config:
@@ -49,8 +49,7 @@ def train(
         images = config.train_cfg.max_iters * config.task.images_per_step
         cost = {"seconds": round(state.seconds_spent(), 1), "images": images}
         write_json(folder / "fit.json", {**cost, "environment": dict(environment)})
-        with replacing(folder / "model.pth") as temporary:
-            torch.save({"state_dict": unwrap(runner.model).state_dict(), "iterations": runner.iter}, temporary)
+        save_model(runner, folder / "model.pth", runner.iter)
         state.path.unlink(missing_ok=True)
     barrier()
 

@@ -12,14 +12,18 @@ from typing import Any
 from transfer.metrics.boxes import score_boxes
 from transfer.metrics.invariants import check_scores
 from transfer.metrics.keypoints import score_keypoints
+from transfer.metrics.masks import score_masks
 from transfer.metrics.semantic import score_label_maps
+from transfer.metrics.voc import score_voc
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256
 from transfer.stages.job import Job
 
 METRIC_VERSION = {
     "bbox": "COCO box AP, pycocotools 2 definition, 100 detections",
+    "segm": "COCO mask AP and box AP, pycocotools 2 definition, 100 detections, sizes by mask and by box",
     "keypoints": "COCO keypoint AP, pycocotools 2 definition, given boxes",
+    "voc": "VOC AP over continuous boxes: area under the curve (2010), 11 points (2007), difficult objects left out",
     "miou": "mean IoU over classes present, one confusion matrix, 255 ignored",
 }
 """Part of the protocol: scores of another definition never share a column."""
@@ -46,11 +50,16 @@ def score(job: Job) -> Mapping[str, Any]:
 
 
 def _score(job: Job) -> dict[str, float]:
+    files = job.predictions, job.test.annotations
     if job.kind == "bbox":
-        return score_boxes(job.predictions, job.test.annotations)
+        return score_boxes(*files)
+    if job.kind == "segm":
+        return score_masks(*files) | {f"bbox/{name}": value for name, value in score_boxes(*files).items()}
     if job.kind == "keypoints":
-        return score_keypoints(job.predictions, job.test.annotations)
-    return score_label_maps(job.predictions, job.test.annotations, stems=_stems(job), classes=job.classes)
+        return score_keypoints(*files)
+    if job.kind == "voc":
+        return score_voc(*files)
+    return score_label_maps(*files, stems=_stems(job), classes=job.classes)
 
 
 def _stems(job: Job) -> list[str]:
