@@ -3,7 +3,7 @@
 Data:      `camvid`, 48 training and 24 test images of 480x360 (here 320x240), 11 classes, 255 ignored.
 Schedule:  150 steps of 4 crops of 241x161, SGD, rate 0.01, polynomial decay of power 0.9 to 0.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks deeplab-aspp-l
-Expected:  a falling loss; leaderboard/README.md holds real runs.
+Expected:  a falling loss; no value is kept for this size.
 """
 
 _base_ = "./deeplab_aspp_l_voc.py"

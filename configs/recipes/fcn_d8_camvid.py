@@ -3,7 +3,7 @@
 Data:      `camvid`, 48 training and 24 test images of 480x360 (here 320x240), 11 classes, 255 ignored.
 Schedule:  150 steps of 4 crops of 240x160, SGD, rate 0.01, polynomial decay of power 0.9.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks fcn
-Expected:  a falling loss; leaderboard/README.md holds real runs.
+Expected:  a falling loss; no value is kept for this size.
 """
 
 _base_ = "./fcn_d8_voc.py"

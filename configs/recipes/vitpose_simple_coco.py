@@ -7,7 +7,8 @@ Schedule:  61,500 steps of 512 persons cropped to 256x192 (210 epochs of 149,813
            clipped to a norm of 1.
 Trunk:     all of it is fine-tuned, SyncBN. ReLU, bilinear upsampling to stride 4 and one 3x3 convolution are all that
            follows: by 4 from a plain ViT of patch 16, by 8 from the last map of a hierarchical trunk, whose finer maps
-           are not used (pose_heatmap_coco learns its upsampling).
+           are not used (pose_heatmap_coco learns its upsampling). Unlike ViTPose's, the map is the one before a
+           ViT's final norm.
 Launch:    tools/eval.sh CKPT coco-pose --tasks vitpose-simple
 Expected:  no published value is known to us for this exact form.
 """

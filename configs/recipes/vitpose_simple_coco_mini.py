@@ -3,7 +3,7 @@
 Data:      `coco-mini`, persons of 80 COCO images, tested on those of 79 others in given boxes; crops of 128x96.
 Schedule:  300 steps of 16 persons, AdamW, rate 5e-4 with 30 steps of warm-up, divided by 10 at 220.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks vitpose-simple
-Expected:  a falling loss; leaderboard/README.md holds real runs.
+Expected:  a falling loss; no value is kept for this size.
 """
 
 _base_ = "./vitpose_simple_coco.py"

@@ -119,3 +119,14 @@ def test_patches_of_stride_8_are_refused() -> None:
     vit = spec_of("vit_small_patch16_224")
     with pytest.raises(BadOption, match=r"fully convolutional; vit .* vitpose_simple_\*"):
         composed("grmi_coco", BackboneSpec("vit", "vit_small_patch8_224", {**vit.options, "patch": 8}))
+
+
+@torch.no_grad()
+def test_the_loss_of_a_step_is_the_mean_over_processes() -> None:
+    """However many joints are labelled in each one's share."""
+    model = built("grmi_mini", RESNET).eval()
+    images = torch.randn(4, 3, 89, 65)
+    samples = [sample(torch.rand(JOINTS, 2) * 60, (torch.rand(JOINTS) < share).float()) for share in (1, 0.5, 0.2, 0)]
+    whole, *halves = (model.loss(images[part], samples[part]) for part in (slice(4), slice(2), slice(2, 4)))
+    for name, value in whole.items():
+        torch.testing.assert_close(value, sum(half[name] for half in halves) / 2)
