@@ -6,7 +6,7 @@ Schedule:  30,000 steps of 16 crops of 513x513 (45 epochs), SGD, rate 0.01, poly
 Trunk:     output stride 8 by dilation: convolutional trunks only; SyncBN. Two 3x3 convolutions, their output beside
            their input, then the classifier. No dropout and no auxiliary head, so that the result does not depend on
            the number of processes.
-Launch:    tools/eval.sh CKPT voc-seg --tasks fcn          (8 GPUs: tools/dist.sh 8 CKPT voc-seg --tasks fcn)
+Launch:    tools/eval.sh CKPT voc-seg-d8                  (8 GPUs: tools/dist.sh 8 CKPT voc-seg-d8)
 Expected:  no published value is known to us for this exact form.
 """
 

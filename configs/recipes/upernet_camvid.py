@@ -3,7 +3,7 @@
 Data:      `camvid`, 48 training and 24 test images of 480x360, 11 classes, 255 ignored.
 Schedule:  300 steps of 8 crops of 320x240, AdamW, rate 5e-4 with 20 steps of warm-up, linear decay to 0.
 Launch:    tools/eval.sh CKPT real-mini-heads --tasks upernet
-Expected:  a falling loss; leaderboard/README.md holds real runs.
+Expected:  a falling loss; no value is kept for this size.
 """
 
 _base_ = "./upernet_ade20k.py"

@@ -70,7 +70,9 @@ def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
     if config.task.kind == "miou":
         return {"type": "LabelMapWriter", "output": str(output), **gather}
-    return {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids, **gather}
+    options = config.get("writer", {})  # what a recipe does between predictions and their file
+    writer = {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids}
+    return {**writer, **options, **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

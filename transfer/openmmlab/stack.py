@@ -16,6 +16,7 @@ OURS = tuple(
         "backbone",
         "data",
         "heads.deeplab_aspp_l",
+        "heads.grmi",
         "heads.linear",
         "necks",
         "preprocessing",

@@ -72,3 +72,16 @@ def test_the_linear_head_is_a_linear_map_of_normalised_features() -> None:
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     step(model.train())
     assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+
+
+@pytest.mark.parametrize("recipe", ["deeplab_aspp_l_mini", "fcn_d8_mini", "linear_mini", "upernet_mini"])
+@torch.no_grad()
+def test_the_loss_of_a_step_is_the_mean_over_processes(recipe: str) -> None:
+    """However many pixels are ignored in each one's share."""
+    model = built(recipe, RESNET).eval()
+    images, labels = torch.randn(4, 3, 129, 129), torch.randint(0, 3, (4, 1, 129, 129))
+    labels[0, :, :100] = 255
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=each)) for each in labels]
+    whole, *halves = (model.loss(images[part], samples[part]) for part in (slice(4), slice(2), slice(2, 4)))
+    loss = sum(half["decode.loss_ce"] for half in halves) / 2
+    torch.testing.assert_close(whole["decode.loss_ce"], loss)

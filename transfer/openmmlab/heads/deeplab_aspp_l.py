@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 RATES = (6, 12, 18, 24)
-"""Of the large variant (Chen et al., DeepLab, TPAMI 2018, section 4.1), in cells of the last map."""
+"""Of the large variant (Chen et al., DeepLab, TPAMI 2018), in cells of the last map."""
 
 
 @MODELS.register_module()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class LinearHead(BaseDecodeHead):
-    """Class scores by a 1x1 convolution on normalised features (Oquab et al., DINOv2, 2023, section 7.4).
+    """Class scores by a 1x1 convolution on normalised features (Oquab et al., DINOv2, 2023).
 
     `(B, in_channels, H, W)`, the last of the levels → `(B, num_classes, H, W)`. The batch normalisation makes trunks
     of all feature magnitudes learn at one rate; after training it is part of the linear map.
