@@ -91,8 +91,8 @@ def build_wide_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn
 
     Options that leave no trace: `eps` of the norms in units (1e-5) and `final_eps` of the last one (like `eps`),
     `padding` (symmetric; same: TensorFlow's), `transition`, the branches of the first unit of blocks 2 and 3 that get
-    the activated input (both: the paper and USB since 2023; residual: ReMixMatch and FixMatch; none: kekmodel,
-    TorchSSL and earlier USB). In block 1 both do. Leaky activations have slope 0.1.
+    the activated input (both: the paper; residual: ReMixMatch and FixMatch; none: kekmodel, USB,
+    TorchSSL). In block 1 both do. Leaky activations have slope 0.1.
 
     Raises BadOption for an output stride below 4.
     """

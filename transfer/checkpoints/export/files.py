@@ -45,9 +45,9 @@ def write_pth(path: Path, export: Export, certificate: Certificate) -> None:
 
 
 def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> None:
-    """The same with the state dict under `state_dict` and an empty `meta`: mmengine's form."""
+    """The same in mmengine's form: the state dict under `state_dict`, the config that goes with it in `meta`."""
     with replacing(path) as temporary:
-        torch.save({"meta": {}, "state_dict": _tensors(export.tensors)}, temporary)
+        torch.save({"meta": {"cfg": export.snippet}, "state_dict": _tensors(export.tensors)}, temporary)
     _write_beside(path, export, certificate)
 
 

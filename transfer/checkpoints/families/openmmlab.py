@@ -84,7 +84,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     contract = contract_in(dicts)
     traits = Traits(
         contract or InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        _options(found.naming, backbone_in(dicts), _library(contents, found.branch)),
+        _options(found, backbone_in(dicts), _library(contents, found.branch)),
         heads=backbone_in(dicts).get("num_heads"),
         warnings=() if contract else (UNSAID,),
     )
@@ -121,12 +121,27 @@ def _library(contents: Contents, branch: Branch) -> str:
     return "mmdet" if any(f"{name}_version" in _meta(contents) for name in DETECTORS) else "mmpretrain"
 
 
-def _options(naming: Naming, config: Mapping[str, Any], library: str) -> dict[str, Any]:
-    if naming.kind == "resnet":
-        return {"stride_in": "1x1"} if config.get("style") == "caffe" else {}
-    if naming.kind == "swin":
-        return {"padding": library}
-    return {"position_interpolation": "bicubic"} if naming.kind in ("vit", "beit") else {}
+def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str, Any]:
+    """What shapes do not tell: from the config where it says so, from names, from the library's way."""
+    kind, options = found.naming.kind, _declared(config)
+    if kind == "swin":
+        options["padding"] = library
+    elif kind in ("vit", "beit"):
+        options["position_interpolation"] = "bicubic"
+        if not any(name.startswith(("ln1.", "norm1.")) for name in names_under(found.branch, found.prefix)):
+            options["final_norm"] = False
+    return options
+
+
+def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that the backbone's own dict in a config states."""
+    norm, activation = (config.get(key) for key in ("norm_cfg", "act_cfg"))
+    options: dict[str, Any] = {"stride_in": "1x1"} if config.get("style") == "caffe" else {}
+    if isinstance(norm, Mapping) and isinstance(norm.get("eps"), float):
+        options["eps"] = norm["eps"]
+    if isinstance(activation, Mapping) and activation.get("approximate") == "tanh":
+        options["gelu"] = "tanh"
+    return options
 
 
 FAMILY = Family(

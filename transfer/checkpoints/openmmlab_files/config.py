@@ -39,7 +39,9 @@ def _entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, Any]]:
         keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
         pairs = list(zip(keys, node.values, strict=True))
     for key, value in pairs:
-        if isinstance(key, str) and isinstance(value, (ast.Constant, ast.List, ast.Tuple, ast.UnaryOp)):
+        if isinstance(key, str) and isinstance(value, (ast.Call, ast.Dict)):
+            yield key, dict(_entries(value))
+        elif isinstance(key, str) and isinstance(value, (ast.Constant, ast.List, ast.Tuple, ast.UnaryOp)):
             try:
                 yield key, ast.literal_eval(value)
             except ValueError:

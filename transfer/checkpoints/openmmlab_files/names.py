@@ -28,7 +28,7 @@ _LAYERS: tuple[Rule, ...] = (
 )
 VIT: tuple[Rule, ...] = (
     *_LAYERS,
-    Rename(r"pre_norm\.(.*)", r"norm_pre.\1"),
+    Rename(r"(?:ln_pre|pre_norm)\.(.*)", r"norm_pre.\1"),
     Rename(r"layers\.(\d+)\.attn\.attn\.in_proj_(.*)", r"blocks.\1.attn.qkv.\2"),
     Rename(r"layers\.(\d+)\.attn\.attn\.out_proj\.(.*)", r"blocks.\1.attn.proj.\2"),
     Rename(r"layers\.(\d+)\.attn\.gamma1\.weight", r"blocks.\1.ls1.gamma"),
