@@ -101,20 +101,23 @@ CASES = {
 }
 
 
-def own_area(kind, found):
-    """As mmdet and detectron2 call pycocotools: a mask's box would decide which of small, medium and large it is."""
-    return (
-        [{key: value for key, value in entry.items() if key != "bbox"} for entry in found] if kind == "segm" else found
-    )
-
-
 def check(kind, truth, found, written, oracle):
     files = written(found, truth)
-    expected = oracle(kind, truth, own_area(kind, found))
+    expected = oracle(kind, truth, found)
     assert hot_stats(kind, *files) == expected
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hot, "hotcoco", None)
         assert list(SCORE[kind](*files).values()) == expected
+
+
+def check_own_areas(truth, found, written, oracle):
+    """As mmdet and detectron2 call pycocotools: without the boxes, by which it would sort masks into sizes."""
+    files = written(found, truth)
+    expected = oracle("segm", truth, [{key: entry[key] for key in entry if key != "bbox"} for entry in found])
+    assert hot_stats("segm", *files, own_areas=True) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hot, "hotcoco", None)
+        assert list(score_masks(*files, own_areas=True).values()) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -123,6 +126,12 @@ def check(kind, truth, found, written, oracle):
 def test_both_engines_are_pycocotools(written, pycocotools_stats, case, targets, found):
     kind, build = CASES[case]
     check(kind, *build(targets, found), written, pycocotools_stats)
+
+
+@settings(max_examples=60, deadline=None)
+@given(targets=targets, found=found)
+def test_masks_by_their_own_areas(written, pycocotools_stats, targets, found):
+    check_own_areas(*masks_of(targets, found, with_boxes=True), written, pycocotools_stats)
 
 
 @pytest.mark.parametrize("case", CASES)
