@@ -18,8 +18,9 @@ from transfer import cli, load_backbone
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
 COMMANDS = [match.split("  #")[0].strip() for match in re.findall(r"^    ((?:make|tools/|transfer ).*)$", TEXT, re.M)]
-QUICK = [command for command in COMMANDS if command.startswith("transfer ")]
-RUNS = [command for command in COMMANDS if command.startswith("tools/")]
+RUNS = [command for command in COMMANDS if command.startswith(("tools/", "transfer curve"))]
+SHOWN = [command for command in COMMANDS if command.startswith("transfer show")]
+QUICK = [command for command in COMMANDS if command.startswith("transfer ") and command not in [*RUNS, *SHOWN]]
 SHORT = ["--tasks", "pose", "--iterations", "1", "--images-per-step", "2"]
 
 
@@ -55,11 +56,23 @@ def test_runs(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, reque
     launcher, *arguments = shlex.split(command)
     if launcher == "tools/dist.sh":
         arguments = [*arguments[1:], "--processes", arguments[0]]
+    verb = arguments.pop(0) if launcher == "transfer" else "eval"
     shortened = [*arguments, *(option for option in SHORT)] if "--tasks" not in arguments else [*arguments, *SHORT[2:]]
     done = subprocess.run(
-        [sys.executable, "-m", "transfer", "eval", *shortened], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "transfer", verb, *shortened], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", SHOWN)
+def test_a_run_is_shown(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    if not list(folder.glob("work_dirs/*/record.json")):
+        assert cli.main(["eval", "ckpt.pth", "mini", *SHORT]) == 0
+    run = next(folder.glob("work_dirs/*/record.json")).parent
+    assert cli.main(shlex.split(command.replace("work_dirs/RUN", str(run)))[1:]) == 0
+    assert (run / "show.png").exists()
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("make ")])

@@ -60,9 +60,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"transfer {__version__}")
     verbs = top.add_subparsers(required=True, metavar="VERB")
     _add_eval(verbs)
+    _add_curve(verbs)
     _add_inspect(verbs)
     _add_convert(verbs)
     _add_pretrain(verbs)
+    _add_show(verbs)
     _add_data(verbs)
     _add_score(verbs)
     leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
@@ -90,6 +92,24 @@ def _add_checkpoint(verb: argparse.ArgumentParser) -> None:
 
 def _add_eval(verbs: Any) -> None:
     verb = _verb(verbs, "eval", run_eval, "fine-tune and score a checkpoint on a suite, and rebuild the leaderboard")
+    _add_request(verb)
+    verb.add_argument("--snapshots", type=_count, default=0, metavar="N", help="score N models on the way, too")
+    _add_protocol(verb).add_argument(
+        "--subset", metavar="10%%|5pc", help="a share of the training images, or images per class"
+    )
+
+
+def _add_curve(verbs: Any) -> None:
+    text = "evaluate on growing parts of the training images, fit a line over their logarithm, and plot it"
+    verb = _verb(verbs, "curve", run_curve, text)
+    _add_request(verb)
+    verb.add_argument(
+        "--subsets", type=_names, default=("1%", "10%", "100%"), metavar="1%%,10%%,100%%", help="which parts"
+    )
+    _add_protocol(verb)
+
+
+def _add_request(verb: argparse.ArgumentParser) -> None:
     _add_checkpoint(verb)
     verb.add_argument("suite", metavar="SUITE", help="mini, coco, ... (see: transfer suites)")
     verb.add_argument("--tasks", type=_names, default=(), metavar="A,B", help="only these tasks of the suite")
@@ -97,12 +117,17 @@ def _add_eval(verbs: Any) -> None:
     verb.add_argument("--processes", type=int, metavar="N", help="processes on this machine (default: one per GPU)")
     verb.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
     verb.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
+
+
+def _add_protocol(verb: argparse.ArgumentParser) -> Any:
     other = verb.add_argument_group("another protocol", "these rows get a table of their own")
     other.add_argument("--iterations", type=int, metavar="N", help="training steps; milestones keep their share")
     other.add_argument("--images-per-step", type=int, metavar="N", help="images of one step over all processes")
     other.add_argument("--image-size", type=int, metavar="PIXELS", help="longest side of images (detection) or crops")
-    other.add_argument("--subset", metavar="10%%|5pc", help="a share of the training images, or images per class")
+    other.add_argument("--trunk", metavar="PART", help="what of it is tuned: full, before-conv5 (last stage), frozen")
+    other.add_argument("--norm", metavar="POLICY", help="its batch normalisations: sync, eval or frozen statistics")
     other.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the recipe")
+    return other
 
 
 def _add_inspect(verbs: Any) -> None:
@@ -126,6 +151,13 @@ def _add_pretrain(verbs: Any) -> None:
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="ckpt.pth")
     verb.add_argument("--minutes", type=float, default=2.0)
     verb.add_argument("--seed", type=int, default=0)
+
+
+def _add_show(verbs: Any) -> None:
+    verb = _verb(verbs, "show", run_show, "draw truth beside predictions of a run's best, median and worst test images")
+    verb.add_argument("run", type=Path, metavar="RUN", help="a finished run's folder, below work_dirs")
+    verb.add_argument("-o", "--output", type=Path, metavar="FILE.png", help="default: show.png in the run's folder")
+    verb.add_argument("--images", type=int, default=3, metavar="N", help="so many of each")
 
 
 def _add_data(verbs: Any) -> None:
@@ -160,19 +192,43 @@ def _add_score(verbs: Any) -> None:
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Evaluate here, or launch one process per GPU that does."""
     from transfer.board.terminal import as_text
-    from transfer.stages.evaluate import Request, evaluate, processes_for
-    from transfer.stages.plan import Deviations
+    from transfer.stages.evaluate import evaluate, processes_for
     from transfer.stages.processes import is_first, launch, launched
 
-    deviations = Deviations(options.tasks, options.seeds, overrides(options))
-    where = (options.work_dir, options.board)
-    request = Request(options.checkpoint, options.suite, deviations, choice_of(options), *where)
+    request = request_of(options)
     if not launched() and (processes := processes_for(request, options.processes)) > 1:
         launch(processes, given)
     evaluate(request)
     if is_first():
         print(as_text((options.board / "README.md").read_text(encoding="utf-8")))
     return 0
+
+
+def run_curve(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Evaluate on every part, here or in one process per GPU, and plot."""
+    from transfer.stages.curve import requests_for, trace
+    from transfer.stages.evaluate import processes_for
+    from transfer.stages.processes import is_first, launch, launched
+
+    request = request_of(options)
+    first = requests_for(request, options.subsets)[0]
+    if not launched() and (processes := processes_for(first, options.processes)) > 1:
+        launch(processes, given)
+    text, path = trace(request, options.subsets)
+    if is_first():
+        print(f"{text}\nwrote {path} and {path.with_suffix('.json')}")
+
+
+def request_of(options: argparse.Namespace) -> Any:
+    """What to evaluate, and where."""
+    from transfer.stages.evaluate import Request
+    from transfer.stages.plan import Deviations
+
+    deviations = Deviations(options.tasks, options.seeds, overrides(options))
+    where = (options.work_dir, options.board)
+    return Request(
+        options.checkpoint, options.suite, deviations, choice_of(options), *where, getattr(options, "snapshots", 0)
+    )
 
 
 def choice_of(options: argparse.Namespace) -> Any:
@@ -184,11 +240,11 @@ def choice_of(options: argparse.Namespace) -> Any:
 
 def overrides(options: argparse.Namespace) -> dict[str, Any]:
     """Deviations from the recipe, as RunSpec stores them."""
-    options_of_their_own = ("iterations", "images_per_step", "image_size", "subset")
+    options_of_their_own = ("iterations", "images_per_step", "image_size", "subset", "trunk", "norm")
     taken = set(options_of_their_own) & {text.partition("=")[0] for text in options.set}
     if taken:
         raise BadOption(f"--set {taken.pop()}: use the option of that name.")
-    named = {key: getattr(options, key) for key in options_of_their_own}
+    named = {key: getattr(options, key, None) for key in options_of_their_own}
     return {key: value for key, value in named.items() if value is not None} | dict(map(_assignment, options.set))
 
 
@@ -229,6 +285,13 @@ def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:
 
     pretrain_rcdb(options.arch, options.output, minutes=options.minutes, seed=options.seed)
     print(f"wrote {options.output}; evaluate it with: transfer eval {options.output} mini")
+
+
+def run_show(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Draw a contact sheet and the curves of a run."""
+    from transfer.stages.show import show
+
+    print(show(options.run, options.output or options.run / "show.png", options.images))
 
 
 def run_data_list(options: argparse.Namespace, given: Sequence[str]) -> None:
@@ -326,6 +389,12 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _integers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in _names(text))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, not {text!r}")
+    return int(text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

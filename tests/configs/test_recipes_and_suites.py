@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from transfer.datasets.declaration import find_declaration
-from transfer.openmmlab.compose import load_recipe
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.places import load_suites, recipe_names, recipe_path
 from transfer.spec.suite import KINDS, Suite
 
+BOXES = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}
 SCORES = {
-    "bbox": {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"},
+    "bbox": BOXES,
+    "segm": BOXES | {f"bbox/{score}" for score in BOXES},
+    "voc": {"AP50", "AP50_07", "AP_07", "AP75_07"},
     "keypoints": {"AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"},
     "miou": {"mIoU", "aAcc", "mAcc"},
 }

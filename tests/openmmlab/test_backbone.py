@@ -9,8 +9,10 @@ from mmengine.registry import MODELS, DefaultScope
 
 from tests.backbones.paper import randomised, relative_error
 from tests.openmmlab.test_compose import composed
+from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import build_backbone
 from transfer.backbones.swin import merge_in_timms_order
+from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.backbone import TransferBackbone
 from transfer.spec.checkpoint import BackboneSpec
 
@@ -76,3 +78,39 @@ def test_swins_of_mmdet(size: tuple[int, int]) -> None:
     for stage, (got, expected) in enumerate(zip(backbone(images), original(images), strict=True)):
         normalised = original.get_submodule(f"norm{stage}")(got.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         assert relative_error(normalised, expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("frozen", "trained"),
+    [(-1, {"stem", 1, 2, 3, 4}), (0, {1, 2, 3, 4}), ("all_but_last", {4}), (4, set()), ("all", set())],
+)
+def test_frozen_stages(frozen: int | str, trained: set[int | str]) -> None:
+    """Neither parameters nor statistics of a frozen stage move; the others' do."""
+    backbone = TransferBackbone(spec_of("resnet18").to_json(), None, frozen_stages=frozen).train()
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    images = torch.randn(2, 3, 64, 64)
+    loss = sum(level.square().mean() for level in backbone(images))
+    if trained:
+        loss.backward()  # type: ignore[union-attr]
+    tuned = {name for name, p in backbone.named_parameters() if p.grad is not None}
+    moved = {name for name, tensor in backbone.state_dict().items() if not tensor.equal(before[name])}
+    assert {_stage(name) for name in tuned} == {_stage(name) for name in moved} == trained
+
+
+def _stage(name: str) -> int | str:
+    _, _, layer = name.partition("trunk.layer")
+    return int(layer[0]) if layer else "stem"
+
+
+@pytest.mark.parametrize(("arch", "stages"), [("wide_resnet28_2", 3), ("vit_tiny_patch16_224", 4)])
+def test_all_but_the_last_stage_of_any_trunk(arch: str, stages: int) -> None:
+    backbone = TransferBackbone(spec_of(arch).to_json(), None, frozen_stages="all_but_last")
+    assert backbone.frozen_stages == stages - 1
+    assert any(p.requires_grad for p in backbone.parameters())
+
+
+def test_frozen_stages_that_do_not_exist() -> None:
+    with pytest.raises(BadOption, match="-1 to 4"):
+        TransferBackbone(spec_of("resnet18").to_json(), None, frozen_stages=5)
+    with pytest.raises(UnknownName, match="all_but_last"):
+        TransferBackbone(spec_of("resnet18").to_json(), None, frozen_stages="last")

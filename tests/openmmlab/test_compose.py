@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from mmengine.registry import PARAM_SCHEDULERS
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
-from transfer.errors import BadOption
-from transfer.openmmlab.compose import Classes, compose, for_processes, load_recipe
+from transfer.errors import BadOption, UnknownName
+from transfer.openmmlab.compose import Classes, compose, for_processes
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 from transfer.spec.places import recipe_names, recipe_path
 
@@ -20,6 +22,8 @@ SPLIT = Split(Path("images"), Path("annotations"))
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 ARCHITECTURES = ("resnet18", "resnet50", "resnet18_cifar", "resnet50_clip", "resnetv2_50x1_bit", "wide_resnet28_2",
                  "convnext_tiny", "vit_small_patch16_224", "swin_tiny_patch4_window7_224")  # fmt: skip
+STRIDE_8 = tuple(name for name in recipe_names() if name.startswith(("deeplab_aspp_l", "fcn_d8", "grmi")))
+CANNOT_DILATE = ("wide_resnet28_2", "vit_small_patch16_224", "swin_tiny_patch4_window7_224")
 SLIM = BackboneSpec("resnet", "resnet50", {**spec_of("resnet50").options, "stride_in": "last_unit"})
 
 
@@ -38,13 +42,49 @@ def composed(
     )
 
 
-@pytest.mark.parametrize("recipe", recipe_names())
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_every_recipe_composes_with_every_kind_of_trunk(recipe: str, arch: str) -> None:
+C4 = [recipe for recipe in recipe_names() if "_c4_" in recipe]
+CANNOT_SPLIT = (*CANNOT_DILATE, "resnet18_cifar")
+
+
+def sensible(recipe: str, arch: str) -> bool:
+    return not (recipe in STRIDE_8 and arch in CANNOT_DILATE) and not (recipe in C4 and arch in CANNOT_SPLIT)
+
+
+@pytest.mark.parametrize(("recipe", "arch"), list(product(C4, CANNOT_SPLIT)))
+def test_c4_refuses_trunks_without_conv5_and_names_what_does(recipe: str, arch: str) -> None:
+    with pytest.raises(BadOption, match=rf"'{arch}' has none .*resnet, resnetv2, convnext.*\*_rcnn_fpn_\*"):
+        composed(recipe, arch)
+
+
+@pytest.mark.parametrize(("recipe", "arch"), [p for p in product(recipe_names(), ARCHITECTURES) if sensible(*p)])
+def test_every_recipe_composes_with_every_kind_of_trunk_that_it_can_stand_on(recipe: str, arch: str) -> None:
     config = composed(recipe, arch)
     assert config.model.backbone.spec["arch"] == arch
     assert config.model.data_preprocessor.mean == pytest.approx([123.675, 116.28, 103.53])
     assert config.train_dataloader.dataset.positions == config.train_cfg.max_iters * config.task.images_per_step
+
+
+@pytest.mark.parametrize(("recipe", "arch"), list(product(STRIDE_8, CANNOT_DILATE)))
+def test_heads_of_stride_8_refuse_trunks_that_cannot_dilate_and_name_what_does(recipe: str, arch: str) -> None:
+    others = "pose_heatmap_" if recipe.startswith("grmi") else r"linear_\* and upernet_\*"
+    with pytest.raises(BadOption, match=rf"'{arch}' has (4|16|32) .* resnet, resnetv2, convnext.*{others}"):
+        composed(recipe, arch)
+
+
+def test_small_patches_have_stride_8_without_dilation() -> None:
+    vit = spec_of("vit_small_patch16_224")
+    small = BackboneSpec("vit", "vit_small_patch8_224", {**vit.options, "patch": 8})
+    assert composed("fcn_d8_voc", small).model.decode_head.in_channels == 384
+    model = composed("deeplab_aspp_l_voc", small).model
+    assert model.data_preprocessor.test_cfg == {"size": (520, 520)} and not model.decode_head.align_corners
+
+
+@pytest.mark.parametrize(("arch", "levels"), [("resnet50", 4), ("swin_tiny_patch4_window7_224", 4),
+                                              ("wide_resnet28_2", 3), ("vit_small_patch16_224", 4)])  # fmt: skip
+def test_upernet_takes_every_level(arch: str, levels: int) -> None:
+    model = composed("upernet_ade20k", arch).model
+    assert model.decode_head.in_index == list(range(levels)) and len(model.decode_head.in_channels) == levels
+    assert ("neck" in model) == arch.startswith("vit")
 
 
 def test_the_contract_reaches_the_preprocessor() -> None:
@@ -82,6 +122,7 @@ def test_pyramids_on_tf_slim_begin_before_its_strides() -> None:
     assert detector.neck.type == "FPN"
     assert levels_of(BackboneSpec.from_json(detector.backbone.spec))[0].stride == 4
     assert segmenter.backbone.spec == SLIM.to_json()
+    assert composed("upernet_ade20k", SLIM).model.backbone.spec == detector.backbone.spec
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -127,6 +168,8 @@ def test_a_short_run_reaches_the_full_learning_rate(recipe: str, iterations: int
 def test_image_size_scales_crops_and_images() -> None:
     crops = composed("deeplab_aspp_voc", image_size=129)
     assert tuple(crops.model.data_preprocessor.size) == (129, 129)
+    tested = composed("deeplab_aspp_l_voc", image_size=129)
+    assert tested.model.data_preprocessor.test_cfg == {"size": (129, 129)}
     images = composed("faster_rcnn_fpn_coco", image_size=333)
     scales = [step.scale for step in images.test_dataloader.dataset.dataset.pipeline if "scale" in step]
     assert [tuple(scale) for scale in scales] == [(333, 200)]
@@ -158,3 +201,19 @@ def test_the_recipe_does_not_know_the_world_size() -> None:
 def test_keys_must_lead_somewhere(key: str) -> None:
     with pytest.raises(BadOption, match="the recipe has no"):
         composed("faster_rcnn_fpn_mini", **{key: 1})
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_what_of_the_trunk_is_tuned_is_one_option(recipe: str) -> None:
+    for trunk, frozen in (("full", -1), ("before-conv5", "all_but_last"), ("frozen", "all")):
+        assert composed(recipe, trunk=trunk).model.backbone.frozen_stages == frozen
+    with pytest.raises(UnknownName, match="Available: before-conv5, frozen, full"):
+        composed(recipe, trunk="conv5")
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_the_norm_policy_is_one_option(recipe: str) -> None:
+    for policy in ("sync", "eval", "frozen"):
+        assert composed(recipe, norm=policy).model.backbone.norm == policy
+    with pytest.raises(UnknownName, match="Did you mean frozen"):
+        composed(recipe, norm="frozn")

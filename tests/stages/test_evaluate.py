@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.stages.conftest import SMALL, transfer
 from transfer import cli
@@ -70,6 +72,42 @@ def test_asking_again_changes_nothing(finished: tuple[Path, Path], checkpoint: P
     before = {path: path.read_bytes() for path in board.rglob("*") if path.is_file()}
     assert evaluate(checkpoint, work_dir, board) == 0
     assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
+
+
+def test_snapshots_are_scored_and_change_nothing(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
+    whole, board = finished
+    options = ("--tasks", "detection", "--snapshots", "2")
+    assert evaluate(checkpoint, tmp_path, tmp_path / "board", *options) == 0
+    (path,) = tmp_path.glob("*/score_curve.json")
+    curve = json.loads(path.read_text(encoding="utf-8"))
+    assert [point["step"] for point in curve] == [0, 1, 3]
+    assert curve[-1]["scores"] == records(board)["detection"]["scores"]
+    uninterrupted = weights(whole)
+    assert all(tensor.equal(uninterrupted[name]) for name, tensor in weights(tmp_path).items())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_finished_run_can_be_looked_at(
+    finished: tuple[Path, Path], task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work_dir, _ = finished
+    (folder,) = [path.parent for path in work_dir.glob("*/model.pth") if _task(path) == task]
+    assert cli.main(["show", str(folder), "-o", str(tmp_path / "sheet.png"), "--images", "2"]) == 0
+    assert "6 of 64 test images" in capsys.readouterr().out or task == "pose"
+    with Image.open(tmp_path / "sheet.png") as sheet, Image.open(tmp_path / "sheet_curves.png") as curves:
+        assert min(*sheet.size, *curves.size) > 300
+
+
+@pytest.mark.parametrize("missing", ["predictions.json", "scores.json", "config.py", "everything"])
+def test_an_unfinished_run_cannot(
+    finished: tuple[Path, Path], missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder,) = [path.parent for path in finished[0].glob("*/model.pth") if _task(path) == "pose"]
+    for name in ("run.json", "config.py", "scores.json", "predictions.json"):
+        if missing not in (name, "everything"):
+            shutil.copy(folder / name, tmp_path / name)
+    assert cli.main(["show", str(tmp_path)]) == 1
+    assert "holds no finished run" in capsys.readouterr().err and not list(tmp_path.glob("*.png"))
 
 
 def test_scores_are_recomputed_from_predictions(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:

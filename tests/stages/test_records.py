@@ -15,7 +15,7 @@ import pytest
 from transfer.datasets import preflight
 from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, BrokenRecord, FingerprintMismatch, RunError
-from transfer.openmmlab.compose import load_recipe
+from transfer.openmmlab.recipes import load_recipe
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256
 from transfer.spec.places import suite_path

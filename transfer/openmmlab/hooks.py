@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,36 @@ class LossLog(Hook):
     def after_train(self, runner: Any) -> None:
         """Close the bar."""
         self._bar.close()
+
+
+class Snapshots(Hook):
+    """Keep the model as it is after some steps, 0 for before the first: `folder/<step>/model.pth`."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self, folder: Path, steps: Iterable[int]) -> None:
+        self.folder = folder
+        self.steps = frozenset(steps)
+
+    def before_train(self, runner: Any) -> None:
+        """The untrained model, unless training resumes."""
+        self._keep(runner, runner.iter)
+
+    def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """The model after this step."""
+        self._keep(runner, batch_idx + 1)
+
+    def _keep(self, runner: Any, step: int) -> None:
+        path = self.folder / str(step) / "model.pth"
+        if step in self.steps and is_main_process() and not path.exists():
+            save_model(runner, path, step)
+
+
+def save_model(runner: Any, path: Path, step: int) -> None:
+    """Write the model's weights after `step` steps, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        torch.save({"state_dict": unwrap(runner.model).state_dict(), "iterations": step}, temporary)
 
 
 def unwrap(model: Any) -> Any:

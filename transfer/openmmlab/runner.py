@@ -17,9 +17,12 @@ from mmengine.runner import Runner, set_random_seed
 
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
-from transfer.openmmlab.hooks import LossLog, TrainState, unwrap
+from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
-from transfer.spec.files import replacing, write_json
+from transfer.spec.files import write_json
+
+WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypoints": "KeypointWriter"}
+"""What writes the predictions of each kind of task as COCO results."""
 
 
 def load_config(path: Path) -> Config:
@@ -49,8 +52,7 @@ def train(
         images = config.train_cfg.max_iters * config.task.images_per_step
         cost = {"seconds": round(state.seconds_spent(), 1), "images": images}
         write_json(folder / "fit.json", {**cost, "environment": dict(environment)})
-        with replacing(folder / "model.pth") as temporary:
-            torch.save({"state_dict": unwrap(runner.model).state_dict(), "iterations": runner.iter}, temporary)
+        save_model(runner, folder / "model.pth", runner.iter)
         state.path.unlink(missing_ok=True)
     barrier()
 
@@ -68,8 +70,9 @@ def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
     if config.task.kind == "miou":
         return {"type": "LabelMapWriter", "output": str(output), **gather}
-    writer = {"bbox": "BoxWriter", "keypoints": "KeypointWriter"}[config.task.kind]
-    return {"type": writer, "output": str(output), "category_ids": config.category_ids, **gather}
+    options = config.get("writer", {})  # what a recipe does between predictions and their file
+    writer = {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids}
+    return {**writer, **options, **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

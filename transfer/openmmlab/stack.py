@@ -11,7 +11,18 @@ from collections.abc import Iterator
 PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
 THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
 OURS = tuple(
-    f"transfer.openmmlab.{part}" for part in ("backbone", "data", "necks", "preprocessing", "sampling", "writers")
+    f"transfer.openmmlab.{part}"
+    for part in (
+        "backbone",
+        "data",
+        "heads.deeplab_aspp_l",
+        "heads.grmi",
+        "heads.linear",
+        "necks",
+        "preprocessing",
+        "sampling",
+        "writers",
+    )
 )
 
 

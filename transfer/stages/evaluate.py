@@ -20,11 +20,12 @@ from transfer.stages.plan import Deviations, plan
 from transfer.stages.predict import predict
 from transfer.stages.processes import dividing, most_processes, on_first, process_group
 from transfer.stages.publish import check_publishable, publish, rebuild, record
+from transfer.stages.snapshots import score_snapshots
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `transfer eval` was asked for."""
+    """What `transfer eval` was asked for; so many `snapshots` of a fit are scored besides its final model."""
 
     checkpoint: str
     suite: str
@@ -32,13 +33,14 @@ class Request:
     choice: Choice = UNSAID
     work_dir: Path = Path("work_dirs")
     board: Path = Path("leaderboard")
+    snapshots: int = 0
 
 
 def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
         jobs = on_first(lambda: prepare(request))
-        records = [_complete(job, request.board) for job in jobs]
+        records = [_complete(job, request) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
 
@@ -71,12 +73,13 @@ def prepare(request: Request) -> list[Job]:
     return jobs
 
 
-def _complete(job: Job, board: Path) -> Record:
+def _complete(job: Job, request: Request) -> Record:
     with ExitStack() as held:
         on_first(lambda: held.enter_context(in_use(job)))
-        fit(job)
+        fit(job, request.snapshots)
         predict(job)
         gc.collect()
         result = on_first(lambda: record(job))
-        on_first(lambda: publish(result, board))
+        on_first(lambda: publish(result, request.board))
+        score_snapshots(job)
     return result

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from transfer.openmmlab.hooks import Snapshots
 from transfer.openmmlab.runner import load_config, train
 from transfer.stages.environment import environment
 from transfer.stages.job import Job
 from transfer.stages.processes import is_first
+from transfer.stages.snapshots import snapshot_steps
 
 
-def fit(job: Job) -> None:
-    """Fine-tune, unless `model.pth` is there; an interrupted fit goes on where it was saved."""
+def fit(job: Job, snapshots: int = 0) -> None:
+    """Fine-tune, unless `model.pth` is there; an interrupted fit goes on where it was saved.
+
+    The model is kept at so many `snapshots` on the way, too.
+    """
     if not job.model.exists():
-        train(load_config(job.config), job.folder, job.title, environment=environment())
+        config = load_config(job.config)
+        steps = snapshot_steps(config.train_cfg.max_iters, snapshots)
+        hooks = [Snapshots(job.snapshots, steps)] if steps else []
+        train(config, job.folder, job.title, environment=environment(), hooks=hooks)
     elif is_first():  # stopped between writing the model and removing what it was made from
         job.train_state.unlink(missing_ok=True)

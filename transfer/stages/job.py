@@ -63,6 +63,21 @@ class Job:
         return self.folder / "record.json"
 
     @property
+    def losses(self) -> Path:
+        """Loss curve, a line of JSON for each tenth step."""
+        return self.folder / "losses.jsonl"
+
+    @property
+    def snapshots(self) -> Path:
+        """Folder of the models on the way, each in a folder named by its step."""
+        return self.folder / "snapshots"
+
+    @property
+    def score_curve(self) -> Path:
+        """Scores of the snapshots and of the final model."""
+        return self.folder / "score_curve.json"
+
+    @property
     def title(self) -> str:
         """Short name for progress bars."""
         return f"{self.run.checkpoint} {self.run.task} seed {self.run.seed}"

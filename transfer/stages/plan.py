@@ -17,7 +17,9 @@ from transfer.datasets.preflight import also_in_train, check_split, check_splits
 from transfer.datasets.problems import gather
 from transfer.datasets.subsets import read_amount, subset_of
 from transfer.errors import BadOption, UnknownName
-from transfer.openmmlab.compose import Classes, compose, load_recipe
+from transfer.openmmlab.compose import Classes, compose
+from transfer.openmmlab.recipes import load_recipe
+from transfer.results.curves import SUBSET
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import fingerprint
 from transfer.spec.mapping import plain
@@ -27,9 +29,6 @@ from transfer.spec.suite import Suite, Task
 from transfer.stages.convert import Origin
 from transfer.stages.job import Job, claim
 from transfer.stages.score import METRIC_VERSION
-
-SUBSET = "subset"
-"""The override that says which part of the training images is used: data, not recipe."""
 
 
 @dataclass(frozen=True)

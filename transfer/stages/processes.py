@@ -60,8 +60,8 @@ def launch(processes: int, arguments: Sequence[str]) -> NoReturn:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started; a process started otherwise needs no group."""
-    if not launched():
+    """Join the processes that torchrun started; one started otherwise, or in a group already, needs none."""
+    if not launched() or dist.is_initialized():
         yield
         return
     _end_with_torchrun()

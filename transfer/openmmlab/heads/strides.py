@@ -1,0 +1,51 @@
+"""Strides that heads ask of trunks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from mmengine.config import ConfigDict
+
+from transfer.backbones.building import KINDS, kind_of, levels_of, outline_of
+from transfer.errors import BadOption
+from transfer.spec.checkpoint import BackboneSpec
+
+ANY_STRIDE = {
+    "miou": "linear_* and upernet_* segment on every trunk, deeplab_aspp_* at whatever stride it has",
+    "keypoints": "pose_heatmap_* and vitpose_simple_* lift every trunk's last map to the stride of heatmaps",
+}
+"""Recipes without a demand, by kind of task."""
+
+
+def with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:
+    """A pyramid needs stride 4, which TF-slim's ResNets have only before their blocks stride."""
+    if backbone.options.get("stride_in") != "last_unit":
+        return backbone
+    return replace(backbone, options={**backbone.options, "levels": "before_stride"})
+
+
+def require_stride(task: ConfigDict, backbone: BackboneSpec) -> None:
+    """Raise BadOption where a recipe says `task.stride` and the trunk's last map cannot have it."""
+    wanted = task.get("stride")
+    if wanted is None:
+        return
+    has = levels_of(backbone, output_stride=wanted if kind_of(backbone).dilates else None)[-1].stride
+    if has != wanted:
+        dilating = ", ".join(kind.name for kind in KINDS if kind.dilates)
+        raise BadOption(
+            f"this recipe's head works on a last map of stride {wanted}, but that of {backbone.kind} "
+            f"{backbone.arch!r} has {has} and cannot be changed. Kinds of trunk that dilate to it: {dilating}. "
+            f"For this trunk: {ANY_STRIDE[task.kind]}."
+        )
+
+
+def has_cells_at_corners(backbone: BackboneSpec, stride: int) -> bool:
+    """Whether the last map of `stride * n + 1` pixels a side has `n + 1` cells, at the pixels 0, `stride`, ...
+
+    So it is where convolutions pad. Where patches are cut out (ConvNeXt, ViT), cells lie in the middle of theirs.
+    """
+    if not kind_of(backbone).dilates:
+        return False
+    images = torch.empty(1, 3, 4 * stride + 1, 4 * stride + 1, device="meta")
+    return bool(outline_of(backbone, output_stride=stride)(images)[-1].shape[-1] == 5)
