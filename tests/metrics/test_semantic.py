@@ -94,6 +94,11 @@ def test_another_ignored_label(tmp_path):
     assert score_label_maps(**options, classes=CLASSES, ignore=9)["mIoU"] == 1
 
 
+def test_what_is_predicted_where_nothing_counts_does_not_matter(tmp_path):
+    options = folders(tmp_path, [([[255, 1]], [[255, 1]])])
+    assert score_label_maps(**options, classes=CLASSES)["mIoU"] == 1
+
+
 def test_palette_images_hold_indices(tmp_path):
     options = folders(tmp_path, [([[0, 1]], [[0, 1]])])
     image = Image.fromarray(np.array([[0, 1]], np.uint8))
