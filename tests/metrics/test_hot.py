@@ -152,6 +152,34 @@ def test_runs_as_numbers_are_the_same_mask(written):
     assert hot_stats("segm", *written(found, truth)) == expected
 
 
+REAL = {"bbox": "instances", "segm": "instances", "keypoints": "person_keypoints"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("kind", REAL)
+def test_coco_annotations_are_plain_files(shared_data, written, pycocotools_stats, kind):
+    """Two noisy copies of every object; some masks are those of the first object in the image."""
+    truth = json.loads((shared_data / "coco_mini" / "annotations" / f"{REAL[kind]}_val2017.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    draw, found, first = random.Random(0), [], {}
+    for target in truth["annotations"] * 2:
+        image = target["image_id"]
+        entry = {"image_id": image, "category_id": target["category_id"], "score": round(draw.random(), 2)}
+        if kind == "segm":
+            shown = draw.choice([target, target, first.setdefault(image, target)])
+            entry["segmentation"] = compressed(shown["segmentation"], *sizes[image])
+        else:
+            entry[kind] = [value * draw.gauss(1, 0.04) for value in target[kind]]
+        found.append(entry)
+    check(kind, truth, found, written, pycocotools_stats)
+
+
+def compressed(segmentation, height, width):
+    runs = rle.frPyObjects(segmentation, height, width)
+    mask = rle.merge(runs) if isinstance(runs, list) else runs
+    return {"size": [height, width], "counts": mask["counts"].decode()}
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_published_results(fixtures, written, pycocotools_stats, kind):
