@@ -101,20 +101,23 @@ CASES = {
 }
 
 
-def own_area(kind, found):
-    """As mmdet and detectron2 call pycocotools: a mask's box would decide which of small, medium and large it is."""
-    return (
-        [{key: value for key, value in entry.items() if key != "bbox"} for entry in found] if kind == "segm" else found
-    )
-
-
 def check(kind, truth, found, written, oracle):
     files = written(found, truth)
-    expected = oracle(kind, truth, own_area(kind, found))
+    expected = oracle(kind, truth, found)
     assert hot_stats(kind, *files) == expected
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hot, "hotcoco", None)
         assert list(SCORE[kind](*files).values()) == expected
+
+
+def check_own_areas(truth, found, written, oracle):
+    """As mmdet and detectron2 call pycocotools: without the boxes, by which it would sort masks into sizes."""
+    files = written(found, truth)
+    expected = oracle("segm", truth, [{key: entry[key] for key in entry if key != "bbox"} for entry in found])
+    assert hot_stats("segm", *files, own_areas=True) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hot, "hotcoco", None)
+        assert list(score_masks(*files, own_areas=True).values()) == expected
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -123,6 +126,12 @@ def check(kind, truth, found, written, oracle):
 def test_both_engines_are_pycocotools(written, pycocotools_stats, case, targets, found):
     kind, build = CASES[case]
     check(kind, *build(targets, found), written, pycocotools_stats)
+
+
+@settings(max_examples=60, deadline=None)
+@given(targets=targets, found=found)
+def test_masks_by_their_own_areas(written, pycocotools_stats, targets, found):
+    check_own_areas(*masks_of(targets, found, with_boxes=True), written, pycocotools_stats)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -141,6 +150,34 @@ def test_runs_as_numbers_are_the_same_mask(written):
     for entry, box in zip(found, (PLACE["bbox"], [1, 5, 30, 60]), strict=True):
         entry["segmentation"] = runs(box, compressed=False)
     assert hot_stats("segm", *written(found, truth)) == expected
+
+
+REAL = {"bbox": "instances", "segm": "instances", "keypoints": "person_keypoints"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("kind", REAL)
+def test_coco_annotations_are_plain_files(shared_data, written, pycocotools_stats, kind):
+    """Two noisy copies of every object; some masks are those of the first object in the image."""
+    truth = json.loads((shared_data / "coco_mini" / "annotations" / f"{REAL[kind]}_val2017.json").read_text())
+    sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
+    draw, found, first = random.Random(0), [], {}
+    for target in truth["annotations"] * 2:
+        image = target["image_id"]
+        entry = {"image_id": image, "category_id": target["category_id"], "score": round(draw.random(), 2)}
+        if kind == "segm":
+            shown = draw.choice([target, target, first.setdefault(image, target)])
+            entry["segmentation"] = compressed(shown["segmentation"], *sizes[image])
+        else:
+            entry[kind] = [value * draw.gauss(1, 0.04) for value in target[kind]]
+        found.append(entry)
+    check(kind, truth, found, written, pycocotools_stats)
+
+
+def compressed(segmentation, height, width):
+    runs = rle.frPyObjects(segmentation, height, width)
+    mask = rle.merge(runs) if isinstance(runs, list) else runs
+    return {"size": [height, width], "counts": mask["counts"].decode()}
 
 
 @pytest.mark.real_data

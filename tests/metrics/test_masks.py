@@ -22,6 +22,14 @@ def test_published_numbers(fixtures):
     assert list(scores.values()) == pytest.approx(PUBLISHED, abs=1e-6)
 
 
+@pytest.mark.real_data
+def test_known_numbers_of_a_small_set_whose_results_have_boxes_too(fixtures):
+    folder = fixtures / "fce_small"
+    scores = score_masks(folder / "dt_dataset.json", folder / "gt_dataset.json")
+    expected = [0.694719, 0.694719, 0.694719, -1, 0.792079, 0, 0.666667, 0.75, 0.75, -1, 0.791667, 0]
+    assert list(scores.values()) == pytest.approx(expected, abs=1e-6)
+
+
 def test_half_a_mask_is_found_at_half_overlap_only(written):
     half = {**FOUND, "segmentation": {"size": [10, 10], "counts": [0, 30, 70]}}
     scores = score_masks(*written([half], TRUTH))

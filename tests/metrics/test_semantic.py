@@ -64,6 +64,25 @@ def test_equals_a_loop_over_pixels(maps):
     check_scores("miou", scores)
 
 
+def test_equals_mmseg(tmp_path):
+    import torch
+    from mmseg.evaluation.metrics.iou_metric import IoUMetric
+
+    draw = np.random.default_rng(0)
+    maps = [(draw.choice([0, 1, 3, 255], (40, 50)), draw.choice([0, 1, 2], (40, 50))) for _ in range(3)]
+    tensors = [(torch.from_numpy(found), torch.from_numpy(truth)) for truth, found in maps]
+    counts = [IoUMetric.intersect_and_union(*pair, len(CLASSES), 255) for pair in tensors]
+    theirs = IoUMetric.total_area_to_metrics(*map(sum, zip(*counts, strict=True)), ["mIoU"])
+    scores = score_label_maps(**folders(tmp_path, maps), classes=CLASSES)
+    expected = {
+        "mIoU": np.nanmean(theirs["IoU"]), "aAcc": theirs["aAcc"], "mAcc": np.nanmean(theirs["Acc"]),
+        **{f"IoU/{name}": value for name, value in zip(CLASSES, theirs["IoU"], strict=True)},
+        **{f"Acc/{name}": value for name, value in zip(CLASSES, theirs["Acc"], strict=True)},
+    }  # fmt: skip
+    expected = {name: -1 if np.isnan(value) else float(value) for name, value in expected.items()}
+    assert scores == pytest.approx(expected, abs=1e-6)  # theirs are 32-bit floats
+
+
 def test_class_absent_everywhere_is_left_out(tmp_path):
     scores = score_label_maps(**folders(tmp_path, [([[0, 0, 1, 1]], [[0, 0, 0, 1]])]), classes=CLASSES)
     assert scores["IoU/tree"] == scores["IoU/car"] == -1
@@ -73,6 +92,11 @@ def test_class_absent_everywhere_is_left_out(tmp_path):
 def test_another_ignored_label(tmp_path):
     options = folders(tmp_path, [([[9, 1]], [[0, 1]])])
     assert score_label_maps(**options, classes=CLASSES, ignore=9)["mIoU"] == 1
+
+
+def test_what_is_predicted_where_nothing_counts_does_not_matter(tmp_path):
+    options = folders(tmp_path, [([[255, 1]], [[255, 1]])])
+    assert score_label_maps(**options, classes=CLASSES)["mIoU"] == 1
 
 
 def test_palette_images_hold_indices(tmp_path):

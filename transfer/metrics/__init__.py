@@ -1,1 +1,1 @@
-"""Scores from saved predictions: boxes, keypoints, label maps. No network, no training loop."""
+"""Scores from saved predictions: boxes, masks, keypoints, VOC, label maps. No network, no training loop."""

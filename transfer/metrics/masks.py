@@ -9,34 +9,49 @@ from typing import Any
 from pycocotools import mask as rle
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions, DataError
-from transfer.metrics.boxes import BOX_SCORES
+from transfer.metrics.boxes import BOX_SCORES, score_boxes
 from transfer.metrics.coco import Entry, coco_stats, read_predictions, read_truth
 from transfer.metrics.hot import hot_stats
 
 Sizes = Mapping[Any, tuple[int, int]]
 
 
-def score_masks(predictions: Path, annotations: Path) -> dict[str, float]:
-    """Score COCO results (`image_id`, `category_id`, `segmentation` as RLE, `score`) against an annotation file.
+def score_masks(predictions: Path, annotations: Path, *, own_areas: bool = False) -> dict[str, float]:
+    """Score COCO results (`image_id`, `category_id`, `segmentation`, `score`) against an annotation file.
 
     Returns `BOX_SCORES` of masks as shares, equal to pycocotools' COCOeval; -1 where the data set has nothing to find.
-    A detection's size is the area of its mask, as mmdet and detectron2 measure it, whether or not it has a `bbox`.
-    Raises BrokenPredictions, BrokenAnnotation or MissingData.
+    Where results have a `bbox` (xywh), too, pycocotools' loadRes takes the box's area for a detection's size;
+    `own_areas` takes the mask's, as mmdet and detectron2 do. Raises BrokenPredictions, BrokenAnnotation or MissingData.
     """
-    stats = hot_stats("segm", predictions, annotations) or _careful_stats(predictions, annotations)
+    stats = hot_stats("segm", predictions, annotations, own_areas=own_areas)
+    stats = stats or _careful_stats(predictions, annotations, own_areas)
     return dict(zip(BOX_SCORES, stats, strict=True))
 
 
-def _careful_stats(predictions: Path, annotations: Path) -> list[float]:
+def score_instances(predictions: Path, annotations: Path) -> dict[str, float]:
+    """Scores of the masks by their own areas, and of the boxes beside them in the same results as `bbox/<score>`."""
+    boxes = score_boxes(predictions, annotations)
+    masks = score_masks(predictions, annotations, own_areas=True)
+    return masks | {f"bbox/{name}": value for name, value in boxes.items()}
+
+
+def _careful_stats(predictions: Path, annotations: Path, own_areas: bool) -> list[float]:
     truth = read_truth(annotations, {"area": 0, "iscrowd": 0})
     if not all("height" in image and "width" in image for image in truth["images"]):
         raise BrokenAnnotation(f"{annotations}: masks need height and width of every image. Add them.")
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
     objects = [_encoded(annotations, n, e, sizes, BrokenAnnotation) for n, e in enumerate(truth["annotations"])]
-    found = read_predictions(predictions, truth, {"score": 0})
+    found = read_predictions(predictions, truth, {"score": 0}, optional={"bbox": 4})
     masks = [_encoded(predictions, n, e, sizes, BrokenPredictions) for n, e in enumerate(found)]
-    masks = [{**mask, "area": float(rle.area(mask["segmentation"]))} for mask in masks]
-    return coco_stats("segm", {**truth, "annotations": objects}, masks)
+    measured = [{**mask, "area": _area(mask, own_areas)} for mask in masks]
+    return coco_stats("segm", {**truth, "annotations": objects}, measured)
+
+
+def _area(mask: Entry, own: bool) -> float:
+    if own or "bbox" not in mask:
+        return float(rle.area(mask["segmentation"]))
+    _, _, width, height = mask["bbox"]
+    return float(width * height)
 
 
 def _encoded(path: Path, number: int, entry: Entry, sizes: Sizes, error: type[DataError]) -> Entry:

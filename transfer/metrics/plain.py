@@ -87,10 +87,10 @@ class BoxDetection(Detection, gc=False):
 
 
 class MaskDetection(Detection, gc=False):
-    """A predicted mask; its box is not looked at."""
+    """A predicted mask."""
 
     segmentation: Rle
-    bbox: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    bbox: Box | msgspec.UnsetType = msgspec.UNSET
 
 
 class PersonDetection(Detection, gc=False):

@@ -24,8 +24,9 @@ def score_label_maps(
     """Score `<stem>.png` of `predictions` against the same names in `truth`; both (H, W) uint8 class indices.
 
     Returns shares: `mIoU`, `aAcc` (all pixels), `mAcc` (mean over classes), `IoU/<class>` and `Acc/<class>`. Pixels
-    whose truth is `ignore` do not count. A class in neither truth nor prediction is left out of `mIoU`, one not in
-    truth out of `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation, MissingData or CorruptImage.
+    whose truth is `ignore` do not count, whatever is predicted there. A class in neither truth nor prediction is left
+    out of `mIoU`, one not in truth out of `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation,
+    MissingData or CorruptImage.
     """
     _check_options(stems, classes, ignore)
     confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -60,8 +61,8 @@ def _compare(prediction: Path, truth: Path, classes: int, ignore: int) -> Counts
     if found.shape != true.shape:
         raise BrokenPredictions(f"{prediction}: expected {_size(true)} pixels as in {truth}, got {_size(found)}.")
     pairs = count_pairs(true, found)
-    _check_labels(prediction, pairs.sum(axis=0), classes, BrokenPredictions)
     pairs[ignore] = 0
+    _check_labels(prediction, pairs.sum(axis=0), classes, BrokenPredictions)
     _check_labels(truth, pairs.sum(axis=1), classes, BrokenAnnotation)
     return pairs[:classes, :classes]
 

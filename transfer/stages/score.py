@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transfer.metrics.boxes import score_boxes
 from transfer.metrics.invariants import check_scores
+from transfer.metrics.masks import score_instances
 from transfer.metrics.scoring import SCORERS
 from transfer.metrics.semantic import score_label_maps
 from transfer.spec.files import write_json
@@ -51,9 +51,7 @@ def _score(job: Job) -> dict[str, float]:
     files = job.predictions, job.test.annotations
     if job.kind == "miou":
         return score_label_maps(*files, stems=_stems(job), classes=job.classes)
-    scores = SCORERS[job.kind](*files)
-    boxes = score_boxes(*files) if job.kind == "segm" else {}
-    return scores | {f"bbox/{name}": value for name, value in boxes.items()}
+    return score_instances(*files) if job.kind == "segm" else SCORERS[job.kind](*files)
 
 
 def _stems(job: Job) -> list[str]:
