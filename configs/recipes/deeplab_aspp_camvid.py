@@ -1,14 +1,14 @@
 """DeepLab segmentation on CamVid road scenes: the VOC recipe, in a quarter of an hour on two cores.
 
 Data:      `camvid`, 48 training and 24 test images of 480x360, 11 classes, 255 ignored.
-Schedule:  200 steps of 4 crops of 320x240, SGD, rate 0.02, polynomial decay of power 0.9; output stride 16.
+Schedule:  300 steps of 8 crops of 320x240, SGD, rate 0.02, polynomial decay of power 0.9; output stride 16.
 Launch:    tools/eval.sh CKPT real-mini --tasks segmentation
 Expected:  a falling loss; leaderboard/README.md holds real runs.
 """
 
 _base_ = "./deeplab_aspp_voc.py"
 
-task = dict(dataset="camvid", images_per_step=4)
+task = dict(dataset="camvid", images_per_step=8)
 crop_size = (240, 320)
 
 model = dict(
@@ -42,6 +42,6 @@ test_dataloader = dict(
     ),
 )
 
-train_cfg = dict(max_iters=200)
+train_cfg = dict(max_iters=300)
 optim_wrapper = dict(optimizer=dict(lr=0.02))
-param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=200)]
+param_scheduler = [dict(type="PolyLR", eta_min=1e-4, power=0.9, by_epoch=False, begin=0, end=300)]

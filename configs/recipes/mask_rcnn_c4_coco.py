@@ -30,7 +30,7 @@ model = dict(
         loss_bbox=dict(type="L1Loss", loss_weight=1.0),
     ),
     roi_head=dict(
-        type="StandardRoIHead",
+        type="LastStageRoIHead",
         shared_head=dict(type="LastStage", extra_norm=True),
         bbox_roi_extractor=dict(
             type="SingleRoIExtractor",

@@ -10,7 +10,6 @@ from pycocotools import mask as coco_mask
 from transfer.datasets.mini.contours import outer_polygons, signed_area
 from transfer.datasets.mini.draws import Array
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 masks = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 
 

@@ -22,7 +22,6 @@ from transfer.datasets.mini.generate import COUNTS, MARKER, content_hash, genera
 from transfer.datasets.mini.scene import SIZE, draw_scene
 from transfer.errors import BadOption
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools
 SPLITS = tuple(COUNTS)
 
 PIXELS = "0f33701a45edb13bbcaa62e83068703eb8dc992ad76b612c3d05cd88eea5a9f6"

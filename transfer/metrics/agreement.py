@@ -6,7 +6,6 @@ surest first, and paired with them one to one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -75,9 +74,7 @@ def _encode(segmentation: Any, size: Size) -> Any:
 
 def decode_mask(segmentation: Any, size: Size) -> NDArray[np.uint8]:
     """Polygons or RLE as an `(H, W)` mask of 0 and 1."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # pycocotools' own
-        return np.asarray(rle.decode(_encode(segmentation, size)))
+    return np.asarray(rle.decode(_encode(segmentation, size)))
 
 
 def _overlaps(objects: Sequence[Entry], found: Sequence[Entry], kind: Kind, size: Size) -> Overlaps:

@@ -18,6 +18,7 @@ OURS = tuple(
         "heads.deeplab_aspp_l",
         "heads.grmi",
         "heads.linear",
+        "heads.regions",
         "necks",
         "preprocessing",
         "sampling",
