@@ -120,13 +120,14 @@ def test_killing_the_command_ends_every_process(checkpoint: Path, tmp_path: Path
         [*command, "--processes", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        assert _until(lambda: bool(list(tmp_path.glob("*/losses.jsonl"))), 120)
+        assert _until(lambda: bool(list(tmp_path.glob("*/losses.jsonl"))), 300)
         process.send_signal(ending)
         process.wait(timeout=60)
         assert _until(lambda: not _alive(str(tmp_path)), 60), _alive(str(tmp_path))
     finally:
         for number in _alive(str(tmp_path)):
             os.kill(number, signal.SIGKILL)
+        process.wait(timeout=60)
 
 
 def _until(happened: Callable[[], bool], seconds: float) -> bool:

@@ -67,7 +67,7 @@ CONVNEXT: tuple[Rule, ...] = (
 BODIES: tuple[tuple[str, str, tuple[Rule, ...]], ...] = (
     (r"stages\.\d\.blocks\.\d+\.attn\.w_msa\.", "swin", SWIN),
     (r"stages\.\d\.\d+\.depthwise_conv\.", "convnext", CONVNEXT),
-    (r"(layers\.\d+\.attn\.(relative_position_bias_table|q_bias)$|rel_pos_bias\.)", "beit", BEIT),
+    (r"layers\.\d+\.attn\.(relative_position_bias_table|q_bias)$", "beit", BEIT),
     (r"layers\.\d+\.(ffn\.layers|ln1|attn\.attn)\.", "vit", VIT),
     (r"layer[1-4]\.\d+\.(conv|bn)\d\.", "resnet", RESNET),
 )
