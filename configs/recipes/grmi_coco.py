@@ -8,8 +8,8 @@ Trunk:     output stride 8 by dilation, SyncBN, all of it fine-tuned; convolutio
            for each joint the logit of a disc of 25 pixels and the offset to the joint, upsampled to the crop; losses
            weighted 4 and 1. Joints are peaks of Hough votes; a pose's score is the mean of its joints' peaks; poses of
            similarity above 0.9 to a better one are left out.
-Ours:      Optimiser, rate and the threshold of 0.9 (mmpose's), which the descriptions at hand do not state. Without the
-           paper's second loss on layer 50, its averaged weights and its data from outside COCO.
+Ours:      24 persons a step, optimiser, rate and the threshold of 0.9 (mmpose's), which the descriptions at hand do not
+           state. Without the paper's second loss on layer 50, its averaged weights and its data from outside COCO.
 Launch:    tools/eval.sh CKPT jft-protocol --tasks pose    (8 GPUs: tools/dist.sh 8 CKPT jft-protocol --tasks pose)
 Expected:  no published value is known to us for this exact form.
 """

@@ -4,7 +4,7 @@ Data:      COCO 2017 person keypoints, 17 joints; train2017 persons with joints,
            boxes (given boxes: no person detector decides the ranking).
 Schedule:  61,500 steps of 512 persons cropped to 256x192 (210 epochs of 149,813), AdamW, rate 5e-4 with 500
            steps of warm-up, divided by 10 at 49,800 and 58,600 (epochs 170 and 200), weight decay 0.1, gradients
-           clipped to a norm of 1.
+           clipped to a norm of 1, rates of the trunk's blocks 0.75 times those of the block above.
 Trunk:     all of it is fine-tuned, SyncBN. ReLU, bilinear upsampling to stride 4 and one 3x3 convolution are all that
            follows: by 4 from a plain ViT of patch 16, by 8 from the last map of a hierarchical trunk, whose finer maps
            are not used (pose_heatmap_coco learns its upsampling). Unlike ViTPose's, the map is the one before a
@@ -68,6 +68,8 @@ test_dataloader = dict(
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=61_500)
 optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="LayerDecay",
+    paramwise_cfg=dict(layer_decay=0.75),
     optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.999), weight_decay=0.1),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )

@@ -42,6 +42,16 @@ def test_every_parameter_that_trains_has_a_gradient(spec: BackboneSpec) -> None:
     assert not idle
 
 
+def test_windows_leave_no_parameter_without_gradient() -> None:
+    """Class and register tokens see no window."""
+    for spec in (TRUNKS[0], TRUNKS[2], TRUNKS[4]):
+        backbone = randomised(TransferBackbone(spec.to_json(), None, window=3)).train()
+        levels = backbone(torch.randn(2, 3, 64, 96))
+        assert [tuple(level.shape) for level in levels] == [(2, 64, 4, 6)] * 4
+        sum(level.square().mean() for level in levels).backward()
+        assert not [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
+
+
 @each_trunk
 def test_a_detector_takes_every_trunk(spec: BackboneSpec) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):

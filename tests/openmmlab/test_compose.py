@@ -117,6 +117,21 @@ def test_trunks_for_small_images_get_a_simple_feature_pyramid(arch: str, stride:
     assert (neck.type, neck.stride) == ("SimpleFeaturePyramid", stride)
 
 
+@pytest.mark.parametrize(
+    ("arch", "window"), [("vit_small_patch16_224", 14), ("swin_tiny_patch4_window7_224", None), ("resnet50", None)]
+)
+def test_windows_are_for_plain_vits(arch: str, window: int | None) -> None:
+    assert composed("mask_rcnn_vitdet_coco", arch).model.backbone.get("window") == window
+
+
+def test_windows_refuse_relative_positions_and_say_what_does_without() -> None:
+    options = {"image": [224, 224], "patch": 16, "dim": 64, "depth": 4, "heads": 2}
+    beit = BackboneSpec("beit", "small", options)
+    with pytest.raises(BadOption, match=r"'small' is a beit.*--set model.backbone.window=0"):
+        composed("mask_rcnn_vitdet_coco", beit)
+    assert composed("mask_rcnn_vitdet_coco", beit, **{"model.backbone.window": 0}).model.neck.in_channels == 64
+
+
 def test_pyramids_on_tf_slim_begin_before_its_strides() -> None:
     detector, segmenter = composed("faster_rcnn_fpn_coco", SLIM).model, composed("deeplab_aspp_voc", SLIM).model
     assert detector.neck.type == "FPN"
@@ -173,6 +188,8 @@ def test_image_size_scales_crops_and_images() -> None:
     images = composed("faster_rcnn_fpn_coco", image_size=333)
     scales = [step.scale for step in images.test_dataloader.dataset.dataset.pipeline if "scale" in step]
     assert [tuple(scale) for scale in scales] == [(333, 200)]
+    scales = composed("mask_rcnn_swin_coco", image_size=333).train_dataloader.dataset.dataset.pipeline[3].transforms
+    assert scales[0][0].scales[-1] == (333, 200) and scales[1][1].crop_size == (96, 150)
     assert composed("pose_heatmap_mini", image_size=64).model == composed("pose_heatmap_mini").model
 
 

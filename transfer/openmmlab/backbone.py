@@ -12,6 +12,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from transfer.backbones.building import Backbone, build_backbone
+from transfer.backbones.windows import windowed_maps
 from transfer.checkpoints.loading import fill_backbone
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.norms import convert_norms
@@ -27,6 +28,8 @@ class TransferBackbone(BaseModule):
     `frozen_stages` follows mmdet (-1 none, 0 the stem, k the stem and the first k stages), and `all_but_last` and `all`
     mean that for trunks of any number of stages; `norm` is `sync`, `eval` or `frozen` (see `transfer.openmmlab.norms`).
     With `last_stage` False the trunk ends before it (a `LastStage` in a head has it) and has the level there alone.
+    `window` lets all but four blocks of a `vit` attend within windows of so many cells a side (0: globally), without
+    class and register tokens.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class TransferBackbone(BaseModule):
         frozen_stages: int | str = -1,
         norm: str = "sync",
         last_stage: bool = True,
+        window: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = build_backbone(BackboneSpec.from_json(spec), output_stride=output_stride)
@@ -46,8 +50,9 @@ class TransferBackbone(BaseModule):
         self.weights = weights
         self.frozen_stages = _stages(frozen_stages, len(self.backbone.stages()) - 1)
         self.norm = norm
-        for module in (*self._frozen(), *self._unused()):
-            module.requires_grad_(False)
+        self.window = window
+        for part in (*self._frozen(), *self._unused()):
+            part.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Fill the trunk from the converted file; a random initialisation happened at construction."""
@@ -62,6 +67,8 @@ class TransferBackbone(BaseModule):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All levels, or the one before the last stage."""
+        if self.window:
+            return tuple(windowed_maps(self.backbone.trunk, images, self.window))
         levels = self.backbone(images)
         return tuple(levels) if self.last_stage else (levels[-2],)
 
@@ -72,10 +79,11 @@ class TransferBackbone(BaseModule):
             module.eval()
         return self
 
-    def _unused(self) -> list[nn.Module]:
-        """Levels end before a final norm; distributed training waits for every gradient."""
-        trunk = self.backbone.trunk
-        return [trunk.get_submodule(name) for name in self.backbone.kind.after_levels if hasattr(trunk, name)]
+    def _unused(self) -> list[nn.Module | nn.Parameter]:
+        """Levels end before a final norm, windows have no tokens; distributed training waits for every gradient."""
+        trunk: Any = self.backbone.trunk
+        tokens = [token for token in (trunk.cls_token, trunk.reg_token) if token is not None] if self.window else []
+        return [*(getattr(trunk, name) for name in self.backbone.kind.after_levels if hasattr(trunk, name)), *tokens]
 
     def _frozen(self) -> list[nn.Module]:
         """Looked up anew each time: converting norms replaces modules."""

@@ -7,6 +7,9 @@ from mmengine.registry import MODELS
 from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
+MODELS.register_module("LN2d", module=LayerNorm2d)
+"""ViTDet's norm of its heads' convolutions, over the channels of each cell, by the name that configs call it."""
+
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):

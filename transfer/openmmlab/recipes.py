@@ -60,21 +60,35 @@ def _scaled(scheduler: ConfigDict, ratio: float) -> ConfigDict:
 
 
 def _resize_images(config: Config, size: int) -> None:
-    """Scale the pipelines so that the longest side of a crop, or of an image where none is cropped, is `size`.
+    """Scale the pipelines so that the longest side of a crop, or of a test image where none is cropped, is `size`.
 
     Pose recipes keep their crops: their heatmaps belong to one size.
     """
     _positive("image-size", size)
     if config.task.kind == "keypoints":
         return
-    steps = [step for loader in loaders(config) for step in loader.dataset.pipeline]
-    crops = [step.crop_size for step in steps if "crop_size" in step]
-    ratio = size / max(max(pair) for pair in crops or [step.scale for step in steps if "scale" in step])
-    sized = [(step, key) for step in steps for key in ("scale", "crop_size")]
+    trained, tested = (loader.dataset.pipeline for loader in loaders(config))
+    crops = [step.crop_size for step in trained if "crop_size" in step]
+    ratio = size / max(max(pair) for pair in crops or [step.scale for step in tested if "scale" in step])
     preprocessor = config.model.data_preprocessor
-    for node, key in [*sized, (preprocessor, "size"), (preprocessor.get("test_cfg", {}), "size")]:
-        if key in node:
-            node[key] = tuple(max(1, round(side * ratio)) for side in node[key])
+    for node in (*_steps(trained), *_steps(tested), preprocessor, preprocessor.get("test_cfg", {})):
+        for key in ("scale", "crop_size", "size"):
+            if key in node:
+                node[key] = _times(node[key], ratio)
+        if "scales" in node:
+            node.scales = [_times(pair, ratio) for pair in node.scales]
+
+
+def _steps(pipeline: Iterable[ConfigDict]) -> Iterator[ConfigDict]:
+    """The steps of a pipeline, and those of which a step chooses."""
+    for step in pipeline:
+        yield step
+        for choice in step.get("transforms", ()):
+            yield from _steps(choice)
+
+
+def _times(sides: Iterable[int], ratio: float) -> tuple[int, ...]:
+    return tuple(max(1, round(side * ratio)) for side in sides)
 
 
 def _one_of(option: str, value: Any, known: Iterable[str]) -> str:

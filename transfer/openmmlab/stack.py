@@ -19,6 +19,7 @@ OURS = tuple(
         "heads.grmi",
         "heads.linear",
         "heads.regions",
+        "layer_decay",
         "necks",
         "preprocessing",
         "sampling",

@@ -17,9 +17,11 @@ from transfer.spec.checkpoint import BackboneSpec
 def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
     """Fit neck and heads of `model`, in place; the trunk as the detector needs it is returned.
 
-    Raises BadOption where the last stage of the trunk cannot be a part of the box head that the recipe wants it to be.
+    Raises BadOption where the last stage of the trunk cannot be a part of the box head that the recipe wants it to be,
+    or its blocks cannot attend within the recipe's windows.
     """
     backbone = with_fine_levels(backbone)
+    _set_window(model.backbone, backbone)
     if "shared_head" in model.roi_head:
         _share_last_stage(model, backbone)
     else:
@@ -28,6 +30,21 @@ def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> Bac
         if head in model.roi_head:
             model.roi_head[head].num_classes = classes
     return backbone
+
+
+def _set_window(options: ConfigDict, backbone: BackboneSpec) -> None:
+    """Windows are for networks of one resolution; others are as they are."""
+    if not options.get("window"):
+        return
+    levels = levels_of(backbone)
+    if backbone.kind != "vit" and len({level.stride for level in levels}) == 1:
+        raise BadOption(
+            f"windows of {options.window} cells are for trunks of kind 'vit', and {backbone.arch!r} is a "
+            f"{backbone.kind}, whose positions are relative to the whole map. Pass --set model.backbone.window=0 to "
+            "let every block attend to all of the image, at a higher cost."
+        )
+    if backbone.kind != "vit":
+        options.pop("window")
 
 
 def _share_last_stage(model: ConfigDict, backbone: BackboneSpec) -> None:
