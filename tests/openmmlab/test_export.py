@@ -14,6 +14,7 @@ from torch.nn.functional import layer_norm
 
 from tests.checkpoints.export.trunks import BASIC, BEIT, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, small
 from tests.checkpoints.export.writing import exported
+from transfer.checkpoints.loading import load_backbone
 from transfer.errors import Inexpressible
 from transfer.openmmlab.stack import quiet
 
@@ -88,6 +89,24 @@ def test_its_own_loader_fills_everything_and_features_agree(name: str, tmp_path:
         x = images(*size)
         for got, expected in zip(network(x), expected_levels(backbone, x), strict=True):
             assert error(got, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "convnext"])
+@torch.no_grad()
+def test_there_and_back_is_the_same_network(name: str, tmp_path: Path) -> None:
+    """Heads, epsilon, style and contract are in the config that the file carries."""
+    kind, options = {**NETWORKS, "convnext": ("convnext", CONVNEXT)}[name]
+    backbone, trunk = small(kind, options)
+    exported("openmmlab", trunk, tmp_path / "out.pth")
+    back, certificate = load_backbone(tmp_path / "out.pth")
+    assert (certificate.family, certificate.coverage) == ("openmmlab", 1.0)
+    contract, pixels = certificate.input, {"0-1": 255.0, "0-255": 1.0}[trunk.input.range]
+    assert (contract.range, contract.channel_order) == ("0-255", trunk.input.channel_order)
+    assert contract.mean == pytest.approx([pixels * value for value in trunk.input.mean])
+    assert contract.std == pytest.approx([pixels * value for value in trunk.input.std])
+    x = images(*options.get("image", (64, 96)))
+    for got, expected in zip(back.eval()(x), backbone(x), strict=True):
+        assert error(got, expected) < 1e-5
 
 
 @torch.no_grad()

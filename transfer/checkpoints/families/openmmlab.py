@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transfer.checkpoints.contents import Branch, Contents
@@ -12,7 +12,7 @@ from transfer.checkpoints.family import Claim, Family, Plan
 from transfer.checkpoints.layouts import names_under
 from transfer.checkpoints.openmmlab_files.config import backbone_in, config_text, contract_in, dicts_in
 from transfer.checkpoints.openmmlab_files.names import openmmlab_naming
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.rules import Apply, Drop, Rule
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
@@ -29,6 +29,10 @@ SAID = (
 )
 """Keys of `meta` that only OpenMMLab's libraries write."""
 
+WITHOUT_TOKEN: tuple[Rule, ...] = (
+    Drop(r"cls_token", "with_cls_token=False: the network leaves it out"),
+    Apply(r"pos_embed", lambda positions: positions[:, 1:], "without the class token's position"),
+)
 DETECTORS = ("mmdet", "mmseg", "mmpose")
 UNSAID = (
     "no config in the file says how its images were normalised: ImageNet mean and standard deviation of RGB are "
@@ -43,6 +47,9 @@ class _Found:
     branch: Branch
     prefix: str
     naming: Naming
+
+    def has(self, name: str) -> bool:
+        return f"{self.prefix}{name}" in self.branch.tensors
 
     @property
     def where(self) -> str:
@@ -81,15 +88,27 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     dicts = dicts_in(config_text(contents.raw.tree))
-    contract = contract_in(dicts)
+    contract, config = contract_in(dicts), backbone_in(dicts)
+    tokenless = found.naming.kind == "vit" and config.get("with_cls_token") is False and found.has("cls_token")
+    options = _options(found, config, _library(contents, found.branch, config))
     traits = Traits(
         contract or InputContract(IMAGENET_MEAN, IMAGENET_STD),
-        _options(found, backbone_in(dicts), _library(contents, found.branch)),
-        heads=backbone_in(dicts).get("num_heads"),
+        options | ({"class_token": False} if tokenless else {}),
+        heads=config.get("num_heads"),
+        image=_sides(config.get("img_size")),
         warnings=() if contract else (UNSAID,),
     )
     copies = _copies(contents, found.branch) if found.prefix else {"model": Copy(found.branch)}
-    return plan_copy(contents, copies, which, traits, found.naming)
+    naming = replace(found.naming, rules=(*(WITHOUT_TOKEN if tokenless else ()), *found.naming.rules))
+    return plan_copy(contents, copies, which, traits, naming)
+
+
+def _sides(size: Any) -> tuple[int, int] | None:
+    """Height and width of the images that position embeddings belong to, as configs state them."""
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        return None
+    return sides[0], sides[1]
 
 
 def _copies(contents: Contents, branch: Branch) -> dict[str, Copy]:
@@ -113,8 +132,13 @@ def _copy(branch: Branch, prefix: str) -> Copy:
     return Copy(branch, prefix, (beside,))
 
 
-def _library(contents: Contents, branch: Branch) -> str:
-    """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way."""
+def _library(contents: Contents, branch: Branch, config: Mapping[str, Any]) -> str:
+    """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way.
+
+    Only their Swins are told the size of the images in pre-training.
+    """
+    if "pretrain_img_size" in config:
+        return "mmdet"
     heads = ("rpn_head.", "roi_head.", "bbox_head.", "decode_head.", "keypoint_head.", "mask_head.")
     if any(name.startswith(heads) for name in branch.tensors):
         return "mmdet"

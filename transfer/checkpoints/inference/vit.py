@@ -18,7 +18,8 @@ def infer_vit(shapes: Shapes, heads: int | None = None, image: tuple[int, int] |
     dim = most_common(lengths(shapes, r"blocks\.\d+\.norm[12]\.(weight|bias)"), 768)
     depth = count(shapes, r"blocks\.(\d+)\.")
     patch = most_common((shape[-1] for shape in of_rank(shapes, 4, r"patch_embed\.proj\.weight")), 16)
-    tokens = _tokens(shapes, dim)
+    cells = 0 if image is None else (image[0] // patch) * (image[1] // patch)
+    tokens = _tokens(shapes, cells)
     options: dict[str, Any] = {
         "image": _image(shapes, patch, tokens, image),
         "patch": patch,
@@ -49,8 +50,8 @@ def _positions(shapes: Shapes) -> int:
     return next((shape[1] for shape in of_rank(shapes, 3, "pos_embed")), 0)
 
 
-def _tokens(shapes: Shapes, dim: int) -> dict[str, Any]:
-    """Which tokens stand before the patches, and whether they have positions."""
+def _tokens(shapes: Shapes, cells: int) -> dict[str, Any]:
+    """Which tokens stand before the patches, and whether they have positions; `cells` is 0 where nothing says it."""
     registers = next((shape[1] for shape in of_rank(shapes, 3, "reg_token")), 0)
     length = _positions(shapes)
     # a square number of positions and one more belongs to a class token, even if that tensor is missing;
@@ -60,6 +61,8 @@ def _tokens(shapes: Shapes, dim: int) -> dict[str, Any]:
     if registers:
         tokens["registers"] = registers
     prefix = present + registers
+    if prefix and length == cells + prefix:
+        return tokens
     if prefix and _square(length) and not _square(length - prefix):
         tokens["no_embed_class"] = True
     elif registers and present and _square(length - 1) and not _square(length - prefix):
