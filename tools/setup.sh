@@ -18,6 +18,6 @@ fi
 uv=.venv/uv/bin/uv
 [ -x .venv/bin/python ] || "$uv" venv --quiet --allow-existing --python "$PYTHON" .venv
 rm -f .venv/.ready-*
-"$uv" pip install --quiet --python .venv/bin/python --no-deps --requirements requirements.lock
+"$uv" pip install --quiet --compile-bytecode --python .venv/bin/python --no-deps --requirements requirements.lock
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --editable .
 printf '%s' "$checkout" > "$stamp"

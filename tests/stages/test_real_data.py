@@ -41,7 +41,7 @@ def test_a_row_on_real_coco(
     options = ["--iterations", "3", "--images-per-step", "2", "--work-dir", str(tmp_path), "--board", str(tmp_path)]
     assert cli.main(["eval", str(tmp_path / "checkpoint.pth"), "coco", *options, "--image-size", "160"]) == 0
     found = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").glob("*.json")]
-    assert {record["run"]["task"] for record in found} == {"detection", "pose"}
+    assert {record["run"]["task"] for record in found} == {"detection", "instances", "pose"}
     assert all(record["certificate"]["family"] == family for record in found)
     assert all(record["certificate"]["coverage"] == 1.0 for record in found)
     assert all(record["data"]["test"]["images"] > 30 for record in found)
