@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from transfer.datasets.mini.generate import generate_mini
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bitwise comparisons, and one process unless a test asks for more
 
@@ -19,5 +23,18 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A work directory in which the embedded data are generated once."""
-    return tmp_path_factory.mktemp("work_dirs")
+    """A work directory with the embedded data."""
+    folder = tmp_path_factory.mktemp("work_dirs")
+    generate_mini(folder / "data" / "mini")
+    return folder
+
+
+@pytest.fixture
+def furnish(work_dir: Path) -> Callable[[Path], Path]:
+    """Makes a folder a work directory of its own, with the embedded data that would take seconds to draw again."""
+
+    def furnished(folder: Path) -> Path:
+        shutil.copytree(work_dir / "data" / "mini", folder / "data" / "mini")
+        return folder
+
+    return furnished

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
     _, board = finished
     command = [sys.executable, "-m", "transfer", "eval", str(checkpoint), "mini", *SMALL, "--tasks", "segmentation"]
     command += ["--work-dir", str(tmp_path), "--board", str(tmp_path / "board")]
-    for patience in (6, 9, 12, 15, 18):
+    for patience in (7, 11, 15, 19):
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         process = subprocess.Popen(command, start_new_session=True, **silent)
         time.sleep(patience)
@@ -192,23 +193,24 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_two_processes_equal_one(checkpoint: Path, task: str, tmp_path: Path) -> None:
+def test_two_processes_equal_one(checkpoint: Path, furnish: Callable[[Path], Path], tmp_path: Path) -> None:
     """Eight images a step: statistics over two, as in ASPP's image pooling, would magnify rounding.
 
     So does Adam, whose first steps have the size of the rate whatever the gradient's.
     """
     for processes in ("1", "2"):
-        where = ["--work-dir", tmp_path / processes, "--board", tmp_path / processes, "--processes", processes]
-        options = ["--tasks", task, "--iterations", "2", "--images-per-step", "8", *where]
-        options += ["--set", "optim_wrapper.optimizer.type=SGD"]
-        done = transfer("eval", checkpoint, "mini", *options)
+        where = ["--work-dir", furnish(tmp_path / processes), "--board", tmp_path / processes, "--processes", processes]
+        options = ["--iterations", "2", "--images-per-step", "8", "--set", "optim_wrapper.optimizer.type=SGD"]
+        done = transfer("eval", checkpoint, "mini", *options, *where)
         assert done.returncode == 0, done.stderr[-3000:]
-        assert records(tmp_path / processes)[task]["environment"]["processes"] == int(processes)
-    alone, together = weights(tmp_path / "1", task), weights(tmp_path / "2", task)
-    assert alone.keys() == together.keys()
-    for name, value in alone.items():
-        torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        found = records(tmp_path / processes)
+        assert [found[task]["environment"]["processes"] for task in TASKS] == [int(processes)] * len(TASKS)
+    for task in TASKS:
+        alone, together = weights(tmp_path / "1", task), weights(tmp_path / "2", task)
+        assert alone.keys() == together.keys()
+        for name, value in alone.items():
+            says = f"{task} {name}: {{}}".format
+            torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4, msg=says)
 
 
 def test_processes_must_divide_the_step(checkpoint: Path, tmp_path: Path) -> None:

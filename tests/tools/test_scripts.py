@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,14 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(("launcher", "processes"), [(("tools/eval.sh",), 1), (("tools/dist.sh", "2"), 2)])
 def test_a_launcher_writes_a_row(
-    ready: None, launcher: tuple[str, ...], processes: int, checkpoint: Path, tmp_path: Path
+    ready: None,
+    launcher: tuple[str, ...],
+    processes: int,
+    checkpoint: Path,
+    furnish: Callable[[Path], Path],
+    tmp_path: Path,
 ) -> None:
-    places = ("--work-dir", tmp_path / "work", "--board", tmp_path / "board")
+    places = ("--work-dir", furnish(tmp_path / "work"), "--board", tmp_path / "board")
     done = run(ROOT / launcher[0], *launcher[1:], checkpoint, "mini", *SHORT, *places, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr[-3000:]
     (record,) = (tmp_path / "board" / "records").glob("*.json")
