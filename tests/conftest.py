@@ -29,12 +29,18 @@ def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def furnish(work_dir: Path) -> Callable[[Path], Path]:
     """Makes a folder a work directory of its own, with the embedded data that would take seconds to draw again."""
 
-    def furnished(folder: Path) -> Path:
+    def copy_into(folder: Path) -> Path:
         shutil.copytree(work_dir / "data" / "mini", folder / "data" / "mini")
         return folder
 
-    return furnished
+    return copy_into
+
+
+@pytest.fixture
+def furnished(furnish: Callable[[Path], Path], tmp_path: Path) -> Path:
+    """A work directory of this test's own, with the embedded data."""
+    return furnish(tmp_path)

@@ -45,9 +45,11 @@ def _task(model: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def finished(
+    checkpoint: Path, furnish: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """A checkpoint's row, all three tasks."""
-    work_dir, board = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("board")
+    work_dir, board = furnish(tmp_path_factory.mktemp("work")), tmp_path_factory.mktemp("board")
     assert evaluate(checkpoint, work_dir, board) == 0
     return work_dir, board
 
@@ -75,16 +77,18 @@ def test_asking_again_changes_nothing(finished: tuple[Path, Path], checkpoint: P
     assert {path: path.read_bytes() for path in board.rglob("*") if path.is_file()} == before
 
 
-def test_snapshots_are_scored_and_change_nothing(finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path) -> None:
+def test_snapshots_are_scored_and_change_nothing(
+    finished: tuple[Path, Path], checkpoint: Path, furnished: Path
+) -> None:
     whole, board = finished
     options = ("--tasks", "detection", "--snapshots", "2")
-    assert evaluate(checkpoint, tmp_path, tmp_path / "board", *options) == 0
-    (path,) = tmp_path.glob("*/score_curve.json")
+    assert evaluate(checkpoint, furnished, furnished / "board", *options) == 0
+    (path,) = furnished.glob("*/score_curve.json")
     curve = json.loads(path.read_text(encoding="utf-8"))
     assert [point["step"] for point in curve] == [0, 1, 3]
     assert curve[-1]["scores"] == records(board)["detection"]["scores"]
     uninterrupted = weights(whole)
-    assert all(tensor.equal(uninterrupted[name]) for name, tensor in weights(tmp_path).items())
+    assert all(tensor.equal(uninterrupted[name]) for name, tensor in weights(furnished).items())
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -143,7 +147,7 @@ def test_work_of_another_configuration_is_not_overwritten(
 
 @pytest.mark.parametrize("task", TASKS)
 def test_interrupted_and_resumed_equals_uninterrupted(
-    finished: tuple[Path, Path], checkpoint: Path, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, Path], checkpoint: Path, task: str, furnished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, board = finished
     save = hooks.TrainState.after_train_iter
@@ -154,25 +158,25 @@ def test_interrupted_and_resumed_equals_uninterrupted(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(hooks.TrainState, "after_train_iter", save_and_stop)
-    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", task) == 130
+    assert evaluate(checkpoint, furnished, furnished / "board", "--tasks", task) == 130
     monkeypatch.setattr(hooks.TrainState, "after_train_iter", save)
-    assert not (tmp_path / "board").exists()
-    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", task) == 0
-    expected, resumed = weights(whole, task), weights(tmp_path, task)
+    assert not (furnished / "board").exists()
+    assert evaluate(checkpoint, furnished, furnished / "board", "--tasks", task) == 0
+    expected, resumed = weights(whole, task), weights(furnished, task)
     assert expected.keys() == resumed.keys()
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
-    assert records(tmp_path / "board")[task]["scores"] == records(board)[task]["scores"]
+    assert records(furnished / "board")[task]["scores"] == records(board)[task]["scores"]
 
 
 def test_decoding_processes_change_nothing(
-    finished: tuple[Path, Path], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, Path], checkpoint: Path, furnished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, board = finished
     monkeypatch.setattr(compose, "loader_workers", lambda processes: 1)
-    assert evaluate(checkpoint, tmp_path, tmp_path / "board", "--tasks", "segmentation") == 0
-    expected, decoded_elsewhere = weights(whole, "segmentation"), weights(tmp_path, "segmentation")
+    assert evaluate(checkpoint, furnished, furnished / "board", "--tasks", "segmentation") == 0
+    expected, decoded_elsewhere = weights(whole, "segmentation"), weights(furnished, "segmentation")
     assert all(torch.equal(expected[name], decoded_elsewhere[name]) for name in expected)
-    assert records(tmp_path / "board")["segmentation"]["scores"] == records(board)["segmentation"]["scores"]
+    assert records(furnished / "board")["segmentation"]["scores"] == records(board)["segmentation"]["scores"]
 
 
 @pytest.mark.slow
@@ -213,8 +217,8 @@ def test_two_processes_equal_one(checkpoint: Path, furnish: Callable[[Path], Pat
             torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4, msg=says)
 
 
-def test_processes_must_divide_the_step(checkpoint: Path, tmp_path: Path) -> None:
-    done = transfer("eval", checkpoint, "mini", *SMALL, "--work-dir", tmp_path, "--processes", "3", "--tasks", "pose")
+def test_processes_must_divide_the_step(checkpoint: Path, furnished: Path) -> None:
+    done = transfer("eval", checkpoint, "mini", *SMALL, "--work-dir", furnished, "--processes", "3", "--tasks", "pose")
     assert done.returncode != 0
     assert "does not divide by 3 processes" in done.stderr
 

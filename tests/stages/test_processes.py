@@ -113,21 +113,19 @@ def test_bad_input_is_reported_once_and_alone(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
-def test_killing_the_command_ends_every_process(
-    checkpoint: Path, furnish: Callable[[Path], Path], tmp_path: Path, ending: signal.Signals
-) -> None:
+def test_killing_the_command_ends_every_process(checkpoint: Path, furnished: Path, ending: signal.Signals) -> None:
     command = [sys.executable, "-m", "transfer", "eval", str(checkpoint), "mini", *SMALL, "--tasks", "pose"]
-    command += ["--iterations", "1000", "--work-dir", str(furnish(tmp_path)), "--board", str(tmp_path / "board")]
+    command += ["--iterations", "1000", "--work-dir", str(furnished), "--board", str(furnished / "board")]
     process = subprocess.Popen(
         [*command, "--processes", "2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
-        assert _until(lambda: bool(list(tmp_path.glob("*/losses.jsonl"))), 300)
+        assert _until(lambda: bool(list(furnished.glob("*/losses.jsonl"))), 300)
         process.send_signal(ending)
         process.wait(timeout=60)
-        assert _until(lambda: not _alive(str(tmp_path)), 60), _alive(str(tmp_path))
+        assert _until(lambda: not _alive(str(furnished)), 60), _alive(str(furnished))
     finally:
-        for number in _alive(str(tmp_path)):
+        for number in _alive(str(furnished)):
             os.kill(number, signal.SIGKILL)
         process.wait(timeout=60)
 
