@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +37,9 @@ TRAINED_ON = {"device": "the GPU that trained", "processes": 8}
 
 
 @pytest.fixture(scope="module")
-def work_dir(furnish: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by this module; each test plans a seed of its own."""
-    return furnish(tmp_path_factory.mktemp("work"))
+def work_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared, so that the embedded data is drawn once; each test plans a seed of its own."""
+    return tmp_path_factory.mktemp("work")
 
 
 def request(work_dir: Path, board: Path, seed: int, task: str = "detection", **overrides: Any) -> Request:
