@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 from transfer.backbones.building import Backbone
@@ -17,7 +17,7 @@ POSITIONS = ("pos_embed", "position_bias_table")
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class LayerDecay:
+class LayerDecay(DefaultOptimWrapperConstructor):
     """Layer-wise decay of the learning rate (Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022).
 
     Parameters of block k of a trunk of n blocks train at `layer_decay ** (n + 1 - k)` times the rate, the stem as block
@@ -26,32 +26,23 @@ class LayerDecay:
     """
 
     def __init__(self, optim_wrapper_cfg: dict[str, Any], paramwise_cfg: dict[str, Any]) -> None:
-        self.wrapper = dict(optim_wrapper_cfg)
-        self.optimizer = self.wrapper.pop("optimizer")
+        super().__init__(optim_wrapper_cfg, paramwise_cfg)
         self.layer_decay = paramwise_cfg["layer_decay"]
         if not 0 < self.layer_decay <= 1:
             raise BadOption(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}.")
 
-    def __call__(self, model: nn.Module) -> OptimWrapper:
-        """The optimizer of every parameter of `model` that trains, wrapped."""
-        optimizer = OPTIMIZERS.build({**self.optimizer, "params": self._groups(model)})
-        wrapper: OptimWrapper = OPTIM_WRAPPERS.build(
-            {"type": "OptimWrapper", **self.wrapper}, default_args={"optimizer": optimizer}
-        )
-        return wrapper
-
-    def _groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """One for each rate and decay, the full rate first: it is the one that logs show."""
-        (trunk,) = [module for module in model.modules() if isinstance(module, Backbone)]
+    def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_place: Any) -> None:
+        """Append a group for each rate and decay, the full rate first: it is the one that logs show."""
+        (trunk,) = [part for part in module.modules() if isinstance(part, Backbone)]
         layers = _layers(trunk)
         scales = {id(p): self.layer_decay ** (len(layers) - k) for k, layer in enumerate(layers) for p in layer}
         groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
-        for name, parameter in model.named_parameters():
+        for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 decays = parameter.ndim > 1 and not name.endswith(POSITIONS)
                 groups[scales.get(id(parameter), 1.0), decays].append(parameter)
-        return [
-            {"params": parameters, "lr": self.optimizer["lr"] * scale, **({} if decays else {"weight_decay": 0.0})}
+        params += [
+            {"params": parameters, "lr": self.base_lr * scale, **({} if decays else {"weight_decay": 0.0})}
             for (scale, decays), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
         ]
 

@@ -34,17 +34,15 @@ def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> Bac
 
 def _set_window(options: ConfigDict, backbone: BackboneSpec) -> None:
     """Windows are for networks of one resolution; others are as they are."""
-    if not options.get("window"):
+    if not options.get("window") or backbone.kind == "vit":
         return
-    levels = levels_of(backbone)
-    if backbone.kind != "vit" and len({level.stride for level in levels}) == 1:
+    if len({level.stride for level in levels_of(backbone)}) == 1:
         raise BadOption(
             f"windows of {options.window} cells are for trunks of kind 'vit', and {backbone.arch!r} is a "
             f"{backbone.kind}, whose positions are relative to the whole map. Pass --set model.backbone.window=0 to "
             "let every block attend to all of the image, at a higher cost."
         )
-    if backbone.kind != "vit":
-        options.pop("window")
+    options.pop("window")
 
 
 def _share_last_stage(model: ConfigDict, backbone: BackboneSpec) -> None:
