@@ -67,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     _add_show(verbs)
     _add_data(verbs)
     _add_score(verbs)
+    _add_dedup(verbs)
     leaderboard = _verb(verbs, "leaderboard", run_leaderboard, "rebuild leaderboard/README.md from its records")
     leaderboard.add_argument("--board", type=Path, default=Path("leaderboard"), metavar="DIR")
     _verb(verbs, "suites", run_suites, "list the suites, their tasks and recipes")
@@ -187,6 +188,30 @@ def _add_score(verbs: Any) -> None:
     verb.add_argument("--classes", metavar="N|A,B", help="label maps: number or names of the classes")
     verb.add_argument("--ignore", type=int, metavar="LABEL", help="label maps: what does not count (default: 255)")
     verb.add_argument("--json", action="store_true", help="unrounded shares as JSON; -1 is undefined")
+
+
+def _add_dedup(verbs: Any) -> None:
+    text = "near-duplicates of test images in a pre-training corpus, or in the training images beside them"
+    actions = verbs.add_parser("dedup", help=text, description=text).add_subparsers(required=True, metavar="ACTION")
+    index = _verb(actions, "index", run_dedup_index, "hash a corpus; an interrupted call goes on where it stopped")
+    index.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="folders, .tar, .parquet, .txt lists")
+    index.add_argument("-o", "--output", type=Path, required=True, metavar="corpus.index")
+    check = _verb(actions, "check", run_dedup_check, "look for every test image in an index")
+    check.add_argument("index", type=Path, metavar="corpus.index")
+    check.add_argument("target", metavar="SUITE|IMAGES", help="a suite, or images as `dedup index` takes them")
+    check.add_argument("--cosine", type=float, default=0.75, metavar="0.75", help="least, of two descriptors")
+    for verb in (index, check):
+        verb.add_argument("--descriptor", type=Path, metavar="FILE", help="SSCD-style TorchScript, or a checkpoint")
+        verb.add_argument("--processes", type=int, default=1, metavar="N", help="processes on this machine")
+        verb.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster instead; `local` starts one here")
+    itself = _verb(actions, "self", run_dedup_self, "look for a suite's test images in its own training images")
+    itself.add_argument("suite", metavar="SUITE")
+    for verb in (check, itself):
+        verb.add_argument("-o", "--output", type=Path, required=True, metavar="overlap.json")
+        verb.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
+    show = _verb(actions, "show", run_dedup_show, "the pairs side by side, to judge by eye")
+    show.add_argument("overlap", type=Path, metavar="overlap.json")
+    show.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html|png")
 
 
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -381,6 +406,42 @@ def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:
         state = "ok" if finding.ok else "missing" if finding.needed else "none"
         print(f"{state:8} {finding.subject}: {finding.text}")
     return int(any(finding.needed and not finding.ok for finding in findings))
+
+
+def run_dedup_index(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Hash a corpus."""
+    from transfer.stages.dedup import Workers, index_images
+
+    workers = Workers(options.processes, options.ray)
+    index = index_images(options.images, options.output, options.descriptor, workers)
+    listed = f"; {index.skipped:,} skipped, listed in {options.output}/skipped.jsonl" if index.skipped else ""
+    print(f"wrote {options.output}: {index.images:,} images, {index.sha256[:12]}{listed}")
+
+
+def run_dedup_check(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Look for test images in an index."""
+    from transfer.spec.places import data_root
+    from transfer.stages.dedup import Check, Workers, check_index, summary
+
+    how = options.descriptor, options.cosine
+    asked = Check(options.index, options.target, data_root(), options.work_dir, *how)
+    overlap = check_index(asked, options.output, Workers(options.processes, options.ray))
+    print(f"{summary(overlap)}\nwrote {options.output}")
+
+
+def run_dedup_self(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Look for test images among the training images beside them."""
+    from transfer.spec.places import data_root
+    from transfer.stages.dedup import summary
+    from transfer.stages.leakage import check_suite
+
+    overlap = check_suite(options.suite, options.output, data_root(), options.work_dir)
+    print(f"{summary(overlap)}\nwrote {options.output}")
+
+
+def run_dedup_show(options: argparse.Namespace, given: Sequence[str]) -> None:
+    """Draw the pairs of an overlap."""
+    raise NotImplementedError
 
 
 def _names(text: str) -> tuple[str, ...]:

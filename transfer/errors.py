@@ -12,7 +12,9 @@
     │   ├── MissingData             a folder or file that should be there is not
     │   ├── CorruptImage            an image that cannot be decoded
     │   ├── BrokenAnnotation        an annotation that contradicts the data set
-    │   └── BrokenPredictions       saved predictions that contradict the data set
+    │   ├── BrokenPredictions       saved predictions that contradict the data set
+    │   ├── UnusableIndex           a corpus index that is unfinished, damaged or of another hash version
+    │   └── BrokenOverlap           a list of near-duplicates that is damaged or of other images
     ├── UnknownName             a suite, recipe, task, family or option that does not exist
     ├── BadOption               a value that cannot work
     ├── RunError                a run directory or a launch
@@ -82,6 +84,14 @@ class BrokenAnnotation(DataError):
 
 class BrokenPredictions(DataError):
     """Saved predictions are damaged or contradict the data set."""
+
+
+class UnusableIndex(DataError):
+    """A corpus index is unfinished, damaged or of another hash version."""
+
+
+class BrokenOverlap(DataError):
+    """A list of near-duplicates is damaged, or was made for other images."""
 
 
 class UnknownName(TransferError):

@@ -1,0 +1,1 @@
+"""Near-duplicates between a corpus and test images: hashes, search, evidence, overlap manifests."""

@@ -1,0 +1,71 @@
+"""Candidates, looked at: pairs that a hash or descriptor finds likely become duplicates or are rejected by pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transfer.dedup.matching import Match, Verdict
+from transfer.dedup.sources import Kind, read_images
+from transfer.dedup.verifying import SAME, similarity
+from transfer.errors import CorruptImage
+
+Places = Mapping[str, tuple[Kind, Path]]
+"""Where the images of each source or test set are."""
+
+UNTURNED = ("none", "flip")
+"""How a pair that only a descriptor found is compared: descriptors do not say how the images are turned."""
+
+
+def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ...]]:
+    """Candidates whose corpus image is at hand, those of one source together."""
+    groups: dict[str, list[Match]] = {}
+    for match in matches:
+        if match.verdict == "candidate" and match.corpus[0] in corpus:
+            groups.setdefault(match.corpus[0], []).append(match)
+    return [tuple(groups[source]) for source in sorted(groups)]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Candidates of one source → the same, those whose images could be read with their similarity and verdict.
+
+    Reads the corpus images one by one, so that an archive is read once and nothing is held.
+    """
+
+    tests: Places
+    corpus: Places
+
+    def __call__(self, matches: Sequence[Match]) -> list[Match]:
+        """Look at each pair."""
+        waiting: dict[str, list[Match]] = {}
+        for match in matches:
+            waiting.setdefault(match.corpus[1], []).append(match)
+        done: list[Match] = []
+        for name, data in read_images(*self.corpus[matches[0].corpus[0]], waiting.keys()):
+            done += [_decide(match, self._test(match), data) for match in waiting.pop(name, ())]
+        return done + [match for rest in waiting.values() for match in rest]
+
+    def _test(self, match: Match) -> bytes | CorruptImage:
+        name, image = match.test
+        return next(read_images(*self.tests[name], [image]))[1]
+
+
+def replaced(matches: Iterable[Match], looked_at: Iterable[Match]) -> list[Match]:
+    """`matches` with those that have been looked at in their new state."""
+    new = {(match.test, match.corpus): match for match in looked_at}
+    return [new.get((match.test, match.corpus), match) for match in matches]
+
+
+def _decide(match: Match, test: bytes | CorruptImage, corpus: bytes | CorruptImage) -> Match:
+    """A candidate stays one where an image is gone or unreadable."""
+    if isinstance(test, CorruptImage) or isinstance(corpus, CorruptImage):
+        return match
+    ways = UNTURNED if match.evidence == "descriptor" else (match.transform,)
+    try:
+        alike, transform = max((similarity(test, corpus, way), way) for way in ways)
+    except CorruptImage:
+        return match
+    verdict: Verdict = "duplicate" if alike >= SAME else "rejected"
+    return replace(match, verdict=verdict, evidence="pixels", similarity=round(alike, 4), transform=transform)

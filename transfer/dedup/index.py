@@ -1,0 +1,188 @@
+"""A corpus index: a folder of shards and a manifest, made once, resumed at will, shared without the images.
+
+corpus.index/
+    manifest.json     what it holds, which hash made it, SHA-256 of every shard; written last
+    shards/<key>      names, SHA-256, hashes and descriptors of about a thousand images or of one archive
+    skipped.jsonl     images without a hash, and why
+    sources.json      where the images were on the machine that made it; not needed elsewhere
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.dedup.hashing import VERSION
+from transfer.dedup.shards import Shard, parse_shard, write_shard
+from transfer.dedup.sources import Kind, Piece
+from transfer.errors import BadOption, UnusableIndex
+from transfer.spec.files import replacing, write_json
+from transfer.spec.fingerprint import fingerprint
+
+MANIFEST, SOURCES, SHARDS, SKIPPED = "manifest.json", "sources.json", "shards", "skipped.jsonl"
+SCHEMA = 1
+
+Made = Mapping[str, Any]
+"""What the manifest says of a shard: `file`, `source`, `images`, `skipped`, `sha256` of the file, `content`."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A finished index: its folder and what its manifest says.
+
+    `sha256` covers the images' bytes and the hash version; `descriptor` says how images were described beyond the
+    hash, None where they were not.
+    """
+
+    folder: Path
+    images: int
+    skipped: int
+    sha256: str
+    descriptor: Mapping[str, Any] | None
+    shards: tuple[Made, ...]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What an overlap says of it."""
+        name = self.folder.resolve().name
+        counts = {"images": self.images, "skipped": self.skipped}
+        return {"name": name, **counts, "sha256": self.sha256, "descriptor": self.descriptor}
+
+
+def shard_path(folder: Path, piece: Piece, descriptor: Mapping[str, Any] | None) -> Path:
+    """Where the shard of `piece` goes: its name changes with the images, the hash and the descriptor."""
+    return folder / SHARDS / f"{fingerprint([VERSION, descriptor, piece.key])}.safetensors"
+
+
+def make_shard(
+    folder: Path, piece: Piece, descriptor: Mapping[str, Any] | None, work: Callable[[Piece], Shard]
+) -> Made:
+    """Do `work` and keep its shard, unless that has been done before; returns what the manifest says of it."""
+    path = shard_path(folder, piece, descriptor)
+    if path.exists():
+        data = path.read_bytes()
+        try:
+            return _made(path, data, parse_shard(data, path))
+        except UnusableIndex:
+            path.unlink()  # a shard is only ever written whole: the disk has damaged it
+    write_shard(path, work(piece))
+    data = path.read_bytes()
+    return _made(path, data, parse_shard(data, path))
+
+
+def prepare_index(folder: Path, pieces: Sequence[Piece]) -> None:
+    """Create the folder, or go on in it. Raises BadOption where something else stands there."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / SHARDS).is_dir()):
+        raise BadOption(f"{folder} exists and is no corpus index. Name a new folder.")
+    (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+    places = {f"{piece.source}": [piece.kind, str(piece.path)] for piece in pieces}
+    write_json(folder / SOURCES, places)
+
+
+def finish_index(folder: Path, made: Sequence[Made], descriptor: Mapping[str, Any] | None) -> Index:
+    """Remove shards of images that have changed since, list what was skipped, and write the manifest."""
+    kept = {each["file"] for each in made}
+    for path in (folder / SHARDS).iterdir():
+        if path.name not in kept and path.suffix == ".safetensors":
+            path.unlink()
+    with replacing(folder / SKIPPED) as temporary, temporary.open("w", encoding="utf-8") as lines:
+        for each in made:
+            if each["skipped"]:
+                path = folder / SHARDS / each["file"]
+                shard = parse_shard(path.read_bytes(), path)
+                lines.writelines(
+                    json.dumps({"image": f"{shard.source}/{name}", "reason": reason}) + "\n"
+                    for name, reason in shard.skipped
+                )
+    manifest = {
+        "schema": SCHEMA,
+        "hash": VERSION,
+        "descriptor": descriptor,
+        "images": sum(each["images"] for each in made),
+        "skipped": sum(each["skipped"] for each in made),
+        "sha256": _content(made),
+        "shards": list(made),
+    }
+    write_json(folder / MANIFEST, manifest)
+    return open_index(folder)
+
+
+def open_index(folder: Path) -> Index:
+    """Raises UnusableIndex where there is none, or one that is unfinished, damaged, or of another hash version."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        state = "is unfinished" if (folder / SHARDS).is_dir() else "is no corpus index"
+        raise UnusableIndex(
+            f"{folder} {state}: expected {MANIFEST} in it. Run `transfer dedup index IMAGES -o {folder}`."
+        )
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA or data["hash"] != VERSION:
+            raise UnusableIndex(
+                f"{folder} holds hashes {data['hash']!r} (schema {data['schema']}), this program makes {VERSION!r} "
+                f"(schema {SCHEMA}); they cannot be compared. Index the images again."
+            )
+        shards = tuple(data["shards"])
+        if data["sha256"] != _content(shards) or data["images"] != sum(each["images"] for each in shards):
+            raise ValueError("its sums do not agree")
+        return Index(folder, data["images"], data["skipped"], data["sha256"], data["descriptor"], shards)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnusableIndex(f"{path} is damaged: {error}. Run `transfer dedup index` again.") from error
+
+
+def read_shard(folder: Path, made: Made) -> Shard:
+    """A shard of a finished index. Raises UnusableIndex where it is not, byte by byte, the one of the manifest."""
+    path = folder / SHARDS / Path(made["file"]).name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UnusableIndex(
+            f"{path} cannot be read: {error.strerror}. Copy the index again, or make it anew."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != made["sha256"]:
+        raise UnusableIndex(
+            f"{path} is damaged: its SHA-256 is not the manifest's. Copy the index again, or make it anew."
+        )
+    return parse_shard(data, path)
+
+
+def read_sources(folder: Path) -> dict[str, tuple[Kind, Path]]:
+    """Source → its kind and place on the machine that made the index; empty where that was not kept."""
+    path = folder / SOURCES
+    if not path.is_file():
+        return {}
+    places = json.loads(path.read_text(encoding="utf-8"))
+    return {source: (kind, Path(place)) for source, (kind, place) in places.items()}
+
+
+def _made(path: Path, data: bytes, shard: Shard) -> Made:
+    return {
+        "file": path.name,
+        "source": shard.source,
+        "images": len(shard.names),
+        "skipped": len(shard.skipped),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "content": shard.content,
+    }
+
+
+def _content(made: Sequence[Made]) -> str:
+    """SHA-256 over the hash version and the shards' contents, whatever their order."""
+    contents = sorted(str(each["content"]) for each in made)
+    return hashlib.sha256("\n".join([VERSION, *contents]).encode()).hexdigest()
+
+
+def blocks(index: Index, images: int) -> Iterator[tuple[Made, ...]]:
+    """The shards in groups of at least so many images, but for the last: what is read and searched together."""
+    group: list[Made] = []
+    for made in index.shards:
+        group.append(made)
+        if sum(each["images"] for each in group) >= images:
+            yield tuple(group)
+            group = []
+    if group:
+        yield tuple(group)

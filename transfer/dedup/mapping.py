@@ -1,0 +1,96 @@
+"""The same function over many pieces of work: here, in several processes, or on a Ray cluster. Results in order."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import cv2
+import faiss
+
+from transfer.errors import BadOption, StageFailed
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+AHEAD = 4
+"""Pieces that wait for each worker: enough to keep it busy, few enough to hold."""
+
+
+def map_here(work: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
+    """In this process, one piece after the other."""
+    return map(work, pieces)
+
+
+def map_in_threads(work: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
+    """In threads of this process: for a little work, most of which OpenCV does without Python's lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(work, pieces)
+
+
+def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int) -> Iterator[B]:
+    """In `processes` fresh ones, each with one thread. Raises StageFailed when one of them dies."""
+    if processes < 2:
+        yield from map_here(work, pieces)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,))
+    try:
+        waiting: deque[Future[B]] = deque()
+        for piece in pieces:
+            waiting.append(pool.submit(_do, piece))
+            if len(waiting) > AHEAD * processes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise StageFailed(
+            "a worker process died (killed, or out of memory). What is finished is kept: run the same command again."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Iterator[B]:
+    """On the Ray cluster at `address` (`local` starts one here): a map of Ray Data, nothing is shuffled.
+
+    `work`, and what it holds, is broadcast once; a piece whose worker dies is done again. Raises BadOption without Ray.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise BadOption("--ray needs Ray Data. Install transfer-bench[ray].") from error
+    if not ray.is_initialized():
+        ray.init(address=None if address == "local" else address, include_dashboard=False, log_to_driver=False)
+    shared = ray.put(work)
+
+    def apply(row: dict[str, Any]) -> dict[str, Any]:
+        return {"number": row["number"], "result": ray.get(shared)(row["piece"])}
+
+    rows = [{"number": number, "piece": piece} for number, piece in enumerate(pieces)]
+    done = ray.data.from_items(rows, override_num_blocks=max(1, len(rows))).map(apply)
+    found = {row["number"]: row["result"] for row in done.iter_rows()}
+    return (found[number] for number in range(len(rows)))
+
+
+_given: Callable[[Any], Any]
+"""A worker process's work, handed over once when it starts."""
+
+
+def _begin(work: Callable[[Any], Any]) -> None:
+    """One thread a process, and the interrupt key for the first one only."""
+    global _given
+    _given = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    faiss.omp_set_num_threads(1)
+
+
+def _do(piece: Any) -> Any:
+    return _given(piece)

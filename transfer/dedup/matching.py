@@ -1,0 +1,189 @@
+"""`shards → pairs`: which images of some shards of a corpus show what a test image shows. Pure, so it runs anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE, TRANSFORMS, Hashed
+from transfer.dedup.search import HashSearch, Hits, find_equal, find_undecidable
+from transfer.dedup.shards import Shard
+
+Verdict = Literal["duplicate", "candidate", "undecidable", "rejected"]
+
+COSINE = 0.75
+"""Least cosine of two descriptors of one picture: SSCD's published operating point (Pizzi et al., CVPR 2022)."""
+
+REPORTED_COSINES = (0.6, 0.75, 0.95)
+"""Cosines at which images are counted: DINOv2's curation, SSCD's, FineVision's."""
+
+MOST_ALIKE = 20
+"""Pairs that a shard may give for a test image by descriptor alone, the most alike: what resembles everything is poor
+evidence, and must not fill the memory."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images: `names` (set or source, name), (N, 32) `sha256` of their bytes, hashes, and (N, D) `descriptors`."""
+
+    names: tuple[Name, ...]
+    sha256: NDArray[np.uint8]
+    hashed: Hashed
+    descriptors: NDArray[np.float16] | None = None
+
+
+Name = tuple[str, str]
+"""The set or source of an image, and its name there."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A test image and a corpus image that look alike, by name and SHA-256 of their bytes, and what says so.
+
+    `distance` counts differing bits of 256, after `transform` of the test image; `cosine` is that of the descriptors
+    and `similarity` of the pixels, None where they were not compared. `evidence` decided the verdict: `bytes`, `hash`,
+    `descriptor` or `pixels`.
+    """
+
+    test: Name
+    test_sha256: str
+    corpus: Name
+    corpus_sha256: str
+    distance: int
+    transform: str
+    verdict: Verdict
+    evidence: str
+    cosine: float | None = None
+    similarity: float | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for, ready to be handed to any number of workers: test images and operating points."""
+
+    tests: Images
+    duplicate: int = DUPLICATE
+    candidate: int = CANDIDATE
+    cosine: float = COSINE
+
+    @cached_property
+    def decidable(self) -> NDArray[np.int64]:
+        """Rows of the test images that the hash can tell."""
+        return np.flatnonzero(self.tests.hashed.decidable)
+
+    @cached_property
+    def by_hash(self) -> HashSearch:
+        """The search for those rows, built once in each process."""
+        return HashSearch(self.tests.hashed.hashes[self.decidable], self.candidate)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what each process builds for itself."""
+        return {key: value for key, value in vars(self).items() if key not in ("decidable", "by_hash")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Matches, and for each of `REPORTED_COSINES` the test images that have a neighbour that close."""
+
+    matches: tuple[Match, ...]
+    close: tuple[frozenset[Name], ...] = ()
+
+
+def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
+    """The images of several (owner, shard) as one. Those without a hash are not among them."""
+    pairs = list(shards)
+    names = tuple((owner, name) for owner, shard in pairs for name in shard.names)
+    parts = [shard for _, shard in pairs]
+    none = np.empty((0, 32), np.uint8)
+    described = [shard.descriptors for shard in parts if shard.descriptors is not None]
+    return Images(
+        names,
+        np.concatenate([none, *(shard.sha256 for shard in parts)]),
+        Hashed(
+            np.concatenate([none, *(shard.hashed.hashes for shard in parts)]),
+            np.concatenate([np.empty(0, np.float32), *(shard.hashed.texture for shard in parts)]),
+        ),
+        np.concatenate(described) if described else None,
+    )
+
+
+def find_matches(search: Search, corpus: Images) -> Found:
+    """All matches in some images of a corpus, each pair of images once, in the order of (test, corpus) rows."""
+    matches = {(row, at): match for row, at, match in (*_by_hash(search, corpus), *_undecidable(search, corpus))}
+    close: tuple[frozenset[Name], ...] = ()
+    if search.tests.descriptors is not None and corpus.descriptors is not None:
+        cosines = search.tests.descriptors.astype(np.float32) @ corpus.descriptors.astype(np.float32).T
+        nearest = cosines.max(axis=1, initial=-1)
+        close = tuple(
+            frozenset(search.tests.names[row] for row in np.flatnonzero(nearest >= least)) for least in REPORTED_COSINES
+        )
+        for row, at in _alike(cosines, search.cosine):
+            known = matches.get((row, at)) or _described(search, corpus, row, at)
+            matches[row, at] = replace(known, cosine=round(float(cosines[row, at]), 4))
+    for row, at in zip(*map(np.ndarray.tolist, find_equal(search.tests.sha256, corpus.sha256)), strict=True):
+        equal = _match(search, corpus, row, at, 0, 0, "duplicate", "bytes")
+        matches[row, at] = replace(equal, cosine=matches[row, at].cosine) if (row, at) in matches else equal
+    return Found(tuple(matches[pair] for pair in sorted(matches)), close)
+
+
+def join_found(parts: Iterable[Found]) -> Found:
+    """What was found in all parts of a corpus, in any order."""
+    matches: list[Match] = []
+    close: list[set[Name]] = [set() for _ in REPORTED_COSINES]
+    described = False
+    for part in parts:
+        matches += part.matches
+        for rows, more in zip(close, part.close, strict=False):
+            rows |= more
+        described = described or bool(part.close)
+    return Found(tuple(matches), tuple(map(frozenset, close)) if described else ())
+
+
+Placed = tuple[int, int, Match]
+
+
+def _by_hash(search: Search, corpus: Images) -> Iterator[Placed]:
+    rows = np.flatnonzero(corpus.hashed.decidable)
+    hits = search.by_hash.find(corpus.hashed.hashes[rows])
+    for row, at, distance, transform in _each(hits):
+        verdict: Verdict = "duplicate" if distance <= search.duplicate else "candidate"
+        row, at = int(search.decidable[row]), int(rows[at])
+        yield row, at, _match(search, corpus, row, at, distance, transform, verdict, "hash")
+
+
+def _undecidable(search: Search, corpus: Images) -> Iterator[Placed]:
+    for row, at, distance, transform in _each(find_undecidable(search.tests.hashed, corpus.hashed)):
+        yield row, at, _match(search, corpus, row, at, distance, transform, "undecidable", "hash")
+
+
+def _described(search: Search, corpus: Images, row: int, at: int) -> Match:
+    distance = np.bitwise_count(search.tests.hashed.hashes[row] ^ corpus.hashed.hashes[at]).sum()
+    return _match(search, corpus, row, at, int(distance), 0, "candidate", "descriptor")
+
+
+def _each(hits: Hits) -> Iterator[tuple[int, int, int, int]]:
+    columns = (hits.test, hits.corpus, hits.distance, hits.transform)
+    return zip(*(column.tolist() for column in columns), strict=True)
+
+
+def _match(
+    search: Search, corpus: Images, row: int, at: int, distance: int, transform: int, verdict: Verdict, evidence: str
+) -> Match:
+    ours, theirs = (side.sha256[place].tobytes().hex() for side, place in ((search.tests, row), (corpus, at)))
+    names = search.tests.names[row], corpus.names[at]
+    return Match(names[0], ours, names[1], theirs, distance, TRANSFORMS[transform], verdict, evidence)
+
+
+def _alike(cosines: NDArray[np.float32], least: float) -> Iterator[tuple[int, int]]:
+    """(test, corpus) rows at `least` or above, for each test image the `MOST_ALIKE` nearest."""
+    for row in np.flatnonzero(cosines.max(axis=1, initial=-1) >= least).tolist():
+        near = np.argsort(-cosines[row], kind="stable")[:MOST_ALIKE]
+        yield from ((row, int(at)) for at in near if cosines[row, at] >= least)

@@ -1,0 +1,178 @@
+"""What a corpus and test images have in common, as a file: `overlap.json`. Its keys are described in docs/dedup.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transfer.dedup.hashing import TEXTURE, VERSION
+from transfer.dedup.matching import REPORTED_COSINES, Found, Match, Name, Search
+from transfer.dedup.shards import Shard
+from transfer.dedup.verifying import SAME
+from transfer.errors import BrokenOverlap
+from transfer.spec.files import write_json
+
+SCHEMA = 1
+
+VERDICTS = ("duplicate", "candidate", "undecidable")
+"""From the gravest on: an image has the gravest of its pairs'."""
+
+PAIR_KEYS = frozenset(("test", "corpus", "distance", "transform", "cosine", "similarity", "verdict", "evidence"))
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test images that were looked for: `sha256` is that of their bytes' (see `images_sha256`).
+
+    `skipped` maps images that could not be hashed to the reason; `undecidable` are those with too little texture.
+    """
+
+    __test__ = False
+
+    name: str
+    images: int
+    sha256: str
+    skipped: Mapping[str, str]
+    undecidable: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, name: str, sha256: str, shards: Sequence[Shard]) -> TestSet:
+        """What its hashed shards say of a set."""
+        names = [
+            (image, well) for shard in shards for image, well in zip(shard.names, shard.hashed.decidable, strict=True)
+        ]
+        skipped = {image: reason for shard in shards for image, reason in shard.skipped}
+        poor = tuple(sorted(image for image, well in names if not well))
+        return cls(name, len(names) + len(skipped), sha256, skipped, poor)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """A parsed `overlap.json`; `sha256` is that of its content and names it in records."""
+
+    corpus: Mapping[str, Any]
+    tests: tuple[TestSet, ...]
+    thresholds: Mapping[str, Any]
+    counts: Mapping[str, Any]
+    pairs: tuple[Mapping[str, Any], ...]
+    sha256: str
+
+    def verdicts(self, name: str) -> dict[str, str]:
+        """Image → gravest verdict, for the images of the test set `name` that have a pair or could not be hashed."""
+        test = next(each for each in self.tests if each.name == name)
+        found = dict.fromkeys(test.skipped, "undecidable")
+        for verdict in reversed(VERDICTS):
+            found |= {
+                pair["test"]["image"]: verdict
+                for pair in self.pairs
+                if pair["test"]["set"] == name and pair["verdict"] == verdict
+            }
+        return found
+
+
+def images_sha256(hashes: Iterable[str]) -> str:
+    """SHA-256 over the SHA-256 (hexadecimal) of images, whatever their order, number of copies and names."""
+    return hashlib.sha256("\n".join(sorted(set(hashes))).encode()).hexdigest()
+
+
+def describe_overlap(
+    corpus: Mapping[str, Any],
+    tests: Sequence[TestSet],
+    search: Search,
+    found: Found,
+) -> dict[str, Any]:
+    """The JSON of an overlap: pairs in the order of test set, image, distance and corpus image."""
+    rejected = sum(match.verdict == "rejected" for match in found.matches)
+    pairs = sorted((_pair(match) for match in found.matches if match.verdict != "rejected"), key=_order)
+    return {
+        "schema": SCHEMA,
+        "hash": VERSION,
+        "thresholds": {
+            "duplicate": search.duplicate,
+            "candidate": search.candidate,
+            "texture": TEXTURE,
+            "similarity": SAME,
+            "cosine": search.cosine if search.tests.descriptors is not None else None,
+        },
+        "corpus": dict(corpus),
+        "tests": [{**asdict(test), "undecidable": list(test.undecidable)} for test in tests],
+        "counts": {**_counts(pairs), "rejected": rejected, **_close(found.close)},
+        "pairs": pairs,
+    }
+
+
+def write_overlap(path: Path, data: Mapping[str, Any]) -> Overlap:
+    """Write `overlap.json`, whole or not at all, and read it back."""
+    write_json(path, data)
+    return read_overlap(path)
+
+
+def read_overlap(path: Path) -> Overlap:
+    """Raises BrokenOverlap that names the file and what is wrong with it."""
+    try:
+        data = json.loads(path.read_bytes())
+        if data["schema"] != SCHEMA or data["hash"] != VERSION:
+            raise BrokenOverlap(
+                f"{path} was made with hash {data['hash']!r}, schema {data['schema']}; this program knows {VERSION!r}, "
+                f"schema {SCHEMA}. Run `transfer dedup check` again."
+            )
+        tests = tuple(TestSet(**{**test, "undecidable": tuple(test["undecidable"])}) for test in data["tests"])
+        pairs = tuple(data["pairs"])
+        for number, pair in enumerate(pairs):
+            _check_pair(number, pair, tests)
+        content = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        sha256 = hashlib.sha256(content.encode()).hexdigest()
+        return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256)
+    except OSError as error:
+        raise BrokenOverlap(f"{path} cannot be read: {error.strerror}. `transfer dedup check` writes it.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BrokenOverlap(f"{path} is no overlap manifest: {error}. `transfer dedup check` writes it.") from error
+
+
+def _check_pair(number: int, pair: Mapping[str, Any], tests: Sequence[TestSet]) -> None:
+    if not pair.keys() >= PAIR_KEYS or pair["verdict"] not in VERDICTS:
+        raise ValueError(
+            f"pair {number}: expected {', '.join(sorted(PAIR_KEYS))} and a verdict of {', '.join(VERDICTS)}"
+        )
+    if pair["test"]["set"] not in {test.name for test in tests} or not isinstance(pair["test"]["image"], str):
+        raise ValueError(f"pair {number}: its test image is of no set that was checked")
+
+
+def _pair(match: Match) -> dict[str, Any]:
+    (name, image), (source, theirs) = match.test, match.corpus
+    return {
+        "test": {"set": name, "image": image, "sha256": match.test_sha256},
+        "corpus": {"source": source, "image": theirs, "sha256": match.corpus_sha256},
+        "distance": match.distance,
+        "transform": match.transform,
+        "cosine": match.cosine,
+        "similarity": match.similarity,
+        "verdict": match.verdict,
+        "evidence": match.evidence,
+    }
+
+
+def _order(pair: Mapping[str, Any]) -> tuple[Any, ...]:
+    test, corpus = pair["test"], pair["corpus"]
+    return test["set"], test["image"], pair["distance"], corpus["source"], corpus["image"]
+
+
+def _counts(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Pairs, and test images by their gravest verdict."""
+    gravest: dict[tuple[str, str], str] = {}
+    for pair in sorted(pairs, key=lambda pair: VERDICTS.index(pair["verdict"])):
+        gravest.setdefault((pair["test"]["set"], pair["test"]["image"]), pair["verdict"])
+    by_pair, by_image = Counter(pair["verdict"] for pair in pairs), Counter(gravest.values())
+    return {
+        "pairs": {verdict: by_pair[verdict] for verdict in VERDICTS},
+        "images": {verdict: by_image[verdict] for verdict in VERDICTS},
+    }
+
+
+def _close(close: Sequence[frozenset[Name]]) -> dict[str, Any]:
+    return {"cosine": {str(c): len(names) for c, names in zip(REPORTED_COSINES, close, strict=True)}} if close else {}

@@ -1,0 +1,107 @@
+"""The hashes of one piece of a corpus, and the file that keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from transfer.dedup.decoding import thumbnail
+from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails
+from transfer.dedup.sources import Piece, read_piece
+from transfer.errors import CorruptImage, UnusableIndex
+from transfer.spec.files import replacing
+
+Describe = Callable[[Sequence[bytes]], NDArray[np.float16]]
+"""Bytes of N images → (N, D) descriptors of length 1."""
+
+TYPES = {"sha256": np.uint8, "hash": np.uint8, "texture": np.float32, "text": np.uint8}
+TOGETHER = 128
+"""Images whose bytes are held at a time."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """N images of a source: `names` within it, (N, 32) `sha256` of their bytes, hashes, and (N, D) `descriptors`.
+
+    `skipped` are names with the reason why they have no hash.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    sha256: NDArray[np.uint8]
+    hashed: Hashed
+    descriptors: NDArray[np.float16] | None = None
+    skipped: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def content(self) -> str:
+        """SHA-256 over the images' own, whatever their order and names."""
+        return hashlib.sha256(b"".join(sorted(map(bytes, self.sha256)))).hexdigest()
+
+
+def hash_piece(piece: Piece, describe: Describe | None = None) -> Shard:
+    """Hash every image of a piece. One that cannot be decoded is skipped, with the reason."""
+    names: list[str] = []
+    skipped: list[tuple[str, str]] = []
+    digests, thumbnails, waiting, described = [], [], [], []
+    for name, data in read_piece(piece):
+        try:
+            if isinstance(data, CorruptImage):
+                raise data
+            thumbnails.append(thumbnail(data))
+        except CorruptImage as reason:
+            skipped.append((name, str(reason)))
+            continue
+        names.append(name)
+        digests.append(hashlib.sha256(data).digest())
+        if describe is not None:
+            waiting.append(data)
+            if len(waiting) == TOGETHER:
+                described.append(describe(waiting))
+                waiting = []
+    if describe is not None and waiting:
+        described.append(describe(waiting))
+    sha256 = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    descriptors = np.concatenate(described) if described else None
+    return Shard(piece.source, tuple(names), sha256, hash_thumbnails(thumbnails), descriptors, tuple(skipped))
+
+
+def write_shard(path: Path, shard: Shard) -> None:
+    """Write `path` (safetensors), whole or not at all."""
+    text = json.dumps({"source": shard.source, "names": shard.names, "skipped": shard.skipped})
+    tensors: dict[str, NDArray[Any]] = {
+        "sha256": shard.sha256,
+        "hash": shard.hashed.hashes,
+        "texture": shard.hashed.texture,
+        "text": np.frombuffer(text.encode(), np.uint8),
+    }
+    if shard.descriptors is not None:
+        tensors["descriptor"] = shard.descriptors
+    with replacing(path) as temporary:
+        temporary.write_bytes(save(tensors, {"version": VERSION}))
+
+
+def parse_shard(data: bytes, path: Path) -> Shard:
+    """Inverse of `write_shard`. Raises UnusableIndex for a damaged file."""
+    try:
+        tensors = load(data)
+        text = json.loads(tensors["text"].tobytes())
+        names, skipped = tuple(text["names"]), tuple((name, reason) for name, reason in text["skipped"])
+        if any(tensors[name].dtype != kind for name, kind in TYPES.items()):
+            raise ValueError("types of numbers")
+        shapes = [tensors[name].shape for name in ("sha256", "hash", "texture")]
+        if shapes != [(len(names), 32), (len(names), 32), (len(names),)]:
+            raise ValueError(f"shapes {shapes} for {len(names)} names")
+        hashed = Hashed(tensors["hash"], tensors["texture"])
+        return Shard(str(text["source"]), names, tensors["sha256"], hashed, tensors.get("descriptor"), skipped)
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise UnusableIndex(f"{path} is damaged: {error}. Delete it and run `transfer dedup index` again.") from error

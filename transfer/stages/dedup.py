@@ -1,0 +1,166 @@
+"""Images → corpus index; corpus index × test images → overlap.json."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from transfer.dedup.evidence import Compare, Places, replaced, to_compare
+from transfer.dedup.index import (
+    Index,
+    Made,
+    blocks,
+    finish_index,
+    make_shard,
+    open_index,
+    prepare_index,
+    read_shard,
+    read_sources,
+)
+from transfer.dedup.mapping import map_in_processes, map_on_ray
+from transfer.dedup.matching import COSINE, Found, Search, find_matches, join_found, join_shards
+from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
+from transfer.dedup.search import BLOCK
+from transfer.dedup.shards import Describe, Shard, hash_piece
+from transfer.dedup.sources import Piece, find_pieces, pieces_of
+from transfer.errors import BadOption
+from transfer.spec.places import suite_names
+
+if TYPE_CHECKING:
+    from transfer.stages.describing import Descriptor
+
+QUIET_SECONDS = 2.0
+"""No progress bar before this long."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Where work is done: in `processes` of this machine, or on the Ray cluster at an address."""
+
+    processes: int = 1
+    ray: str | None = None
+
+    def map(self, work: Any, pieces: Sequence[Any], doing: str) -> Iterator[Any]:
+        """Results in the order of `pieces`, with a progress bar."""
+        done = map_on_ray(work, pieces, self.ray) if self.ray else map_in_processes(work, pieces, self.processes)
+        bar = partial(tqdm, total=len(pieces), desc=doing, unit="piece", file=sys.stderr, delay=QUIET_SECONDS)
+        return iter(bar(done, leave=False))
+
+
+@dataclass(frozen=True)
+class Check:
+    """What `transfer dedup check` was asked for.
+
+    `target` is a suite, or images as `index_images` takes them; `descriptor` the file that described the index.
+    """
+
+    index: Path
+    target: str
+    data_root: Path
+    work_dir: Path = Path("work_dirs")
+    descriptor: Path | None = None
+    cosine: float = COSINE
+
+
+@dataclass(frozen=True)
+class Tests:
+    """A test set as files: its `name`, `pieces`, and the SHA-256 of its images where preflight knows them."""
+
+    name: str
+    pieces: tuple[Piece, ...]
+    hashes: Mapping[str, str] | None = None
+
+
+def index_images(inputs: Sequence[Path], output: Path, descriptor: Path | None, workers: Workers) -> Index:
+    """Hash every image of `inputs` into the index `output`; what an interrupted call has finished is not done again."""
+    describe = _descriptor(descriptor)
+    identity = None if describe is None else describe.identity
+    pieces = find_pieces(inputs)
+    prepare_index(output, pieces)
+    work = partial(_make, output, identity, describe)
+    return finish_index(output, list(workers.map(work, pieces, "hashing images")), identity)
+
+
+def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
+    """Look for test images in an index, and write what was found. Raises UnusableIndex, MissingData or BadOption."""
+    if not 0 < asked.cosine <= 1:
+        raise BadOption(f"--cosine must be above 0 and at most 1, not {asked.cosine}.")
+    index = open_index(asked.index)
+    describe = _descriptor(asked.descriptor)
+    if describe is not None:
+        describe.check_same(index.descriptor, asked.index)
+    tests = _tests(asked)
+    pieces = [piece for each in tests for piece in each.pieces]
+    hashed = dict(
+        zip(pieces, workers.map(partial(hash_piece, describe=describe), pieces, "hashing tests"), strict=True)
+    )
+    images = join_shards((each.name, hashed[piece]) for each in tests for piece in each.pieces)
+    search = Search(images, cosine=asked.cosine)
+    found = join_found(workers.map(partial(_find, asked.index, search), list(blocks(index, BLOCK)), "searching"))
+    places: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
+    found = _looked_at(found, Compare(places, read_sources(asked.index)), workers)
+    sets = [_test_set(each, [hashed[piece] for piece in each.pieces]) for each in tests]
+    return write_overlap(output, describe_overlap(index.identity, sets, search, found))
+
+
+def summary(overlap: Overlap) -> str:
+    """An overlap in a few lines."""
+    images, counts = sum(test.images for test in overlap.tests), overlap.counts
+    lines = [
+        f"{images:,} test images against {overlap.corpus['images']:,} of {overlap.corpus['name']}: "
+        + ", ".join(f"{counts['images'][verdict]:,} {verdict}" for verdict in counts["images"])
+    ]
+    lines += [f"  cosine {least}: {number:,} images" for least, number in counts.get("cosine", {}).items()]
+    skipped = sum(len(test.skipped) for test in overlap.tests)
+    return "\n".join([*lines, *([f"  {skipped:,} test images could not be hashed"] if skipped else [])])
+
+
+def _descriptor(path: Path | None) -> Descriptor | None:
+    """Hashing alone, here and in every worker, does not wait for torch."""
+    if path is None:
+        return None
+    from transfer.stages.describing import Descriptor
+
+    return Descriptor.of(path)
+
+
+def _tests(asked: Check) -> list[Tests]:
+    if asked.target in suite_names():
+        from transfer.stages.suites import open_suite  # OpenMMLab takes seconds that plain images need not wait for
+
+        return [
+            Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images, each.hashes)), each.hashes)
+            for each in open_suite(asked.target, asked.data_root, asked.work_dir)
+        ]
+    sets: dict[str, list[Piece]] = {}
+    for piece in find_pieces([Path(asked.target)]):
+        sets.setdefault(piece.source, []).append(piece)
+    return [Tests(name, tuple(pieces)) for name, pieces in sets.items()]
+
+
+def _make(folder: Path, identity: Mapping[str, Any] | None, describe: Describe | None, piece: Piece) -> Made:
+    return make_shard(folder, piece, identity, partial(hash_piece, describe=describe))
+
+
+def _find(folder: Path, search: Search, group: tuple[Made, ...]) -> Found:
+    shards = [read_shard(folder, made) for made in group]
+    return find_matches(search, join_shards((shard.source, shard) for shard in shards))
+
+
+def _looked_at(found: Found, compare: Compare, workers: Workers) -> Found:
+    groups = to_compare(found.matches, compare.corpus)
+    done = workers.map(compare, groups, "comparing candidates") if groups else iter(())
+    return replace(found, matches=tuple(replaced(found.matches, (match for group in done for match in group))))
+
+
+def _test_set(tests: Tests, shards: Sequence[Shard]) -> TestSet:
+    """As preflight knows the images' bytes, where it does: some may be skipped here."""
+    known = {name: row.tobytes().hex() for shard in shards for name, row in zip(shard.names, shard.sha256, strict=True)}
+    sha256 = images_sha256((tests.hashes or known).values())
+    return TestSet.of(tests.name, sha256, shards)

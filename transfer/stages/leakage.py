@@ -1,0 +1,86 @@
+"""Do a data set's own test images stand in its training part? Looked at before every run, remembered by content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+from transfer.datasets.layouts import Pair, Split
+from transfer.datasets.manifest import Manifest
+from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.index import Made, make_shard, read_shard
+from transfer.dedup.mapping import map_in_threads
+from transfer.dedup.matching import Found, Match, Search, find_matches, join_shards
+from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
+from transfer.dedup.shards import Shard, hash_piece
+from transfer.dedup.sources import Piece, pieces_of
+
+LISTED = 5
+"""Names of one note."""
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Pairs of a test and a training image of one data set that look alike, and the test set as it was hashed."""
+
+    tests: TestSet
+    matches: tuple[Match, ...]
+
+    @property
+    def leaked(self) -> list[str]:
+        """Names of test images that a training image duplicates."""
+        return sorted({match.test[1] for match in self.matches if match.verdict == "duplicate"})
+
+    @property
+    def notes(self) -> list[str]:
+        """For people; none where nothing was found."""
+        names = self.leaked
+        shown = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
+        return [f"{len(names)} images of test show the same as one of train: {shown}"] if names else []
+
+
+def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> Leakage:
+    """Near-duplicates between the checked splits of a data set. Hashes are kept below `work`, by content."""
+    train, test = (
+        _hashed(f"{name} {part}", split, manifest, work / "hashes")
+        for part, split, manifest in zip(("train", "test"), splits, manifests, strict=True)
+    )
+    search = Search(join_shards((name, shard) for shard in test))
+    matches = find_matches(search, join_shards((shard.source, shard) for shard in train)).matches
+    compare = Compare(
+        {name: ("files", splits[1].images)}, {shard.source: ("files", splits[0].images) for shard in train}
+    )
+    looked_at = chain.from_iterable(map(compare, to_compare(matches, compare.corpus)))
+    tests = TestSet.of(name, images_sha256(manifests[1].hashes.values()), test)
+    return Leakage(tests, tuple(replaced(matches, looked_at)))
+
+
+def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Overlap:
+    """Write the overlap of a suite's test images with the training images of the same data sets."""
+    from transfer.stages.suites import open_suite
+
+    opened = open_suite(suite, data_root, work_dir)
+    found = [find_leakage(each.name, each.splits, each.manifests, work_dir / "data") for each in opened]
+    trained = {sha256 for each in opened for sha256 in each.manifests[0].hashes.values()}
+    corpus = {
+        "name": f"training images of {suite}",
+        "images": len(trained),
+        "skipped": 0,
+        "sha256": images_sha256(trained),
+        "descriptor": None,
+    }
+    matches = tuple(match for each in found for match in each.matches)
+    tests = [each.tests for each in found]
+    return write_overlap(output, describe_overlap(corpus, tests, Search(join_shards([])), Found(matches)))
+
+
+def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:
+    pieces = pieces_of(source, split.images, manifest.hashes)
+    return [read_shard(home, made) for made in map_in_threads(partial(_make, home), pieces)]
+
+
+def _make(home: Path, piece: Piece) -> Made:
+    return make_shard(home, piece, None, hash_piece)
