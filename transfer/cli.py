@@ -95,6 +95,8 @@ def _add_eval(verbs: Any) -> None:
     verb = _verb(verbs, "eval", run_eval, "fine-tune and score a checkpoint on a suite, and rebuild the leaderboard")
     _add_request(verb)
     verb.add_argument("--snapshots", type=_count, default=0, metavar="N", help="score N models on the way, too")
+    text = "rank by the test images that this overlap does not know from pre-training; may be repeated"
+    verb.add_argument("--exclude", type=Path, action="append", default=[], metavar="overlap.json", help=text)
     _add_protocol(verb).add_argument(
         "--subset", metavar="10%%|5pc", help="a share of the training images, or images per class"
     )
@@ -211,7 +213,8 @@ def _add_dedup(verbs: Any) -> None:
         verb.add_argument("--work-dir", type=Path, default=Path("work_dirs"), metavar="DIR")
     show = _verb(actions, "show", run_dedup_show, "the pairs side by side, to judge by eye")
     show.add_argument("overlap", type=Path, metavar="overlap.json")
-    show.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.html|png")
+    show.add_argument("-o", "--output", type=Path, metavar="FILE.html|png", help="default: overlap.html beside it")
+    show.add_argument("--pairs", type=int, default=200, metavar="N", help="at most so many")
 
 
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
@@ -252,7 +255,13 @@ def request_of(options: argparse.Namespace) -> Any:
     deviations = Deviations(options.tasks, options.seeds, overrides(options))
     where = (options.work_dir, options.board)
     return Request(
-        options.checkpoint, options.suite, deviations, choice_of(options), *where, getattr(options, "snapshots", 0)
+        options.checkpoint,
+        options.suite,
+        deviations,
+        choice_of(options),
+        *where,
+        getattr(options, "snapshots", 0),
+        tuple(getattr(options, "exclude", ())),
     )
 
 
@@ -441,7 +450,9 @@ def run_dedup_self(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_dedup_show(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Draw the pairs of an overlap."""
-    raise NotImplementedError
+    from transfer.stages.show_overlap import show_overlap
+
+    print(show_overlap(options.overlap, options.output or options.overlap.with_suffix(".html"), options.pairs))
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -82,7 +82,12 @@ def changed(record, *keys, **values):
     return json.dumps(data).encode()
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Record)])
+REQUIRED, OF_RUN = (
+    [field.name for field in dataclasses.fields(kind) if field.name not in schema.LATER] for kind in (Record, RunSpec)
+)
+
+
+@pytest.mark.parametrize("field", REQUIRED)
 def test_every_field_is_required(tmp_path, record, field):
     path = write_record(tmp_path, record())
     path.write_bytes(changed(record(), **{field: KeyError}))
@@ -90,7 +95,7 @@ def test_every_field_is_required(tmp_path, record, field):
         read_records(tmp_path)
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(RunSpec)])
+@pytest.mark.parametrize("field", OF_RUN)
 def test_every_field_of_the_run_is_required_and_typed(tmp_path, record, field):
     path = write_record(tmp_path, record())
     path.write_bytes(changed(record(), "run", **{field: KeyError}))
@@ -99,6 +104,28 @@ def test_every_field_of_the_run_is_required_and_typed(tmp_path, record, field):
     path.write_bytes(changed(record(), "run", **{field: 1.5}))
     with pytest.raises(BrokenRecord, match=rf"run: {field}: expected \w+, got float"):
         read_records(tmp_path)
+
+
+def test_a_record_of_the_first_versions_excluded_nothing_and_compared_nothing(tmp_path, record):
+    made = record()
+    data = made.to_json()
+    del data["overlap"], data["run"]["excluded"]
+    write_record(tmp_path, made).write_text(json.dumps(data))
+    assert read_records(tmp_path) == [made]
+    assert (made.overlap, made.run.excluded) == ({"status": "unknown"}, "")
+
+
+def test_an_overlap_needs_a_known_status(tmp_path, record):
+    with pytest.raises(BrokenRecord, match=r"overlap\.status: expected one of unknown, .* got 'perhaps'"):
+        write_record(tmp_path, dataclasses.replace(record(), overlap={"status": "perhaps"}))
+
+
+def test_scores_without_some_images_stand_beside_the_full_ones(tmp_path, record):
+    full, clean = record(), record(excluded="0123456789abcdef")
+    assert full.run.fingerprint == clean.run.fingerprint
+    write_record(tmp_path, full)
+    assert write_record(tmp_path, clean).name.endswith("--without-01234567.json")
+    assert len(read_records(tmp_path)) == 2
 
 
 def test_the_schema_knows_every_field():

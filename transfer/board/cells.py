@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from transfer.board.overlap import overlap_cell
 from transfer.board.tables import Cell, Row, Table
+from transfer.board.texts import UNDEFINED, code, percent, row_name, text_cell
 from transfer.spec.record import Record
 from transfer.spec.suite import Task
 
 MISSING = "—"
-UNDEFINED = "n/a"
 NOT_BETTER = "▽"
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -19,7 +20,7 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def table_lines(table: Table, notes: Sequence[str]) -> list[str]:
     """Header, rule and rows of `table`; `notes` are the footnotes, which cells refer to by their position."""
     scores = [text_cell(f"{task.title} {score}") for task, score in table.columns]
-    header = ["Checkpoint", "Backbone", *scores, "Coverage %", "Wall time"]
+    header = ["Checkpoint", "Backbone", *scores, "Overlap", "Coverage %", "Wall time"]
     rule = [":--", ":--", *["--:"] * (len(header) - 2)]
     return [_line(header), _line(rule), *(_line(_row_cells(table, row, notes)) for row in table.rows)]
 
@@ -37,30 +38,9 @@ def missing_note(table: Table, row: Row, task: Task) -> str:
     )
 
 
-def row_name(row: Row) -> str:
-    """Checkpoint and short hash of a row; the control is marked."""
-    name = f"{code(row.run.checkpoint)} ({row.run.origin})"
-    return f"*control* {name}" if row.run.control else name
-
-
-def code(text: str) -> str:
-    """`text` as a code span that can stand in a table."""
-    return f"`{text_cell(text).replace('`', chr(39))}`"
-
-
-def text_cell(text: str) -> str:
-    """`text` as it may stand in a table."""
-    return " ".join(text.split()).replace("|", "\\|")
-
-
 def link(label: str, record: Record) -> str:
     """`label` linked to the file of `record`."""
     return f"[{label}](records/{quote(record.run.record_name)}.json)"
-
-
-def percent(share: float) -> float:
-    """A share as it is shown; what is compared is what is shown."""
-    return round(100 * share, 1)
 
 
 def duration(seconds: float) -> str:
@@ -73,7 +53,7 @@ def duration(seconds: float) -> str:
 
 def _row_cells(table: Table, row: Row, notes: Sequence[str]) -> list[str]:
     scores = [_score(table, row, task, score, notes) for task, score in table.columns]
-    return [row_name(row), code(row.arch), *scores, _coverage(row), _wall_time(table, row)]
+    return [row_name(row), code(row.arch), *scores, overlap_cell(row), _coverage(row), _wall_time(table, row)]
 
 
 def _score(table: Table, row: Row, task: Task, score: str, notes: Sequence[str]) -> str:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer.board.cells import code, link, missing_note, table_lines
+from transfer.board.cells import link, missing_note, table_lines
+from transfer.board.overlap import describe_excluded, gap_lines
 from transfer.board.tables import Table, left_out, tables_of
+from transfer.board.texts import code
 from transfer.results.store import read_records
 from transfer.spec.files import replacing
 from transfer.spec.record import Record
@@ -24,6 +26,9 @@ LEGEND = """\
   the best control of its architecture in the same table: there the pre-training did not help.
 - **Bold** is the best of its column, where rows differ. Rows are ordered by the mean over the first score of each task,
   incomplete rows after complete ones, controls last.
+- Overlap is the share of test images, in percent, that the pre-training images hold; *none* by construction where they
+  were drawn from formulas or there were none; *unknown* where nobody has compared (`transfer dedup`). A table without
+  those images says so above it, and below it what they add to the full score.
 - Coverage is the share of the trunk's parameters and buffers that came from the checkpoint file, rounded down.
 - Wall time is fine-tuning, prediction and scoring of the whole row, on the machine that its records name.
 - A table compares runs of one protocol (recipe, metric and data) only; other protocols have tables of their own.
@@ -56,7 +61,14 @@ def _section(suite: Suite, tables: Sequence[Table]) -> str:
 def _table(table: Table) -> str:
     notes = [note for row in table.rows for task in table.tasks if (note := missing_note(table, row, task))]
     numbered = [f"{number}. {note}" for number, note in enumerate(notes, start=1)]
-    blocks = [_heading(table), table_lines(table, notes), numbered, _uncontrolled(table), _protocols(table)]
+    blocks = [
+        _heading(table),
+        table_lines(table, notes),
+        numbered,
+        gap_lines(table),
+        _uncontrolled(table),
+        _protocols(table),
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -64,6 +76,8 @@ def _heading(table: Table) -> list[str]:
     """Nothing above the standard table; what differs above any other."""
     changes = ", ".join(code(f"{key}={json.dumps(value)}") for key, value in sorted(table.overrides.items()))
     what = [f"not the standard protocol: {changes}"] if changes else []
+    if excluded := describe_excluded(table):
+        what.insert(0, excluded)
     if not table.standard:
         task = table.tasks[0]
         what.insert(0, f"{task.title} under protocol {code(table.protocols[task.name])}")

@@ -55,13 +55,14 @@ class Table:
     """Rows that may be compared: in each column all records follow one protocol and the same deviations.
 
     `protocols` maps a task to its protocol id and lacks the tasks that nothing has run; `standard` is False for the
-    further protocols of a task, which stand alone.
+    further protocols of a task, which stand alone. `excluded` names the overlap manifests whose images do not count.
     """
 
     suite: Suite
     tasks: tuple[Task, ...]
     protocols: Mapping[str, str]
     overrides: Mapping[str, Any]
+    excluded: str
     standard: bool
     rows: tuple[Row, ...]
 
@@ -108,13 +109,14 @@ def left_out(record: Record, suites: Sequence[Suite]) -> str:
 
 
 def tables_of(suite: Suite, records: Sequence[Record]) -> list[Table]:
-    """The tables of a suite: the standard one first, then other protocols, then deviations from the recipes."""
+    """The tables of a suite: the standard one first, then other protocols, without some images, then deviations."""
     mine = [record for record in records if record.run.suite == suite.name and not left_out(record, [suite])]
-    groups: dict[str, list[Record]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in mine:
-        groups.setdefault(json.dumps(plain(record.run.overrides), sort_keys=True), []).append(record)
-    order = sorted(groups, key=lambda overrides: (overrides != "{}", overrides))
-    return [table for overrides in order for table in _group_tables(suite, groups[overrides])]
+        overrides = json.dumps(plain(record.run.overrides), sort_keys=True)
+        groups.setdefault((overrides, record.run.excluded), []).append(record)
+    order = sorted(groups, key=lambda group: (group[0] != "{}", group))
+    return [table for group in order for table in _group_tables(suite, groups[group])]
 
 
 def _group_tables(suite: Suite, records: Sequence[Record]) -> list[Table]:
@@ -150,7 +152,8 @@ def _table(
     for record in records:
         if protocols.get(record.run.task) == record.run.protocol:
             rows.setdefault(_row_key(record.run), {})[record.run.task, record.run.seed] = record
-    table = Table(suite, tasks, protocols, records[0].run.overrides, standard, tuple(map(Row, rows.values())))
+    run = records[0].run
+    table = Table(suite, tasks, protocols, run.overrides, run.excluded, standard, tuple(map(Row, rows.values())))
     return Table(**{**vars(table), "rows": tuple(sorted(table.rows, key=lambda row: _order(table, row)))})
 
 

@@ -61,7 +61,8 @@ class Family:
     """A project, or several with one layout, whose checkpoints look alike.
 
     `recognise(contents)` returns a claim or None; `plan(contents, which)` takes the file apart, None if it has none
-    of the family's layouts. `layouts` describes them for people.
+    of the family's layouts. `layouts` describes them for people. `pretraining` says how its images came about where
+    that rules out photographs, so that they cannot hold test images.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Family:
     layouts: tuple[str, ...]
     recognise: Callable[[Contents], Claim | None]
     plan: Callable[[Contents, str | None], Plan | None]
+    pretraining: str = ""
 
 
 def choose(which: str | None, available: Sequence[str]) -> str:

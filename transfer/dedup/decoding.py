@@ -39,6 +39,9 @@ REDUCED = {
     1: cv2.IMREAD_GRAYSCALE,
 }
 
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
+"""What Pillow may take bytes for. Left to itself it knows forty formats more, one of which is handed to Ghostscript."""
+
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
@@ -73,12 +76,14 @@ def _decode_jpeg(data: bytes) -> NDArray[np.uint8]:
 
 def _decode_other(data: bytes) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(*image.size)
             several = getattr(image, "n_frames", 1) > 1
+    except CorruptImage:
+        raise
     except Image.DecompressionBombError as error:
         raise CorruptImage(f"more than {MOST_PIXELS:,} pixels") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # Pillow lets through whatever its parsers stumble over
         raise CorruptImage("not an image") from error
     grey = None if several else _decode(data, cv2.IMREAD_GRAYSCALE)
     return _first_frame(data) if grey is None else grey
@@ -95,10 +100,11 @@ def _decode(data: bytes, flag: int) -> NDArray[np.uint8] | None:
 def _first_frame(data: bytes) -> NDArray[np.uint8]:
     """The same through Pillow, for animations and formats that OpenCV does not read."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.seek(0)
+            image.info.pop("transparency", None)  # Pillow would warn that it is ignored
             grey = np.asarray(ImageOps.exif_transpose(image).convert("RGB").convert("L"))
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # as above
         raise CorruptImage("cannot be decoded") from error
     return grey
 

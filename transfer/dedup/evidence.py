@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from transfer.dedup.matching import Match, Verdict
-from transfer.dedup.sources import Kind, read_images
+from transfer.dedup.sources import Places, read_images
 from transfer.dedup.verifying import SAME, similarity
 from transfer.errors import CorruptImage
-
-Places = Mapping[str, tuple[Kind, Path]]
-"""Where the images of each source or test set are."""
 
 UNTURNED = ("none", "flip")
 """How a pair that only a descriptor found is compared: descriptors do not say how the images are turned."""

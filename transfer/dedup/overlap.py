@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transfer.dedup.hashing import TEXTURE, VERSION
 from transfer.dedup.matching import REPORTED_COSINES, Found, Match, Name, Search
 from transfer.dedup.shards import Shard
+from transfer.dedup.sources import Places
 from transfer.dedup.verifying import SAME
 from transfer.errors import BrokenOverlap
 from transfer.spec.files import write_json
@@ -53,7 +54,7 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Overlap:
-    """A parsed `overlap.json`; `sha256` is that of its content and names it in records."""
+    """A parsed `overlap.json`; `sha256` is that of its content, but for `here`, and names it in records."""
 
     corpus: Mapping[str, Any]
     tests: tuple[TestSet, ...]
@@ -61,6 +62,11 @@ class Overlap:
     counts: Mapping[str, Any]
     pairs: tuple[Mapping[str, Any], ...]
     sha256: str
+    here: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def places(self, side: Literal["tests", "corpus"]) -> Places:
+        """Where the images of the test sets, or of the corpus sources that have pairs, were when it was written."""
+        return {name: (kind, Path(path)) for name, (kind, path) in self.here.get(side, {}).items()}
 
     def verdicts(self, name: str) -> dict[str, str]:
         """Image → gravest verdict, for the images of the test set `name` that have a pair or could not be hashed."""
@@ -85,8 +91,12 @@ def describe_overlap(
     tests: Sequence[TestSet],
     search: Search,
     found: Found,
+    places: tuple[Places, Places],
 ) -> dict[str, Any]:
-    """The JSON of an overlap: pairs in the order of test set, image, distance and corpus image."""
+    """The JSON of an overlap: pairs in the order of test set, image, distance and corpus image.
+
+    `places` are those of test sets and corpus sources on this machine: for looking at pairs, no part of the identity.
+    """
     rejected = sum(match.verdict == "rejected" for match in found.matches)
     pairs = sorted((_pair(match) for match in found.matches if match.verdict != "rejected"), key=_order)
     return {
@@ -103,6 +113,10 @@ def describe_overlap(
         "tests": [{**asdict(test), "undecidable": list(test.undecidable)} for test in tests],
         "counts": {**_counts(pairs), "rejected": rejected, **_close(found.close)},
         "pairs": pairs,
+        "here": {
+            "tests": _places(places[0], {test.name for test in tests}),
+            "corpus": _places(places[1], {pair["corpus"]["source"] for pair in pairs}),
+        },
     }
 
 
@@ -125,9 +139,10 @@ def read_overlap(path: Path) -> Overlap:
         pairs = tuple(data["pairs"])
         for number, pair in enumerate(pairs):
             _check_pair(number, pair, tests)
+        here = data.pop("here", {})
         content = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         sha256 = hashlib.sha256(content.encode()).hexdigest()
-        return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256)
+        return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256, here)
     except OSError as error:
         raise BrokenOverlap(f"{path} cannot be read: {error.strerror}. `transfer dedup check` writes it.") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -172,6 +187,10 @@ def _counts(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "pairs": {verdict: by_pair[verdict] for verdict in VERDICTS},
         "images": {verdict: by_image[verdict] for verdict in VERDICTS},
     }
+
+
+def _places(places: Places, wanted: Set[str]) -> dict[str, list[str]]:
+    return {name: [kind, str(path)] for name, (kind, path) in sorted(places.items()) if name in wanted}
 
 
 def _close(close: Sequence[frozenset[Name]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,9 @@ MOST_BYTES = 2**28
 """A larger file is no photograph, and is not read."""
 
 Kind = Literal["files", "tar", "parquet"]
+
+Places = Mapping[str, tuple[Kind, Path]]
+"""Where the images of each source or test set are."""
 
 Entry = tuple[str, bytes | CorruptImage]
 """An image's name within its source, and its bytes or why there are none."""

@@ -23,6 +23,7 @@ RECORD: Types = {
     "predictions": (dict,),
     "created": (str,),
     "schema": (int,),
+    "overlap": (dict,),
 }
 RUN: Types = {
     "checkpoint": (str,),
@@ -36,7 +37,12 @@ RUN: Types = {
     "overrides": (dict,),
     "work": (str,),
     "protocol": (str,),
+    "excluded": (str,),
 }
+LATER = ("overlap", "excluded")
+"""Keys that records of the first versions lack: nothing was compared, and nothing excluded."""
+
+STATUSES = ("unknown", "none by construction", "measured")
 
 
 def parse_record(data: Any, source: str) -> Record:
@@ -58,6 +64,9 @@ def _check_values(data: Mapping[str, Any], source: str) -> None:
     for use, manifest in data["data"].items():
         if not isinstance(manifest, Mapping):
             raise BrokenRecord(f"{source}: data.{use}: expected a manifest (sha256, images), got {manifest!r}.")
+    status = data.get("overlap", {"status": "unknown"}).get("status")
+    if status not in STATUSES:
+        raise BrokenRecord(f"{source}: overlap.status: expected one of {', '.join(STATUSES)}, got {status!r}.")
     coverage = 0 if data["certificate"] is None else data["certificate"].get("coverage")
     if not _number(coverage) or not 0 <= coverage <= 1:
         raise BrokenRecord(f"{source}: certificate.coverage: expected a share within 0 and 1, got {coverage!r}.")
@@ -74,6 +83,8 @@ def _check_keys(data: Any, types: Types, source: str) -> None:
         raise BrokenRecord(f"{source}: expected an object with {', '.join(types)}, got {type(data).__name__}.")
     unknown = [key for key in data if key not in types]
     for key in types:
+        if key not in data and key in LATER:
+            continue
         if key not in data:
             close = difflib.get_close_matches(key, unknown, n=1)
             raise BrokenRecord(f"{source}: {key} is missing." + (f" Is it {close[0]!r}?" if close else ""))

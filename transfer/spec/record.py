@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from transfer.spec.mapping import Fields
@@ -20,6 +20,10 @@ class Record(Fields):
     control); `data` maps `train` and `test` to manifests (`sha256`, `images`); `cost` holds `fit_seconds`,
     `predict_seconds`, `score_seconds` and `images_seen`; `environment` versions, commit, device and world size;
     `predictions` the `sha256` and `files` of what was scored.
+
+    `overlap` says whether the pre-training images hold test images: its `status` is `unknown`, `none by construction`
+    (and `why`), or `measured`. Then `scores` are those of the clean images, and it holds the `manifests`, `counts` of
+    images by verdict, `full` and `duplicate` scores, and for each of the task's scores the `gap` of full and clean.
     """
 
     run: RunSpec
@@ -31,6 +35,7 @@ class Record(Fields):
     predictions: Mapping[str, Any]
     created: str
     schema: int = SCHEMA
+    overlap: Mapping[str, Any] = field(default_factory=lambda: {"status": "unknown"})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:

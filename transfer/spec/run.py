@@ -20,6 +20,7 @@ class RunSpec(Fields):
     `checkpoint` is the name shown in tables, `weights` the SHA-256 of the checkpoint file (`random` for the control);
     `overrides` are the user's deviations from the recipe (empty for an official row); `work` identifies recipe and
     data; `protocol` identifies recipe, data and metric, and is the same for every checkpoint that may share a column.
+    `excluded` identifies the overlap manifests whose images are left out of the scores, empty where all count.
     """
 
     checkpoint: str
@@ -33,6 +34,7 @@ class RunSpec(Fields):
     overrides: Mapping[str, Any]
     work: str
     protocol: str
+    excluded: str = ""
 
     @property
     def control(self) -> bool:
@@ -41,8 +43,8 @@ class RunSpec(Fields):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all fields but `protocol`: a metric that is defined anew scores the same predictions again."""
-        return fingerprint({key: value for key, value in self.to_json().items() if key != "protocol"})
+        """Hash of what decides the predictions: a metric defined anew, or over other images, scores the same again."""
+        return fingerprint({key: value for key, value in self.to_json().items() if key not in ("protocol", "excluded")})
 
     @property
     def origin(self) -> str:
@@ -61,9 +63,11 @@ class RunSpec(Fields):
     def record_name(self) -> str:
         """Name of the record file: the id and 8 digits of the fingerprint.
 
-        A recipe or data set that changed, or embedded data drawn otherwise on another platform, stands beside.
+        A recipe or data set that changed, or embedded data drawn otherwise on another platform, stands beside; so do
+        scores without some of the test images.
         """
-        return f"{self.id}--{self.fingerprint[:8]}"
+        clean = f"--without-{self.excluded[:8]}" if self.excluded else ""
+        return f"{self.id}--{self.fingerprint[:8]}{clean}"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSpec:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from transfer.dedup.evidence import Compare, Places, replaced, to_compare
+from transfer.dedup.evidence import Compare, replaced, to_compare
 from transfer.dedup.index import (
     Index,
     Made,
@@ -28,7 +28,7 @@ from transfer.dedup.matching import COSINE, Found, Search, find_matches, join_fo
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.search import BLOCK
 from transfer.dedup.shards import Describe, Shard, hash_piece
-from transfer.dedup.sources import Piece, find_pieces, pieces_of
+from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
 from transfer.errors import BadOption
 from transfer.spec.places import suite_names
 
@@ -103,10 +103,11 @@ def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     images = join_shards((each.name, hashed[piece]) for each in tests for piece in each.pieces)
     search = Search(images, cosine=asked.cosine)
     found = join_found(workers.map(partial(_find, asked.index, search), list(blocks(index, BLOCK)), "searching"))
-    places: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
-    found = _looked_at(found, Compare(places, read_sources(asked.index)), workers)
+    here: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
+    there = read_sources(asked.index)
+    found = _looked_at(found, Compare(here, there), workers)
     sets = [_test_set(each, [hashed[piece] for piece in each.pieces]) for each in tests]
-    return write_overlap(output, describe_overlap(index.identity, sets, search, found))
+    return write_overlap(output, describe_overlap(index.identity, sets, search, found, (here, there)))
 
 
 def summary(overlap: Overlap) -> str:

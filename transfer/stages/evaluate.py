@@ -14,6 +14,7 @@ from transfer.spec.places import data_root, suite_path
 from transfer.spec.record import Record
 from transfer.spec.suite import load_suite
 from transfer.stages.convert import convert
+from transfer.stages.exclusion import read_overlaps
 from transfer.stages.fit import fit
 from transfer.stages.job import Job, in_use
 from transfer.stages.plan import Deviations, plan
@@ -25,7 +26,11 @@ from transfer.stages.snapshots import score_snapshots
 
 @dataclass(frozen=True)
 class Request:
-    """What `transfer eval` was asked for; so many `snapshots` of a fit are scored besides its final model."""
+    """What `transfer eval` was asked for.
+
+    So many `snapshots` of a fit are scored besides its final model; images that the overlap manifests `exclude` know
+    from pre-training do not rank.
+    """
 
     checkpoint: str
     suite: str
@@ -34,6 +39,7 @@ class Request:
     work_dir: Path = Path("work_dirs")
     board: Path = Path("leaderboard")
     snapshots: int = 0
+    exclude: tuple[Path, ...] = ()
 
 
 def evaluate(request: Request) -> list[Record]:
@@ -67,8 +73,9 @@ def prepare(request: Request) -> list[Job]:
     Every error that a user can meet before training is raised here.
     """
     suite = load_suite(suite_path(request.suite))
+    overlaps = read_overlaps(request.exclude)
     origin = convert(request.checkpoint, request.work_dir, request.choice)
-    jobs = plan(origin, suite, request.deviations, request.work_dir, data_root())
+    jobs = plan(origin, suite, request.deviations, request.work_dir, data_root(), overlaps)
     check_publishable(jobs, request.board)
     return jobs
 

@@ -14,6 +14,7 @@ from transfer.datasets.layouts import Split
 from transfer.errors import FingerprintMismatch, RunError
 from transfer.spec.files import write_json
 from transfer.spec.run import RunSpec
+from transfer.stages.exclusion import Exclusion
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Job:
     """A run, its kind of score, its test data, and where its files are.
 
     `data` holds the manifests of `train` and `test`, `classes` the names in label order, `certificate` the
-    conversion's (None for the control).
+    conversion's (None for the control); `exclusion` says which test images are left out of the scores.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class Job:
     classes: tuple[str, ...]
     data: Mapping[str, Any]
     certificate: Mapping[str, Any] | None
+    exclusion: Exclusion | None = None
 
     @property
     def config(self) -> Path:

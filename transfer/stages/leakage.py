@@ -16,7 +16,7 @@ from transfer.dedup.mapping import map_in_threads
 from transfer.dedup.matching import Found, Match, Search, find_matches, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.shards import Shard, hash_piece
-from transfer.dedup.sources import Piece, pieces_of
+from transfer.dedup.sources import Piece, Places, pieces_of
 
 LISTED = 5
 """Names of one note."""
@@ -24,10 +24,14 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Leakage:
-    """Pairs of a test and a training image of one data set that look alike, and the test set as it was hashed."""
+    """Pairs of a test and a training image of one data set that look alike, and the test set as it was hashed.
+
+    `places` are those of the test and the training images.
+    """
 
     tests: TestSet
     matches: tuple[Match, ...]
+    places: tuple[Places, Places]
 
     @property
     def leaked(self) -> list[str]:
@@ -55,7 +59,7 @@ def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], 
     )
     looked_at = chain.from_iterable(map(compare, to_compare(matches, compare.corpus)))
     tests = TestSet.of(name, images_sha256(manifests[1].hashes.values()), test)
-    return Leakage(tests, tuple(replaced(matches, looked_at)))
+    return Leakage(tests, tuple(replaced(matches, looked_at)), (compare.tests, compare.corpus))
 
 
 def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Overlap:
@@ -74,7 +78,9 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
     }
     matches = tuple(match for each in found for match in each.matches)
     tests = [each.tests for each in found]
-    return write_overlap(output, describe_overlap(corpus, tests, Search(join_shards([])), Found(matches)))
+    here, there = ({name: place for each in found for name, place in each.places[side].items()} for side in (0, 1))
+    data = describe_overlap(corpus, tests, Search(join_shards([])), Found(matches), (here, there))
+    return write_overlap(output, data)
 
 
 def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:

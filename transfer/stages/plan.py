@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import also_in_train, check_split, check_splits
 from transfer.datasets.problems import gather
 from transfer.datasets.subsets import read_amount, subset_of
+from transfer.dedup.overlap import Overlap
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.compose import Classes, compose
 from transfer.openmmlab.recipes import load_recipe
@@ -27,8 +28,13 @@ from transfer.spec.places import recipe_path
 from transfer.spec.run import RunSpec
 from transfer.spec.suite import Suite, Task
 from transfer.stages.convert import Origin
+from transfer.stages.exclusion import Exclusion, exclude
 from transfer.stages.job import Job, claim
+from transfer.stages.leakage import find_leakage
 from transfer.stages.score import METRIC_VERSION
+
+LOOKS_LIKE_TRAIN = "looks_like_train"
+"""How many test images show what a training image shows, in a record's data."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,10 @@ class Deviations:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task with its recipe (an mmengine config) read and its data checked; `data` is what a record says of it."""
+    """A task with its recipe (an mmengine config) read and its data checked; `data` is what a record says of it.
+
+    `exclusion` says which test images do not rank.
+    """
 
     task: Task
     recipe: Any
@@ -50,13 +59,21 @@ class Prepared:
     test: Split
     classes: Classes
     data: Mapping[str, Any]
+    exclusion: Exclusion | None
 
 
-def plan(origin: Origin, suite: Suite, deviations: Deviations, work_dir: Path, data_root: Path) -> list[Job]:
+def plan(
+    origin: Origin,
+    suite: Suite,
+    deviations: Deviations,
+    work_dir: Path,
+    data_root: Path,
+    overlaps: Sequence[Overlap] = (),
+) -> list[Job]:
     """Jobs of all tasks and seeds. Every problem of data or recipe is raised here, before a step is trained."""
     overrides = _spelled(plain(deviations.overrides))
     tasks = _tasks(suite, deviations)
-    ready = gather(partial(_prepare, task, overrides, work_dir, data_root) for task in tasks)
+    ready = gather(partial(_prepare, task, overrides, work_dir, data_root, overlaps) for task in tasks)
     planned = [
         (_job(_run(origin, suite, prepared, overrides, seed), prepared, origin, work_dir), prepared)
         for prepared in ready
@@ -82,12 +99,14 @@ def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
     return [task for task in suite.tasks if not deviations.tasks or task.name in deviations.tasks]
 
 
-def _prepare(task: Task, overrides: Mapping[str, Any], work_dir: Path, data_root: Path) -> Prepared:
+def _prepare(
+    task: Task, overrides: Mapping[str, Any], work_dir: Path, data_root: Path, overlaps: Sequence[Overlap]
+) -> Prepared:
     recipe = load_recipe(recipe_path(task.recipe), {key: value for key, value in overrides.items() if key != SUBSET})
     _check_kind(task, recipe.task.kind)
     train, test, manifests, data = _data(recipe.task.dataset, task.kind, overrides.get(SUBSET), work_dir, data_root)
     classes = Classes(manifests[1].classes, manifests[1].category_ids)
-    return Prepared(task, recipe, train, test, classes, data)
+    return Prepared(task, recipe, train, test, classes, data, exclude(overlaps, task.name, manifests[1].hashes))
 
 
 def _data(
@@ -95,11 +114,13 @@ def _data(
 ) -> tuple[Split, Split, tuple[Manifest, Manifest], dict[str, Any]]:
     """Checked splits, their manifests, and what a record says of them; all of train is checked, whatever part is used.
 
-    Images of test that stand in train, too, are counted in the record: the board's readers must know.
+    Images of test that stand in train, too, byte by byte or by their looks, are counted in the record: the board's
+    readers must know.
     """
     work, cache = work_dir / "data", work_dir / "data" / "preflight.json"
     train, test = open_splits(find_declaration(dataset, data_root), kind, data_root, work)
     manifests = check_splits(train, test, kind, cache)
+    leakage = find_leakage(f"{dataset} {kind}", (train, test), manifests, work)
     described: dict[str, dict[str, Any]] = {"train": {}, "test": {}}
     if subset is not None:
         train, chosen = subset_of(train, kind, subset, work)
@@ -109,6 +130,10 @@ def _data(
         described["train"] = {"subset": subset, "shortfalls": list(chosen.shortfalls)}
     if leaked := also_in_train(*manifests):
         described["test"] = {"also_in_train": len(leaked)}
+    for note in leakage.notes:
+        print(f"{dataset} ({kind}): {note}", file=sys.stderr)
+    if leakage.leaked:
+        described["test"][LOOKS_LIKE_TRAIN] = len(leakage.leaked)
     for part, manifest in zip(("train", "test"), manifests, strict=True):
         described[part] = {"dataset": dataset, "images": manifest.images, "sha256": manifest.sha256, **described[part]}
     return train, test, manifests, described
@@ -122,9 +147,15 @@ def _check_kind(task: Task, kind: str) -> None:
         )
 
 
-def _run(origin: Origin, suite: Suite, prepared: Prepared, overrides: Mapping[str, Any], seed: int) -> RunSpec:
-    task = prepared.task
-    work = [plain(prepared.recipe.to_dict()), prepared.data]
+def _run(
+    origin: Origin,
+    suite: Suite,
+    prepared: Prepared,
+    overrides: Mapping[str, Any],
+    seed: int,
+) -> RunSpec:
+    task, excluded = prepared.task, prepared.exclusion.digest if prepared.exclusion else ""
+    work = [plain(prepared.recipe.to_dict()), _hashed(prepared.data)]
     return RunSpec(
         checkpoint=origin.name,
         weights=origin.sha256,
@@ -136,13 +167,21 @@ def _run(origin: Origin, suite: Suite, prepared: Prepared, overrides: Mapping[st
         seed=seed,
         overrides=overrides,
         work=fingerprint(work),
-        protocol=fingerprint([*work, METRIC_VERSION[task.kind]]),
+        protocol=fingerprint([*work, METRIC_VERSION[task.kind], *([excluded] if excluded else [])]),
+        excluded=excluded,
     )
+
+
+def _hashed(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What identifies the data: how many test images look like training images follows from their bytes."""
+    return {part: {key: value for key, value in said.items() if key != LOOKS_LIKE_TRAIN} for part, said in data.items()}
 
 
 def _job(run: RunSpec, prepared: Prepared, origin: Origin, work_dir: Path) -> Job:
     kind, names = prepared.task.kind, prepared.classes.names
-    return Job(work_dir / run.id, run, kind, prepared.test, names, prepared.data, origin.certificate)
+    return Job(
+        work_dir / run.id, run, kind, prepared.test, names, prepared.data, origin.certificate, prepared.exclusion
+    )
 
 
 def _config(prepared: Prepared, origin: Origin, seed: int) -> str:

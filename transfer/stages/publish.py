@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from transfer.board.markdown import build_board
 from transfer.results.store import record_path, write_record
 from transfer.spec.files import write_json
 from transfer.spec.places import load_suites
 from transfer.spec.record import Record
+from transfer.stages.exclusion import without_measuring
 from transfer.stages.job import Job
-from transfer.stages.score import score
+from transfer.stages.score import measure_overlap, score
 
 
 def record(job: Job) -> Record:
@@ -37,10 +39,17 @@ def record(job: Job) -> Record:
         },
         environment=fitted["environment"],
         predictions=scored["predictions"],
+        overlap=_overlap(job),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     write_json(job.record, result.to_json())
     return result
+
+
+def _overlap(job: Job) -> Mapping[str, Any]:
+    if job.exclusion is None:
+        return without_measuring(job.run.weights, job.certificate)
+    return measure_overlap(job, job.exclusion)
 
 
 def check_publishable(jobs: Iterable[Job], board: Path) -> None:

@@ -89,4 +89,5 @@ FAMILY = Family(
     ),
     recognise=_recognise,
     plan=_plan,
+    pretraining="pre-trained on images drawn from formulas",
 )

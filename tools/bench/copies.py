@@ -1,0 +1,591 @@
+"""Which copies of photographs are recognised: ours against plain perceptual hashes, one run, in the manner of Copydays.
+
+    python tools/bench/copies.py [--data data] [--images 384] [--seed 0] [--methods ours pdqhash] [--json FILE]
+
+Originals are the photographs of coco_mini and flowers5_subset below $TRANSFER_DATA; every transform makes one copy of
+each, drawn by the seed, in a temporary folder. A copy and its original are a true pair; a copy and any other
+photograph, or any two different photographs, a false one, for which the frames of camvid_subset stand beside the
+originals: streets filmed from one moving car. Its frames of a standing car show the same picture, are counted by
+neither side, and get a line of their own.
+
+Ours runs at its operating points. A method with a threshold gets the largest one whose precision over everything is
+0.999, found on these very pairs, which favours it. Rotations other than by right angles leave black corners.
+imagehash, imagededup and pdqhash are no dependencies of this project: what is not installed is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from tqdm import tqdm
+
+from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE
+from transfer.dedup.matching import COSINE, Match, Search, find_matches, join_shards
+from transfer.dedup.shards import hash_piece
+from transfer.dedup.sources import Piece, files_piece, read_piece
+from transfer.spec.files import write_json
+from transfer.spec.places import data_root
+
+PHOTOGRAPHS, FRAMES = ("coco_mini", "flowers5_subset"), "camvid_subset"
+STANDING = frozenset(("Seq05VD_f01920", "Seq05VD_f02190", "Seq05VD_f02490", "Seq05VD_f02790"))
+"""Frames during which the car of camvid's fifth sequence stands: literally the same picture."""
+
+PRECISION = 0.999
+FAR = 2001
+"""More than any distance: bits, or thousandths of one minus a cosine. Says that a method finds no likeness."""
+
+Picture = Image.Image
+Change = Callable[[Picture, np.random.Generator], Picture]
+Encode = Callable[[Picture], bytes]
+Distances = NDArray[np.uint16]
+"""(tests, corpus): how far apart a method says two images are."""
+
+
+def crop(image: Picture, draw: np.random.Generator, percent: float) -> Picture:
+    """A window of the image's shape, anywhere in it, that keeps so much of its area."""
+    sides = [max(1, round(side * (percent / 100) ** 0.5)) for side in image.size]
+    left, top = (int(draw.integers(0, whole - part + 1)) for whole, part in zip(image.size, sides, strict=True))
+    return image.crop((left, top, left + sides[0], top + sides[1]))
+
+
+def resize(image: Picture, draw: np.random.Generator, across: float, down: float) -> Picture:
+    """Stretched by two factors."""
+    return image.resize((round(image.width * across), round(image.height * down)), Image.Resampling.BICUBIC)
+
+
+def blur(image: Picture, draw: np.random.Generator, pixels: float) -> Picture:
+    """Under a Gaussian filter."""
+    return image.filter(ImageFilter.GaussianBlur(pixels))
+
+
+def noise(image: Picture, draw: np.random.Generator, levels: float) -> Picture:
+    """With Gaussian noise on every channel."""
+    noisy = np.asarray(image, np.float32) + draw.normal(0, levels, (image.height, image.width, 3))
+    return Image.fromarray(noisy.round().clip(0, 255).astype(np.uint8))
+
+
+def rotate(image: Picture, draw: np.random.Generator, degrees: int) -> Picture:
+    """Anticlockwise; right angles are exact, others leave black corners."""
+    return image.rotate(degrees, Image.Resampling.BICUBIC, expand=degrees % 90 == 0)
+
+
+def flip(image: Picture, draw: np.random.Generator) -> Picture:
+    """Left to right."""
+    return ImageOps.mirror(image)
+
+
+def grey(image: Picture, draw: np.random.Generator) -> Picture:
+    """Without colour."""
+    return image.convert("L").convert("RGB")
+
+
+def enhance(image: Picture, draw: np.random.Generator, what: type, factor: float) -> Picture:
+    """Pillow's brightness, contrast or saturation times a factor."""
+    return what(image).enhance(factor)
+
+
+def hue(image: Picture, draw: np.random.Generator, degrees: float) -> Picture:
+    """Colours turned around the circle."""
+    channels = np.array(image.convert("HSV"))
+    channels[..., 0] += np.uint8(round(degrees / 360 * 256))
+    return Image.fromarray(channels, "HSV").convert("RGB")
+
+
+def border(image: Picture, draw: np.random.Generator, percent: float, down_only: bool = False) -> Picture:
+    """A white frame of so much of each side, on every side; or black bars above and below."""
+    across, down = (round(side * percent / 100) for side in image.size)
+    return ImageOps.expand(image, (0 if down_only else across, down), "black" if down_only else "white")
+
+
+def bar(image: Picture, draw: np.random.Generator) -> Picture:
+    """A dark status bar above, as on a telephone."""
+    return ImageOps.expand(image, (0, round(image.height * 0.08), 0, 0), (40, 40, 44))
+
+
+def text(image: Picture, draw: np.random.Generator) -> Picture:
+    """A white line of text with a black outline over the whole width, at any height."""
+    image, words = image.copy(), "SAMPLE TEXT @someone"
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(100)
+    font = ImageFont.load_default(100 * 0.9 * image.width / pen.textlength(words, font))
+    place = image.width // 2, image.height * draw.uniform(0.1, 0.9)
+    pen.text(place, words, "white", font, "mm", stroke_width=max(1, image.width // 200), stroke_fill="black")
+    return image
+
+
+def logo(image: Picture, draw: np.random.Generator) -> Picture:
+    """A red disc with a white ring in one of the corners, a quarter of the shorter side wide."""
+    image, side = image.copy(), min(image.size) // 4
+    left, top = (int(draw.integers(2)) * (whole - side) for whole in image.size)
+    pen = ImageDraw.Draw(image)
+    pen.ellipse((left, top, left + side, top + side), "red")
+    pen.ellipse((left + side // 4, top + side // 4, left + 3 * side // 4, top + 3 * side // 4), "white")
+    return image
+
+
+def jpeg(image: Picture, quality: int = 90) -> bytes:
+    """The usual encoder."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def palette_png(image: Picture) -> bytes:
+    """256 colours of the image's own."""
+    file = io.BytesIO()
+    image.quantize(256).save(file, "PNG")
+    return file.getvalue()
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What is done to an original, one step after the other, and how the copy is written."""
+
+    name: str
+    steps: tuple[Change, ...] = ()
+    encode: Encode = jpeg
+
+    def copy(self, image: Picture, number: int, seed: int) -> bytes:
+        """The copy of the original with this number."""
+        draw = np.random.default_rng([seed, zlib.crc32(self.name.encode()), number])
+        for step in self.steps:
+            image = step(image, draw)
+        return self.encode(image)
+
+
+def _of(name: str, *steps: Change, quality: int = 90) -> Transform:
+    return Transform(name, steps, partial(jpeg, quality=quality))
+
+
+half, screen = partial(resize, across=0.5, down=0.5), partial(resize, across=0.8, down=0.8)
+
+TRANSFORMS: tuple[Transform, ...] = (
+    *(_of(f"crop {kept} %", partial(crop, percent=kept)) for kept in (95, 90, 80, 70, 60, 50, 40, 30, 20, 10)),
+    *(_of(f"JPEG {quality}", quality=quality) for quality in (75, 50, 30, 20, 15, 10, 8, 5, 3)),
+    *(_of(f"resize ×{factor}", partial(resize, across=factor, down=factor)) for factor in (0.5, 0.25, 2)),
+    *(_of(f"aspect ×{factor}", partial(resize, across=factor, down=1)) for factor in (0.67, 1.5)),
+    *(_of(f"blur {pixels} px", partial(blur, pixels=pixels)) for pixels in (2, 5)),
+    *(_of(f"noise σ {levels}", partial(noise, levels=levels)) for levels in (10, 30)),
+    *(_of(f"rotate {degrees}°", partial(rotate, degrees=degrees)) for degrees in (2, 5, 10, 30, 90, 180)),
+    _of("flip", flip),
+    _of("grey", grey),
+    *(_of(f"brightness ×{by}", partial(enhance, what=ImageEnhance.Brightness, factor=by)) for by in (0.6, 1.5)),
+    *(_of(f"contrast ×{by}", partial(enhance, what=ImageEnhance.Contrast, factor=by)) for by in (0.6, 1.5)),
+    *(_of(f"saturation ×{by}", partial(enhance, what=ImageEnhance.Color, factor=by)) for by in (0.3, 2)),
+    _of("hue +60°", partial(hue, degrees=60)),
+    *(_of(f"border {percent} %", partial(border, percent=percent)) for percent in (5, 10, 20)),
+    *(_of(f"letterbox {percent} %", partial(border, percent=percent, down_only=True)) for percent in (5, 10, 20)),
+    _of("text", text),
+    _of("logo", logo),
+    Transform("screenshot, palette PNG", (screen, bar), palette_png),
+    _of("screenshot, JPEG 40", screen, bar, quality=40),
+    _of("crop 80 % + JPEG 20", partial(crop, percent=80), quality=20),
+    _of("flip + saturation + JPEG 30", flip, partial(enhance, what=ImageEnhance.Color, factor=2), quality=30),
+    _of("border 5 % + text", partial(border, percent=5), text),
+    _of("×0.5 + blur + JPEG 30", half, partial(blur, pixels=1.5), quality=30),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A way to decide: pairs up to `threshold` are called copies; None is the largest that is precise enough."""
+
+    name: str
+    threshold: int | None = None
+
+
+class Method(Protocol):
+    """Holds test images; says how far those of a corpus are from them, once for each of its columns."""
+
+    columns: tuple[Column, ...]
+    seconds: dict[str, float]
+
+    def distances(self, corpus: Sequence[Piece]) -> list[Distances]:
+        """Rows and columns in the order of the pieces' members."""
+
+
+def _by_hash(match: Match) -> int:
+    """Bits between two images, however the verdict came out where the hash can tell."""
+    return match.distance if match.verdict != "undecidable" else FAR
+
+
+def _judged(match: Match) -> int:
+    """The verdict of all that the product looks at."""
+    return 0 if match.verdict == "duplicate" else FAR
+
+
+class Ours:
+    """What `transfer dedup` does: hash, search in eight positions, comparison of the candidates' pixels.
+
+    A further kind of evidence is a further entry of `points`: its column and how a match counts there.
+    """
+
+    points: tuple[tuple[Column, Callable[[Match], int]], ...] = (
+        (Column("ours, hash ≤ 31", DUPLICATE), _by_hash),
+        (Column("ours, hash ≤ 64 alone", CANDIDATE), _by_hash),
+        (Column("ours, hash ≤ 64 + pixels", 0), _judged),
+    )
+
+    def __init__(self, tests: Sequence[Piece]) -> None:
+        self.columns = tuple(column for column, _ in self.points)
+        self.seconds = dict.fromkeys((column.name for column in self.columns), 0.0)
+        with _counted(self.seconds):
+            self.search = Search(join_shards((piece.source, hash_piece(piece)) for piece in tests))
+        self.rows, self.places = _rows(tests), {piece.source: (piece.kind, piece.path) for piece in tests}
+
+    def distances(self, corpus: Sequence[Piece]) -> list[Distances]:
+        """As the product finds them; whatever it does not find is far."""
+        with _counted(self.seconds):
+            images = join_shards((piece.source, hash_piece(piece)) for piece in corpus)
+            matches: Sequence[Match] = find_matches(self.search, images).matches
+        compare = Compare(self.places, {piece.source: (piece.kind, piece.path) for piece in corpus})
+        with _counted(self.seconds, self.columns[-1].name):
+            groups = to_compare(matches, compare.corpus)
+            matches = replaced(matches, [match for group in groups for match in compare(group)])
+        return [self._placed(matches, _rows(corpus), distance) for _, distance in self.points]
+
+    def _placed(self, matches: Sequence[Match], places: Mapping[Any, int], distance: Callable[[Match], int]) -> Any:
+        far = np.full((len(self.rows), len(places)), FAR, np.uint16)
+        for match in matches:
+            far[self.rows[match.test], places[match.corpus]] = distance(match)
+        return far
+
+
+class Encoded:
+    """A method that makes a code of an image, and compares codes: bytes of N images → (N, ...) codes."""
+
+    def __init__(
+        self, columns: tuple[Column, ...], encode: Callable[[Sequence[bytes]], Any], tests: Sequence[Piece],
+        between: Callable[[Any, Any], Distances], encode_tests: Callable[[Sequence[bytes]], Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.columns, self.encode, self.between = columns, encode, between
+        self.seconds = dict.fromkeys((column.name for column in columns), 0.0)
+        with _counted(self.seconds):
+            self.tests = (encode_tests or encode)(_contents(tests))
+
+    def distances(self, corpus: Sequence[Piece]) -> list[Distances]:
+        """The same for each threshold."""
+        with _counted(self.seconds):
+            return [self.between(self.tests, self.encode(_contents(corpus)))] * len(self.columns)
+
+
+def bits_apart(tests: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> Distances:
+    """Differing bits of (T, B) or, where tests have P positions of which the nearest counts, (T, P, B) and (C, B)."""
+    positions = tests if tests.ndim == 3 else tests[:, None]
+    rows = [np.bitwise_count(each[:, None] ^ corpus).sum(axis=2, dtype=np.uint16).min(axis=0) for each in positions]
+    return np.stack(rows)
+
+
+def angles_apart(tests: NDArray[np.float16], corpus: NDArray[np.float16]) -> Distances:
+    """Thousandths of one minus the cosine."""
+    cosines = tests.astype(np.float32) @ corpus.astype(np.float32).T
+    return (1000 * (1 - cosines)).round().clip(0, FAR - 1).astype(np.uint16)
+
+
+def _pixels(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def open_imagehash(tests: Sequence[Piece]) -> Method:
+    """The 64-bit pHash that most scripts use."""
+    import imagehash
+
+    def encode(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        hashes = [imagehash.phash(Image.open(io.BytesIO(data))).hash.ravel() for data in images]
+        return np.packbits(hashes, axis=1)
+
+    return Encoded((Column("imagehash pHash"),), encode, tests, bits_apart)
+
+
+def open_imagededup(tests: Sequence[Piece], kind: str) -> Method:
+    """imagededup's own 64-bit PHash and DHash."""
+    from imagededup import methods
+
+    hasher = getattr(methods, kind)(verbose=False)
+
+    def encode(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        codes = [bytes.fromhex(hasher.encode_image(image_array=_pixels(data))) for data in images]
+        return np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
+
+    return Encoded((Column(f"imagededup {kind}"),), encode, tests, bits_apart)
+
+
+def open_pdqhash(tests: Sequence[Piece], turned: bool) -> Method:
+    """PDQ by its authors' code, whatever quality it reports; also with its eight hashes of every test image."""
+    import pdqhash
+
+    def encode(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        return np.packbits([pdqhash.compute(_pixels(data))[0] for data in images], axis=1)
+
+    def encode_turned(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        return np.packbits([pdqhash.compute_dihedral(_pixels(data))[0] for data in images], axis=2)
+
+    name = "pdqhash, 8 positions" if turned else "pdqhash"
+    columns = Column(f"{name} ≤ 31", DUPLICATE), Column(name)
+    return Encoded(columns, encode, tests, bits_apart, encode_turned if turned else None)
+
+
+def open_descriptor(tests: Sequence[Piece], path: Path) -> Method:
+    """A network of the user's, at the product's cosine and at the best one."""
+    from transfer.stages.describing import Descriptor
+
+    columns = Column(f"{path.name}, cosine ≥ {COSINE}", round(1000 * (1 - COSINE))), Column(path.name)
+    describe = Descriptor.of(path)
+
+    def encode(images: Sequence[bytes]) -> NDArray[np.float16]:
+        return np.concatenate([describe(images[at : at + 32]) for at in range(0, len(images), 32)])
+
+    return Encoded(columns, encode, tests, angles_apart)
+
+
+METHODS: dict[str, tuple[Callable[[Sequence[Piece]], Method], str]] = {
+    "ours": (Ours, "transfer-bench"),
+    "imagehash": (open_imagehash, "imagehash"),
+    "imagededup-phash": (partial(open_imagededup, kind="PHash"), "imagededup"),
+    "imagededup-dhash": (partial(open_imagededup, kind="DHash"), "imagededup"),
+    "pdqhash": (partial(open_pdqhash, turned=False), "pdqhash"),
+    "pdqhash-turned": (partial(open_pdqhash, turned=True), "pdqhash"),
+}
+"""How each is opened, and what must be installed for it."""
+
+
+@contextmanager
+def _counted(seconds: dict[str, float], *names: str) -> Iterator[None]:
+    """Adds the processor's seconds that a block takes to those of some columns, without `names` to all."""
+    start = time.process_time()
+    yield
+    for name in names or seconds:
+        seconds[name] += time.process_time() - start
+
+
+def _contents(pieces: Sequence[Piece]) -> list[bytes]:
+    return [data for piece in pieces for _, data in read_piece(piece) if isinstance(data, bytes)]
+
+
+def _rows(pieces: Sequence[Piece]) -> dict[tuple[str, str], int]:
+    names = [(piece.source, member) for piece in pieces for member in piece.members]
+    return {name: row for row, name in enumerate(names)}
+
+
+@dataclass
+class Tally:
+    """What a column said: histograms of the distances of true pairs by transform and of false ones.
+
+    `apart` are those of the standing car's frames; `wrong` the false pairs that a fixed threshold accepts.
+    """
+
+    column: Column
+    false: NDArray[np.int64] = field(default_factory=lambda: np.zeros(FAR + 1, np.int64))
+    true: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    apart: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    wrong: list[tuple[str, str, str, int]] = field(default_factory=list)
+
+    @property
+    def threshold(self) -> int:
+        """The column's, or the largest of enough precision; -1 where there is none."""
+        if self.column.threshold is not None:
+            return self.column.threshold
+        right, wrong = np.cumsum(sum(self.true.values()))[:FAR], np.cumsum(self.false)[:FAR]
+        precise = np.flatnonzero((right > 0) & (right >= PRECISION * (right + wrong)))
+        return int(precise[-1]) if len(precise) else -1
+
+    def accepted(self) -> tuple[int, int]:
+        """True and false pairs up to the threshold."""
+        upto = self.threshold + 1
+        return sum(int(each[:upto].sum()) for each in self.true.values()), int(self.false[:upto].sum())
+
+    def precision(self) -> float:
+        """True among accepted pairs; nothing accepted is nothing wrong."""
+        right, wrong = self.accepted()
+        return right / (right + wrong) if right + wrong else 1.0
+
+    def recall(self, transform: str) -> float:
+        """Accepted among the copies of a transform."""
+        counts = self.true[transform]
+        return float(counts[: self.threshold + 1].sum() / counts.sum())
+
+    def add(self, true: Distances, false: Distances, transform: str | None) -> None:
+        """More pairs; those of no transform are false ones only."""
+        self.false += np.bincount(false.ravel(), minlength=FAR + 1)
+        if transform is not None:
+            self.true[transform] = np.bincount(true.ravel(), minlength=FAR + 1)
+
+    def note(self, distances: Distances, tests: Sequence[str], corpus: Sequence[str], doing: str) -> None:
+        """Keep the names of the false pairs that a fixed threshold accepts."""
+        if self.column.threshold is not None:
+            pairs = np.argwhere(distances <= self.column.threshold).tolist()
+            self.wrong += [(doing, tests[row], corpus[at], int(distances[row, at])) for row, at in pairs]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The photographs: `pieces` of the originals, then of the frames of a film."""
+
+    originals: tuple[Piece, ...]
+    frames: tuple[Piece, ...]
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """All of them."""
+        return self.originals + self.frames
+
+    @property
+    def names(self) -> list[str]:
+        """In the order of the pieces."""
+        return [f"{piece.source}/{member}" for piece in self.pieces for member in piece.members]
+
+    @property
+    def standing(self) -> NDArray[np.int64]:
+        """Rows of the frames that show one picture."""
+        return np.flatnonzero([Path(name).stem in STANDING for name in self.names])
+
+
+def find_photographs(data: Path, images: int | None, seed: int) -> Gallery:
+    """What is below `data`; or so many originals, drawn from all."""
+    every = [(name, member) for name in PHOTOGRAPHS for member in _members(data / name, ("*.jpg",))]
+    if not every:
+        raise SystemExit(f"no photographs in {', '.join(PHOTOGRAPHS)} below {data}. Set TRANSFER_DATA or --data.")
+    if images is not None and images < len(every):
+        every = [every[at] for at in sorted(np.random.default_rng(seed).permutation(len(every))[:images])]
+    frames = _members(data / FRAMES, ("train/*.png", "test/*.png"))
+    originals = [files_piece(name, data / name, [m for n, m in every if n == name]) for name in PHOTOGRAPHS]
+    return Gallery(tuple(p for p in originals if p.members), (files_piece(FRAMES, data / FRAMES, frames),))
+
+
+def _members(folder: Path, patterns: Sequence[str]) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern))
+
+
+def write_copies(originals: Sequence[Piece], transform: Transform, folder: Path, seed: int) -> Piece:
+    """A copy of every original, as files, in order."""
+    names = []
+    for number, data in enumerate(_contents(originals)):
+        with Image.open(io.BytesIO(data)) as image:
+            copy = transform.copy(image.convert("RGB"), number, seed)
+        names.append(f"{number:05d}")
+        (folder / names[-1]).write_bytes(copy)
+    return files_piece("copies", folder, names)
+
+
+def measure(gallery: Gallery, methods: Sequence[Method], transforms: Sequence[Transform], seed: int) -> list[Tally]:
+    """Every method on the same copies, one transform after the other, then on different photographs."""
+    tallies = [Tally(column) for method in methods for column in method.columns]
+    for transform in tqdm(transforms, file=sys.stderr, delay=2.0, leave=False):
+        with tempfile.TemporaryDirectory() as folder:
+            copies = write_copies(gallery.originals, transform, Path(folder), seed)
+            count_copies(gallery, transform.name, copies, zip(tallies, _all(methods, [copies]), strict=True))
+    count_photographs(gallery, zip(tallies, _all(methods, gallery.pieces), strict=True))
+    return tallies
+
+
+def _all(methods: Sequence[Method], corpus: Sequence[Piece]) -> list[Distances]:
+    return [distances for method in methods for distances in method.distances(corpus)]
+
+
+def count_copies(gallery: Gallery, name: str, copies: Piece, seen: Iterator[tuple[Tally, Distances]]) -> None:
+    """Copy and original, row and column of one number, are true; the rest is false."""
+    for tally, distances in seen:
+        same = np.eye(*distances.shape, dtype=bool)
+        tally.add(distances[same], distances[~same], name)
+        tally.note(np.where(same, FAR, distances), gallery.names, copies.members, name)
+
+
+def count_photographs(gallery: Gallery, seen: Iterator[tuple[Tally, Distances]]) -> None:
+    """Any two different ones, found from either side, are a false pair, but for the standing car."""
+    for tally, distances in seen:
+        either = np.minimum(distances, distances.T)
+        counted = np.triu(np.ones(either.shape, bool), 1)
+        inside = np.isin(np.arange(len(either)), gallery.standing)
+        apart = counted & inside[:, None] & inside
+        counted &= ~apart
+        tally.add(either[apart], either[counted], None)
+        tally.apart = either[apart].astype(np.int64)
+        tally.note(np.where(counted, either, FAR), gallery.names, gallery.names, "photographs")
+
+
+def report(tallies: Sequence[Tally], seconds: Mapping[str, float]) -> None:
+    """A row for each transform, a line for each column."""
+    names = [tally.column.name for tally in tallies]
+    print(f"\n| recall, % | {' | '.join(names)} |\n|:--|{'--:|' * len(names)}")
+    for transform in tallies[0].true:
+        print(f"| {transform} | {' | '.join(f'{100 * tally.recall(transform):.1f}' for tally in tallies)} |")
+    means = [np.mean([tally.recall(transform) for transform in tally.true]) for tally in tallies]
+    print(f"| **all copies** | {' | '.join(f'{100 * mean:.1f}' for mean in means)} |\n")
+    for tally in tallies:
+        print(f"- {summary(tally)}, {seconds[tally.column.name]:.0f} s of a core")
+
+
+def summary(tally: Tally) -> str:
+    """A column in one line."""
+    right, wrong = tally.accepted()
+    true, false = (int(sum(counts.sum() for counts in each)) for each in (tally.true.values(), [tally.false]))
+    how = "fixed" if tally.column.threshold is not None else f"largest of precision ≥ {PRECISION}"
+    standing = f"{int((tally.apart <= tally.threshold).sum())} of {len(tally.apart)} pairs of the standing car"
+    return (
+        f"{tally.column.name}: precision {tally.precision():.5f}, threshold {tally.threshold} ({how}), "
+        f"{right:,} of {true:,} true pairs, {wrong:,} of {false:,} false ones, {standing}"
+    )
+
+
+def as_json(tallies: Sequence[Tally], seconds: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Everything that the report says, and the false pairs by name."""
+    return [
+        {**asdict(tally.column), "chosen": tally.threshold, "precision": tally.precision(),
+         "accepted": tally.accepted(), "seconds": seconds[tally.column.name],
+         "recall": {name: tally.recall(name) for name in tally.true}, "standing": tally.apart.tolist(),
+         "wrong": tally.wrong} for tally in tallies
+    ]  # fmt: skip
+
+
+def open_methods(names: Sequence[str], descriptor: Path | None, tests: Sequence[Piece]) -> list[Method]:
+    """Those that are installed."""
+    opened: list[Method] = []
+    for name in names:
+        opener, package = METHODS[name]
+        try:
+            opened.append(opener(tests))
+        except ImportError as error:
+            print(f"- {name} left out ({error}): pip install {package}")
+    return opened + ([open_descriptor(tests, descriptor)] if descriptor else [])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make copies, look for them, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=data_root(), help="folder of the data sets [$TRANSFER_DATA]")
+    parser.add_argument("--images", type=int, help="originals, drawn from all [all]")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--transforms", nargs="+", default=[], help="those whose names begin so [all]")
+    parser.add_argument("--descriptor", type=Path, help="a file as `transfer dedup index --descriptor` takes it")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    gallery = find_photographs(options.data, options.images, options.seed)
+    chosen = [each for each in TRANSFORMS if each.name.startswith(tuple(options.transforms) or "")]
+    methods = open_methods(options.methods, options.descriptor, gallery.pieces)
+    counts = [sum(len(piece.members) for piece in pieces) for pieces in (gallery.originals, gallery.frames)]
+    print(f"{counts[0]} originals, {len(chosen)} copies of each, {counts[1]} frames, seed {options.seed}", flush=True)
+    tallies = measure(gallery, methods, chosen, options.seed)
+    seconds = {name: taken for method in methods for name, taken in method.seconds.items()}
+    report(tallies, seconds)
+    if options.json:
+        write_json(options.json, {"seed": options.seed, "images": counts, "methods": as_json(tallies, seconds)})
+
+
+if __name__ == "__main__":
+    main()
