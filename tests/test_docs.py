@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -33,7 +34,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "my_rules.toml").write_text(example, encoding="utf-8")
     _street(here / "data")
     _predictions(here)
+    _images(here)
     return here
+
+
+def _images(here: Path) -> None:
+    """Some photographs of nothing, and a list of them."""
+    (here / "images").mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
+        Image.fromarray(pixels).resize((160, 120)).save(here / "images" / f"{number}.jpg")
+    (here / "list.txt").write_text("images/0.jpg\nimages/2.jpg\n", encoding="utf-8")
 
 
 def _predictions(here: Path) -> None:

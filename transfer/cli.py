@@ -350,10 +350,11 @@ def run_data_check(options: argparse.Namespace, given: Sequence[str]) -> None:
     from transfer.datasets.declaration import find_declaration
     from transfer.datasets.report import check_dataset, describe_checked
     from transfer.spec.places import data_root
+    from transfer.stages.leakage import leakage_notes
 
     declared = find_declaration(options.name, data_root())
     kinds = tuple(options.kind or declared.kinds)
-    checked = check_dataset(declared, kinds, data_root(), options.work_dir / "data")
+    checked = check_dataset(declared, kinds, data_root(), options.work_dir / "data", leakage_notes)
     print(json.dumps(checked, indent=2) if options.json else describe_checked(declared, checked))
 
 

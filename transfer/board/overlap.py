@@ -26,26 +26,26 @@ def describe_excluded(table: Table) -> str:
 
 
 def gap_lines(table: Table) -> list[str]:
-    """How much the test images that a checkpoint may have seen lift its first scores, a line each."""
+    """How much the test images that were left out lift the first score of each task, a line for each run."""
     lines = [
         _gap(row, task, record)
         for row in table.rows
         for task in table.tasks
         for (name, _), record in sorted(row.records.items(), key=lambda item: item[0])
-        if name == task.name and record.overlap["status"] == "measured"
+        if name == task.name and record.run.excluded
     ]
-    title = "Near-duplicates in the pre-training images, with 95 % intervals from resampling the test images:"
+    title = "What the test images that were left out do to the full score (95 % intervals, resampling test images):"
     return [title, "", *lines] if lines else []
 
 
 def _gap(row: Row, task: Task, record: Record) -> str:
     counts, score = record.overlap["counts"], task.scores[0]
     unsure = counts["images"] - counts["clean"] - counts["duplicate"]
-    parts = [f"{counts['duplicate']:,} of {counts['images']:,} test images seen"]
+    parts = [f"{counts['duplicate']:,} of {counts['images']:,} test images left out"]
     parts += [f"{unsure:,} undecided"] if unsure else []
     parts.append(f"full {share_text(record.overlap['full'].get(score, -1))}")
     parts.append(f"clean {share_text(record.scores.get(score, -1))}")
-    parts.append(f"seen alone {share_text(record.overlap['duplicate'].get(score, -1))}")
+    parts.append(f"those alone {share_text(record.overlap['duplicate'].get(score, -1))}")
     gap = record.overlap["gap"].get(score)
     if gap and gap["low"] is not None:
         middle, low, high = (f"{100 * gap[key]:+.1f}" for key in ("gap", "low", "high"))

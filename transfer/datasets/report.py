@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from transfer.datasets.declaration import Declaration, Part, dataset_names, find_declaration
-from transfer.datasets.layouts import find_home, tree
+from transfer.datasets.layouts import Pair, find_home, tree
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import also_in_train, check_splits
@@ -19,16 +19,25 @@ from transfer.errors import MissingData
 LISTED = 5
 """Names of one note."""
 
+Look = Callable[[str, Pair, tuple[Manifest, Manifest], Path], list[str]]
+"""A data set's name, its (train, test) splits, their manifests, and a folder to remember things in → notes."""
 
-def check_dataset(declared: Declaration, kinds: tuple[str, ...], root: Path, work: Path) -> dict[str, Any]:
+
+def check_dataset(
+    declared: Declaration, kinds: tuple[str, ...], root: Path, work: Path, look: Look | None = None
+) -> dict[str, Any]:
     """Preflight of both splits for each of `kinds`: images, hashes, class counts and notes, as plain values.
 
-    Raises one DataError that lists all problems of all kinds. What has been read is remembered below `work`.
+    Raises one DataError that lists all problems of all kinds. What has been read is remembered below `work`; `look`
+    makes further notes on splits that are well.
     """
 
     def check(kind: str) -> dict[str, Any]:
-        train, test = open_splits(declared, kind, root, work)
-        return _checked(declared, *check_splits(train, test, kind, work / "preflight.json"))
+        splits = open_splits(declared, kind, root, work)
+        manifests = check_splits(*splits, kind, work / "preflight.json")
+        checked = _checked(declared, *manifests)
+        checked["notes"] += look(f"{declared.name} {kind}", splits, manifests, work) if look else []
+        return checked
 
     return dict(zip(kinds, gather(partial(check, kind) for kind in kinds), strict=True))
 

@@ -39,13 +39,14 @@ class Compare:
         for match in matches:
             waiting.setdefault(match.corpus[1], []).append(match)
         done: list[Match] = []
-        for name, data in read_images(*self.corpus[matches[0].corpus[0]], waiting.keys()):
+        for name, data in read_images(*self.corpus[matches[0].corpus[0]], set(waiting)):
             done += [_decide(match, self._test(match), data) for match in waiting.pop(name, ())]
         return done + [match for rest in waiting.values() for match in rest]
 
     def _test(self, match: Match) -> bytes | CorruptImage:
         name, image = match.test
-        return next(read_images(*self.tests[name], [image]))[1]
+        gone = image, CorruptImage("no longer there")
+        return next(read_images(*self.tests[name], [image]), gone)[1]
 
 
 def replaced(matches: Iterable[Match], looked_at: Iterable[Match]) -> list[Match]:

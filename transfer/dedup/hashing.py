@@ -38,6 +38,9 @@ TRANSFORMS = (
 )  # fmt: skip
 """What is done to the test image, in the order of `variants`; turns are clockwise."""
 
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
+"""Number of the transform that undoes each."""
+
 _POSITIONS = np.arange(SIDE)
 _BASIS = np.sqrt(2 / SIDE) * np.cos(
     np.pi * (2 * _POSITIONS[None, :] + 1) * np.arange(1, FREQUENCIES + 1)[:, None] / (2 * SIDE)

@@ -29,6 +29,8 @@ SCHEMA = 1
 Made = Mapping[str, Any]
 """What the manifest says of a shard: `file`, `source`, `images`, `skipped`, `sha256` of the file, `content`."""
 
+MADE_KEYS = frozenset(("file", "source", "images", "skipped", "sha256", "content"))
+
 
 @dataclass(frozen=True)
 class Index:
@@ -127,6 +129,8 @@ def open_index(folder: Path) -> Index:
                 f"(schema {SCHEMA}); they cannot be compared. Index the images again."
             )
         shards = tuple(data["shards"])
+        if not all(set(each) >= MADE_KEYS for each in shards):
+            raise ValueError(f"expected {', '.join(sorted(MADE_KEYS))} of every shard")
         if data["sha256"] != _content(shards) or data["images"] != sum(each["images"] for each in shards):
             raise ValueError("its sums do not agree")
         return Index(folder, data["images"], data["skipped"], data["sha256"], data["descriptor"], shards)
@@ -151,12 +155,18 @@ def read_shard(folder: Path, made: Made) -> Shard:
 
 
 def read_sources(folder: Path) -> dict[str, tuple[Kind, Path]]:
-    """Source → its kind and place on the machine that made the index; empty where that was not kept."""
+    """Source → its kind and place on the machine that made the index; empty where that was not kept.
+
+    Raises UnusableIndex for a damaged list.
+    """
     path = folder / SOURCES
     if not path.is_file():
         return {}
-    places = json.loads(path.read_text(encoding="utf-8"))
-    return {source: (kind, Path(place)) for source, (kind, place) in places.items()}
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))
+        return {source: (kind, Path(place)) for source, (kind, place) in places.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnusableIndex(f"{path} is damaged: {error}. Remove it to go on without the images.") from error
 
 
 def _made(path: Path, data: bytes, shard: Shard) -> Made:

@@ -14,7 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.dedup.hashing import BITS, CANDIDATE, DUPLICATE, Hashed, Hashes, variants
+from transfer.dedup.hashing import BITS, CANDIDATE, DUPLICATE, INVERSE, Hashed, Hashes, variants
 
 BLOCK = 16_384
 """Corpus rows that are searched together."""
@@ -94,10 +94,13 @@ def find_equal(test: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> tuple[Indi
 
 
 def find_undecidable(tests: Hashed, corpus: Hashed) -> Hits:
-    """Of test images with too little texture to tell, those that resemble corpus images as poor in texture."""
+    """For each test image with too little texture to tell, the nearest corpus image that is as poor in texture.
+
+    Searched the other way round, so that every such test image has its hit, and no more however many are alike.
+    """
     rows, tested = np.flatnonzero(~corpus.decidable), np.flatnonzero(~tests.decidable)
-    hits = HashSearch(tests.hashes[tested], DUPLICATE).nearest(corpus.hashes[rows])
-    return Hits(tested[hits.test], rows[hits.corpus], hits.distance, hits.transform)
+    hits = HashSearch(corpus.hashes[rows], DUPLICATE).nearest(tests.hashes[tested])
+    return Hits(tested[hits.corpus], rows[hits.test], hits.distance, np.array(INVERSE)[hits.transform])
 
 
 def _blocks(arrays: Iterable[Hashes], rows: int) -> Iterator[Hashes]:

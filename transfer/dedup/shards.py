@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def write_shard(path: Path, shard: Shard) -> None:
     }
     if shard.descriptors is not None:
         tensors["descriptor"] = shard.descriptors
+    tensors["check"] = _checksum(tensors)
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, {"version": VERSION}))
 
@@ -94,6 +95,8 @@ def parse_shard(data: bytes, path: Path) -> Shard:
     """Inverse of `write_shard`. Raises UnusableIndex for a damaged file."""
     try:
         tensors = load(data)
+        if tensors["check"].tolist() != _checksum(tensors).tolist():
+            raise ValueError("its SHA-256 is another")
         text = json.loads(tensors["text"].tobytes())
         names, skipped = tuple(text["names"]), tuple((name, reason) for name, reason in text["skipped"])
         if any(tensors[name].dtype != kind for name, kind in TYPES.items()):
@@ -105,3 +108,12 @@ def parse_shard(data: bytes, path: Path) -> Shard:
         return Shard(str(text["source"]), names, tensors["sha256"], hashed, tensors.get("descriptor"), skipped)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UnusableIndex(f"{path} is damaged: {error}. Delete it and run `transfer dedup index` again.") from error
+
+
+def _checksum(tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """(32,) SHA-256 of all the others, for an unfinished index has no manifest that would know it."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors.keys() - {"check"}):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)

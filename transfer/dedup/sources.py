@@ -6,6 +6,7 @@ import os
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -104,10 +105,12 @@ def read_images(kind: Kind, path: Path, names: Collection[str]) -> Iterator[Entr
 def _labels(inputs: Sequence[Path]) -> list[str]:
     """A name for each input, told apart by a number where two are called alike."""
     names = [path.resolve().name or "root" for path in inputs]
-    return [
-        name if names.count(name) == 1 else f"{name}-{names[:index].count(name) + 1}"
-        for index, name in enumerate(names)
-    ]
+    labels: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{number}" for number in count(1))
+        free = (label for label in numbered if label not in names and label not in labels)
+        labels.append(name if names.count(name) == 1 else next(free))
+    return labels
 
 
 def _pieces(given: Path, source: str) -> Iterator[Piece]:

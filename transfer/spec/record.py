@@ -22,8 +22,8 @@ class Record(Fields):
     `predictions` the `sha256` and `files` of what was scored.
 
     `overlap` says whether the pre-training images hold test images: its `status` is `unknown`, `none by construction`
-    (and `why`), or `measured`. Then `scores` are those of the clean images, and it holds the `manifests`, `counts` of
-    images by verdict, `full` and `duplicate` scores, and for each of the task's scores the `gap` of full and clean.
+    (and `why`), or `measured`. Of a run with excluded images, whose `scores` are those of the clean ones, it holds the
+    `manifests`, `counts` of images by verdict, `full` and `duplicate` scores, and the `gap` of full and clean by score.
     """
 
     run: RunSpec

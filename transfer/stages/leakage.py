@@ -62,6 +62,11 @@ def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], 
     return Leakage(tests, tuple(replaced(matches, looked_at)), (compare.tests, compare.corpus))
 
 
+def leakage_notes(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> list[str]:
+    """What `find_leakage` found, for people."""
+    return find_leakage(name, splits, manifests, work).notes
+
+
 def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Overlap:
     """Write the overlap of a suite's test images with the training images of the same data sets."""
     from transfer.stages.suites import open_suite

@@ -13,7 +13,7 @@ from transfer.results.store import record_path, write_record
 from transfer.spec.files import write_json
 from transfer.spec.places import load_suites
 from transfer.spec.record import Record
-from transfer.stages.exclusion import without_measuring
+from transfer.stages.exclusion import UNKNOWN, without_measuring
 from transfer.stages.job import Job
 from transfer.stages.score import measure_overlap, score
 
@@ -47,9 +47,12 @@ def record(job: Job) -> Record:
 
 
 def _overlap(job: Job) -> Mapping[str, Any]:
+    """What a control or a formula-trained network leaves out to stand beside others, it has still not seen."""
+    known = without_measuring(job.run.weights, job.certificate)
     if job.exclusion is None:
-        return without_measuring(job.run.weights, job.certificate)
-    return measure_overlap(job, job.exclusion)
+        return known
+    status = {"status": "measured"} if known == UNKNOWN else known
+    return {**status, **measure_overlap(job, job.exclusion)}
 
 
 def check_publishable(jobs: Iterable[Job], board: Path) -> None:

@@ -59,7 +59,6 @@ def measure_overlap(job: Job, exclusion: Exclusion) -> dict[str, Any]:
     clean = _names(job, exclusion.clean)
     gaps = gap_intervals(job.kind, *files, clean, scores=names, classes=job.classes, stems=stems)
     return {
-        "status": "measured",
         "manifests": list(exclusion.manifests),
         "counts": exclusion.counts,
         "full": _score(job),
