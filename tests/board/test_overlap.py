@@ -50,3 +50,12 @@ def test_a_gap_that_nothing_defines_is_left_out(suite, record, gap):
     clean = replace(record("a", excluded="12" * 8), overlap={**MEASURED, "gap": gap})
     board = render_board([suite(0)], [clean])
     assert "those alone 90.0." in board and "full − clean" not in board
+
+
+@pytest.mark.parametrize(
+    ("said", "text"), [({}, "(48 images)"), ({"looks_like_train": 3}, "(48 images, 3 of them like one of train)")]
+)
+def test_a_data_set_that_leaks_says_so(suite, record, said, text):
+    made = record("a")
+    made = replace(made, data={**made.data, "test": {**made.data["test"], **said}})
+    assert f"test data `2e2e2e2e2e2e` {text}" in render_board([suite(0)], [made])

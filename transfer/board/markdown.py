@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from transfer.board.cells import link, missing_note, table_lines
 from transfer.board.overlap import describe_excluded, gap_lines
@@ -113,8 +114,15 @@ def _protocol(table: Table, task: Task) -> str:
 def _manifests(records: Sequence[Record], use: str) -> str:
     """Hash and size of the data; several only if records of one protocol contradict each other, which then shows."""
     manifests = [record.data.get(use, {}) for record in records]
-    texts = {f"{code(str(m.get('sha256', 'unknown'))[:12])} ({m.get('images', 'unknown')} images)" for m in manifests}
+    texts = {f"{code(str(m.get('sha256', 'unknown'))[:12])} ({_images(m)})" for m in manifests}
     return " and ".join(sorted(texts))
+
+
+def _images(manifest: Mapping[str, Any]) -> str:
+    """How many, and how many of test resemble one of train: nothing that a run can be blamed for, but to be known."""
+    leaked = max(manifest.get(key, 0) for key in ("also_in_train", "looks_like_train"))
+    note = f", {leaked} of them like one of train" if leaked else ""
+    return f"{manifest.get('images', 'unknown')} images{note}"
 
 
 def _not_shown(suites: Sequence[Suite], records: Sequence[Record]) -> str:
