@@ -7,7 +7,7 @@ demo: setup  ## pre-train on formulas, evaluate it and a random control on embed
 	@tools/demo.sh
 
 test: setup  ## every test; `make test ARGS="-m 'not slow'"` for the fast ones
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## format, lint, types, floors
 	@.venv/bin/python -m ruff format --check .

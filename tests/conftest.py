@@ -12,6 +12,14 @@ from transfer.datasets.mini.generate import generate_mini
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bitwise comparisons, and one process unless a test asks for more
 
 
+LONG = ("stages", "tools", "test_readme.py", "test_docs.py", "openmmlab")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes first, so that no worker begins one when the others are done."""
+    items.sort(key=lambda item: not set(LONG) & {*item.path.parts})
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Small real data sets; their folder is named by TRANSFER_SHARED_DATA."""
