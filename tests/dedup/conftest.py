@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +31,14 @@ TURNS = (
 )
 """What the names in TRANSFORMS say, done to pixels."""
 
-INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
-"""Number of the transform that undoes each."""
 
-
+@lru_cache(maxsize=256)
 def picture(seed: int, height: int = 120, width: int = 160) -> Pixels:
     """`(height, width, 3)`: blotches of every size, as photographs have them. Unrelated for every seed."""
     rng = np.random.default_rng(seed)
-    total = np.zeros((height, width, 3))
+    total = np.zeros((height, width, 3), np.float32)
     for cells in (3, 6, 12, 24, 48):
-        grid = rng.normal(size=(cells, cells, 3)) / cells**0.8
+        grid = (rng.normal(size=(cells, cells, 3)) / cells**0.8).astype(np.float32)
         total += cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
     low, high = total.min(), total.max()
     return ((total - low) / (high - low) * 255).astype(np.uint8)

@@ -54,6 +54,8 @@ Change = Callable[[Picture, np.random.Generator], Picture]
 Encode = Callable[[Picture], bytes]
 Distances = NDArray[np.uint16]
 """(tests, corpus): how far apart a method says two images are."""
+Codes = Callable[[Sequence[bytes]], Any]
+Between = Callable[[Any, Any], Distances]
 
 
 def crop(image: Picture, draw: np.random.Generator, percent: float) -> Picture:
@@ -94,9 +96,10 @@ def grey(image: Picture, draw: np.random.Generator) -> Picture:
     return image.convert("L").convert("RGB")
 
 
-def enhance(image: Picture, draw: np.random.Generator, what: type, factor: float) -> Picture:
+def enhance(image: Picture, draw: np.random.Generator, what: Callable[[Picture], Any], factor: float) -> Picture:
     """Pillow's brightness, contrast or saturation times a factor."""
-    return what(image).enhance(factor)
+    enhanced: Picture = what(image).enhance(factor)
+    return enhanced
 
 
 def hue(image: Picture, draw: np.random.Generator, degrees: float) -> Picture:
@@ -266,28 +269,42 @@ class Ours:
 
 
 class Encoded:
-    """A method that makes a code of an image, and compares codes: bytes of N images → (N, ...) codes."""
+    """A method that makes a code of an image, and compares codes.
+
+    `encode` makes (N, ...) codes of the bytes of N images, `encode_tests` those of the tests where they are others;
+    `between` says for each column how far codes of tests and of a corpus are apart.
+    """
 
     def __init__(
-        self, columns: tuple[Column, ...], encode: Callable[[Sequence[bytes]], Any], tests: Sequence[Piece],
-        between: Callable[[Any, Any], Distances], encode_tests: Callable[[Sequence[bytes]], Any] | None = None,
-    ) -> None:  # fmt: skip
-        self.columns, self.encode, self.between = columns, encode, between
-        self.seconds = dict.fromkeys((column.name for column in columns), 0.0)
+        self,
+        between: Mapping[Column, Between],
+        tests: Sequence[Piece],
+        encode: Codes,
+        encode_tests: Codes | None = None,
+    ) -> None:
+        self.between, self.columns, self.encode = tuple(between.values()), tuple(between), encode
+        self.seconds = dict.fromkeys((column.name for column in between), 0.0)
         with _counted(self.seconds):
             self.tests = (encode_tests or encode)(_contents(tests))
 
     def distances(self, corpus: Sequence[Piece]) -> list[Distances]:
-        """The same for each threshold."""
+        """The codes of a corpus are made once for all columns."""
         with _counted(self.seconds):
-            return [self.between(self.tests, self.encode(_contents(corpus)))] * len(self.columns)
+            codes = self.encode(_contents(corpus))
+            return [apart(self.tests, codes) for apart in self.between]
 
 
 def bits_apart(tests: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> Distances:
-    """Differing bits of (T, B) or, where tests have P positions of which the nearest counts, (T, P, B) and (C, B)."""
-    positions = tests if tests.ndim == 3 else tests[:, None]
-    rows = [np.bitwise_count(each[:, None] ^ corpus).sum(axis=2, dtype=np.uint16).min(axis=0) for each in positions]
+    """Bits in which (T, B) and (C, B) bytes differ; of (T, P, B) in P positions the nearest counts."""
+    positions = np.ascontiguousarray(tests if tests.ndim == 3 else tests[:, None]).view(np.uint64)
+    words = np.ascontiguousarray(corpus).view(np.uint64)
+    rows = [np.bitwise_count(each[:, None] ^ words).sum(axis=2, dtype=np.uint16).min(axis=0) for each in positions]
     return np.stack(rows)
+
+
+def bits_apart_upright(tests: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> Distances:
+    """The same for the first of the positions alone."""
+    return bits_apart(tests[:, 0], corpus)
 
 
 def angles_apart(tests: NDArray[np.float16], corpus: NDArray[np.float16]) -> Distances:
@@ -309,7 +326,7 @@ def open_imagehash(tests: Sequence[Piece]) -> Method:
         hashes = [imagehash.phash(Image.open(io.BytesIO(data))).hash.ravel() for data in images]
         return np.packbits(hashes, axis=1)
 
-    return Encoded((Column("imagehash pHash"),), encode, tests, bits_apart)
+    return Encoded({Column("imagehash pHash"): bits_apart}, tests, encode)
 
 
 def open_imagededup(tests: Sequence[Piece], kind: str) -> Method:
@@ -322,11 +339,11 @@ def open_imagededup(tests: Sequence[Piece], kind: str) -> Method:
         codes = [bytes.fromhex(hasher.encode_image(image_array=_pixels(data))) for data in images]
         return np.frombuffer(b"".join(codes), np.uint8).reshape(len(codes), -1)
 
-    return Encoded((Column(f"imagededup {kind}"),), encode, tests, bits_apart)
+    return Encoded({Column(f"imagededup {kind}"): bits_apart}, tests, encode)
 
 
-def open_pdqhash(tests: Sequence[Piece], turned: bool) -> Method:
-    """PDQ by its authors' code, whatever quality it reports; also with its eight hashes of every test image."""
+def open_pdqhash(tests: Sequence[Piece]) -> Method:
+    """PDQ by its authors' code, whatever quality it reports; also with the eight hashes of every test image."""
     import pdqhash
 
     def encode(images: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -335,22 +352,25 @@ def open_pdqhash(tests: Sequence[Piece], turned: bool) -> Method:
     def encode_turned(images: Sequence[bytes]) -> NDArray[np.uint8]:
         return np.packbits([pdqhash.compute_dihedral(_pixels(data))[0] for data in images], axis=2)
 
-    name = "pdqhash, 8 positions" if turned else "pdqhash"
-    columns = Column(f"{name} ≤ 31", DUPLICATE), Column(name)
-    return Encoded(columns, encode, tests, bits_apart, encode_turned if turned else None)
+    between = {
+        Column(f"{name}{upto}", threshold): apart
+        for name, apart in (("pdqhash", bits_apart_upright), ("pdqhash, 8 positions", bits_apart))
+        for upto, threshold in ((" ≤ 31", DUPLICATE), ("", None))
+    }
+    return Encoded(between, tests, encode, encode_turned)
 
 
 def open_descriptor(tests: Sequence[Piece], path: Path) -> Method:
     """A network of the user's, at the product's cosine and at the best one."""
     from transfer.stages.describing import Descriptor
 
-    columns = Column(f"{path.name}, cosine ≥ {COSINE}", round(1000 * (1 - COSINE))), Column(path.name)
     describe = Descriptor.of(path)
+    fixed, best = Column(f"{path.name}, cosine ≥ {COSINE}", round(1000 * (1 - COSINE))), Column(path.name)
 
     def encode(images: Sequence[bytes]) -> NDArray[np.float16]:
         return np.concatenate([describe(images[at : at + 32]) for at in range(0, len(images), 32)])
 
-    return Encoded(columns, encode, tests, angles_apart)
+    return Encoded({fixed: angles_apart, best: angles_apart}, tests, encode)
 
 
 METHODS: dict[str, tuple[Callable[[Sequence[Piece]], Method], str]] = {
@@ -358,8 +378,7 @@ METHODS: dict[str, tuple[Callable[[Sequence[Piece]], Method], str]] = {
     "imagehash": (open_imagehash, "imagehash"),
     "imagededup-phash": (partial(open_imagededup, kind="PHash"), "imagededup"),
     "imagededup-dhash": (partial(open_imagededup, kind="DHash"), "imagededup"),
-    "pdqhash": (partial(open_pdqhash, turned=False), "pdqhash"),
-    "pdqhash-turned": (partial(open_pdqhash, turned=True), "pdqhash"),
+    "pdqhash": (open_pdqhash, "pdqhash"),
 }
 """How each is opened, and what must be installed for it."""
 
@@ -500,7 +519,7 @@ def _all(methods: Sequence[Method], corpus: Sequence[Piece]) -> list[Distances]:
 def count_copies(gallery: Gallery, name: str, copies: Piece, seen: Iterator[tuple[Tally, Distances]]) -> None:
     """Copy and original, row and column of one number, are true; the rest is false."""
     for tally, distances in seen:
-        same = np.eye(*distances.shape, dtype=bool)
+        same = np.eye(*distances.shape) > 0
         tally.add(distances[same], distances[~same], name)
         tally.note(np.where(same, FAR, distances), gallery.names, copies.members, name)
 

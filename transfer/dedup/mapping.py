@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import cv2
 import faiss
 
-from transfer.errors import BadOption, StageFailed
+from transfer.errors import BadOption, StageFailed, TransferError
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -71,12 +72,27 @@ def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Ite
     shared = ray.put(work)
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        return {"number": row["number"], "result": ray.get(shared)(row["piece"])}
+        return {"number": row["number"], "answer": _answer(ray.get(shared), row["piece"])}
 
-    rows = [{"number": number, "piece": piece} for number, piece in enumerate(pieces)]
+    rows = [{"number": number, "piece": pickle.dumps(piece)} for number, piece in enumerate(pieces)]
     done = ray.data.from_items(rows, override_num_blocks=max(1, len(rows))).map(apply)
-    found = {row["number"]: row["result"] for row in done.iter_rows()}
+    found = {row["number"]: _result(row["answer"]) for row in done.iter_rows()}
     return (found[number] for number in range(len(rows)))
+
+
+def _answer(work: Callable[[Any], Any], piece: bytes) -> bytes:
+    """Pickled both ways: Ray would keep neither tuples nor dictionaries, and wrap an error that people should read."""
+    try:
+        return pickle.dumps(work(pickle.loads(piece)))
+    except TransferError as error:
+        return pickle.dumps(error)
+
+
+def _result(answer: bytes) -> Any:
+    result = pickle.loads(answer)
+    if isinstance(result, TransferError):
+        raise result
+    return result
 
 
 _given: Callable[[Any], Any]

@@ -22,9 +22,15 @@ COSINE = 0.75
 REPORTED_COSINES = (0.6, 0.75, 0.95)
 """Cosines at which images are counted: DINOv2's curation, SSCD's, FineVision's."""
 
+DESCRIBED = 2048
+"""Corpus rows whose descriptors are compared at a time: bounds the memory."""
+
+MOST_LISTED = 1000
+"""Pairs that are kept of a test image: what a corpus holds a million times needs no million witnesses."""
+
 MOST_ALIKE = 20
-"""Pairs that a shard may give for a test image by descriptor alone, the most alike: what resembles everything is poor
-evidence, and must not fill the memory."""
+"""Pairs that so many rows may give for a test image by descriptor alone, the most alike: what resembles everything is
+poor evidence."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,17 @@ class Search:
         vars(self).update(state)
 
 
+NOWHERE: tuple[frozenset[tuple[str, str]], ...] = (frozenset(),) * len(REPORTED_COSINES)
+"""No test image has a neighbour at any of the cosines."""
+
+
 @dataclass(frozen=True)
 class Found:
-    """Matches, and for each of `REPORTED_COSINES` the test images that have a neighbour that close."""
+    """Matches, the test images with a neighbour at each of `REPORTED_COSINES`, and how many matches were not listed."""
 
     matches: tuple[Match, ...]
-    close: tuple[frozenset[Name], ...] = ()
+    close: tuple[frozenset[Name], ...] = NOWHERE
+    unlisted: int = 0
 
 
 def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
@@ -118,33 +129,41 @@ def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
 def find_matches(search: Search, corpus: Images) -> Found:
     """All matches in some images of a corpus, each pair of images once, in the order of (test, corpus) rows."""
     matches = {(row, at): match for row, at, match in (*_by_hash(search, corpus), *_undecidable(search, corpus))}
-    close: tuple[frozenset[Name], ...] = ()
-    if search.tests.descriptors is not None and corpus.descriptors is not None:
-        cosines = search.tests.descriptors.astype(np.float32) @ corpus.descriptors.astype(np.float32).T
-        nearest = cosines.max(axis=1, initial=-1)
-        close = tuple(
-            frozenset(search.tests.names[row] for row in np.flatnonzero(nearest >= least)) for least in REPORTED_COSINES
-        )
-        for row, at in _alike(cosines, search.cosine):
-            known = matches.get((row, at)) or _described(search, corpus, row, at)
-            matches[row, at] = replace(known, cosine=round(float(cosines[row, at]), 4))
+    close = [set[Name]() for _ in REPORTED_COSINES]
+    for start, cosines in _cosines(search, corpus):
+        for names, least in zip(close, REPORTED_COSINES, strict=True):
+            names.update(search.tests.names[row] for row in np.flatnonzero((cosines >= least).any(axis=1)))
+        for row, near in _alike(cosines, search.cosine):
+            known = matches.get((row, start + near)) or _described(search, corpus, row, start + near)
+            matches[row, start + near] = replace(known, cosine=round(float(cosines[row, near]), 4))
     for row, at in zip(*map(np.ndarray.tolist, find_equal(search.tests.sha256, corpus.sha256)), strict=True):
         equal = _match(search, corpus, row, at, 0, 0, "duplicate", "bytes")
         matches[row, at] = replace(equal, cosine=matches[row, at].cosine) if (row, at) in matches else equal
-    return Found(tuple(matches[pair] for pair in sorted(matches)), close)
+    return Found(tuple(matches[pair] for pair in sorted(matches)), tuple(map(frozenset, close)))
 
 
 def join_found(parts: Iterable[Found]) -> Found:
-    """What was found in all parts of a corpus, in any order."""
-    matches: list[Match] = []
-    close: list[set[Name]] = [set() for _ in REPORTED_COSINES]
-    described = False
+    """What was found in all parts of a corpus, whatever their order; of each test image the `MOST_LISTED` nearest."""
+    nearest: dict[Name, list[Match]] = {}
+    close, matches = [frozenset[Name]() for _ in REPORTED_COSINES], 0
     for part in parts:
-        matches += part.matches
-        for rows, more in zip(close, part.close, strict=False):
-            rows |= more
-        described = described or bool(part.close)
-    return Found(tuple(matches), tuple(map(frozenset, close)) if described else ())
+        close = [names | more for names, more in zip(close, part.close, strict=True)]
+        matches += len(part.matches)
+        for match in part.matches:
+            kept = nearest.setdefault(match.test, [])
+            kept.append(match)
+            if len(kept) >= 2 * MOST_LISTED:
+                _keep_nearest(kept)
+    for kept in nearest.values():
+        _keep_nearest(kept)
+    listed = tuple(match for _, kept in sorted(nearest.items()) for match in kept)
+    return Found(listed, tuple(close), matches - len(listed))
+
+
+def _keep_nearest(matches: list[Match]) -> None:
+    """In an order that depends on the pairs alone: duplicates first, then by distance."""
+    matches.sort(key=lambda match: (match.verdict != "duplicate", match.distance, match.corpus))
+    del matches[MOST_LISTED:]
 
 
 Placed = tuple[int, int, Match]
@@ -180,6 +199,15 @@ def _match(
     ours, theirs = (side.sha256[place].tobytes().hex() for side, place in ((search.tests, row), (corpus, at)))
     names = search.tests.names[row], corpus.names[at]
     return Match(names[0], ours, names[1], theirs, distance, TRANSFORMS[transform], verdict, evidence)
+
+
+def _cosines(search: Search, corpus: Images) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """First corpus row and (T, n) cosines of n rows at a time, where both sides have descriptors of length 1."""
+    if search.tests.descriptors is None or corpus.descriptors is None:
+        return
+    tests = search.tests.descriptors.astype(np.float32)
+    for start in range(0, len(corpus.descriptors), DESCRIBED):
+        yield start, tests @ corpus.descriptors[start : start + DESCRIBED].astype(np.float32).T
 
 
 def _alike(cosines: NDArray[np.float32], least: float) -> Iterator[tuple[int, int]]:

@@ -97,6 +97,7 @@ def describe_overlap(
 
     `places` are those of test sets and corpus sources on this machine: for looking at pairs, no part of the identity.
     """
+    close = _close(found.close) if search.tests.descriptors is not None else {}
     rejected = sum(match.verdict == "rejected" for match in found.matches)
     pairs = sorted((_pair(match) for match in found.matches if match.verdict != "rejected"), key=_order)
     return {
@@ -111,7 +112,7 @@ def describe_overlap(
         },
         "corpus": dict(corpus),
         "tests": [{**asdict(test), "undecidable": list(test.undecidable)} for test in tests],
-        "counts": {**_counts(pairs), "rejected": rejected, **_close(found.close)},
+        "counts": {**_counts(pairs), "rejected": rejected, "unlisted": found.unlisted, **close},
         "pairs": pairs,
         "here": {
             "tests": _places(places[0], {test.name for test in tests}),
@@ -145,7 +146,7 @@ def read_overlap(path: Path) -> Overlap:
         return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256, here)
     except OSError as error:
         raise BrokenOverlap(f"{path} cannot be read: {error.strerror}. `transfer dedup check` writes it.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenOverlap(f"{path} is no overlap manifest: {error}. `transfer dedup check` writes it.") from error
 
 
@@ -194,4 +195,4 @@ def _places(places: Places, wanted: Set[str]) -> dict[str, list[str]]:
 
 
 def _close(close: Sequence[frozenset[Name]]) -> dict[str, Any]:
-    return {"cosine": {str(c): len(names) for c, names in zip(REPORTED_COSINES, close, strict=True)}} if close else {}
+    return {"cosine": {str(c): len(names) for c, names in zip(REPORTED_COSINES, close, strict=True)}}

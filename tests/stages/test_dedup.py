@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.dedup.conftest import encode, fill, picture
+from transfer import cli
+from transfer.dedup import shards
+from transfer.dedup.decoding import thumbnail
+from transfer.dedup.matching import Search
+from transfer.dedup.overlap import Overlap, read_overlap
+from transfer.stages import dedup as stage
+
+Transfer = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def dedup(capsys: pytest.CaptureFixture[str]) -> Transfer:
+    """Runs `transfer dedup ...`; returns its status and what it printed on either stream."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        status = cli.main(["dedup", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
+
+
+def overlaid(seed: int) -> np.ndarray:
+    pixels = picture(seed).copy()
+    pixels[70:95, 10:150] = 255
+    return pixels
+
+
+COPIES = {
+    "equal.jpg": encode(picture(0)),
+    "recompressed.jpg": encode(picture(1), quality=25),
+    "mirrored.png": encode(picture(2)[:, ::-1], "PNG"),
+    "turned.jpg": encode(np.rot90(picture(3)), quality=60),
+    "overlaid.jpg": encode(overlaid(4)),
+}
+OTHERS = {f"other{seed}.jpg": encode(picture(seed)) for seed in (50, 51)}
+CORRUPT = {"broken.jpg": encode(picture(1))[:999]}
+BLANK = {"blank.png": encode(np.full((50, 50, 3), 255, np.uint8), "PNG")}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def packed(folder: Path) -> Path:
+    with tarfile.open(folder.with_suffix(".tar"), "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, path.name)
+    return folder.with_suffix(".tar")
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Pictures 0 to 9, and one without anything in it."""
+    return write(fill(tmp_path / "corpus", range(10)), BLANK)
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    """Copies of five of them, two others, one broken, one blank."""
+    return write(tmp_path / "tests", COPIES | OTHERS | CORRUPT | BLANK)
+
+
+def pairs_of(overlap: Overlap, verdict: str = "duplicate") -> dict[str, str]:
+    """Test → corpus image."""
+    return {pair["test"]["image"]: pair["corpus"]["image"] for pair in overlap.pairs if pair["verdict"] == verdict}
+
+
+FOUND = dict(zip(COPIES, [f"00{seed}.jpg" for seed in range(5)], strict=True)) | {"blank.png": "blank.png"}
+
+
+@pytest.mark.parametrize(("tar", "processes"), [(False, 1), (True, 2)])
+def test_copies_are_found_and_others_are_not(
+    dedup: Transfer, corpus: Path, tests: Path, tmp_path: Path, tar: bool, processes: int
+) -> None:
+    if tar:
+        corpus, tests = packed(corpus), packed(tests)
+    index, output, more = tmp_path / "c.index", tmp_path / "overlap.json", ("--processes", processes)
+    status, printed = dedup("index", corpus, "-o", index, *more)
+    assert (status, "11 images" in printed) == (0, True), printed
+    status, printed = dedup("check", index, tests, "-o", output, *more)
+    assert status == 0, printed
+    assert "9 test images against 11 of c.index: 6 duplicate, 0 candidate, 0 undecidable" in printed
+    assert "1 test images could not be hashed" in printed
+    overlap = read_overlap(output)
+    assert pairs_of(overlap) == FOUND
+    assert overlap.verdicts(tests.name) == dict.fromkeys(FOUND, "duplicate") | {"broken.jpg": "undecidable"}
+    by_name = {pair["test"]["image"]: pair for pair in overlap.pairs}
+    assert {name: by_name[name]["transform"] for name in ("mirrored.png", "turned.jpg")} == {
+        "mirrored.png": "flip",
+        "turned.jpg": "rotate 90",
+    }
+    assert (by_name["equal.jpg"]["evidence"], by_name["blank.png"]["evidence"]) == ("bytes", "bytes")
+    assert overlap.tests[0].undecidable == ("blank.png",)
+
+
+def test_a_killed_and_repeated_index_is_the_same(
+    dedup: Transfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, seen = [corpus, fill(tmp_path / "more", range(20, 23))], 0
+
+    def interrupted(data: bytes) -> np.ndarray:
+        nonlocal seen
+        seen += 1
+        if seen == 13:
+            raise KeyboardInterrupt
+        return thumbnail(data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "thumbnail", interrupted)
+        status, printed = dedup("index", *inputs, "-o", tmp_path / "a.index")
+    assert (status, "the same command goes on" in printed) == (130, True)
+    assert dedup("check", tmp_path / "a.index", corpus, "-o", tmp_path / "o.json")[0] == 1
+    assert dedup("index", *inputs, "-o", tmp_path / "a.index")[0] == 0
+    assert dedup("index", *inputs, "-o", tmp_path / "b.index")[0] == 0
+    manifests = [json.loads((tmp_path / f"{name}.index/manifest.json").read_text()) for name in "ab"]
+    assert manifests[0] == manifests[1]
+
+
+def candidates(overlap: Overlap) -> dict[str, tuple[str, str | None]]:
+    """Test image → verdict and evidence, of pairs whose hashes are not near enough."""
+    return {
+        pair["test"]["image"]: (pair["verdict"], pair["evidence"]) for pair in overlap.pairs if pair["distance"] > 31
+    }
+
+
+def test_candidates_are_compared_where_the_corpus_is_at_hand(dedup: Transfer, tmp_path: Path) -> None:
+    corpus = fill(tmp_path / "corpus", range(6))
+    cut = {f"{seed}.jpg": encode(picture(seed)[4:-4, 4:-4]) for seed in range(6)}
+    index = tmp_path / "c.index"
+    dedup("index", corpus, "-o", index)
+    dedup("check", index, write(tmp_path / "tests", cut), "-o", tmp_path / "with.json")
+    compared = candidates(read_overlap(tmp_path / "with.json"))
+    assert len(compared) >= 2 and set(compared.values()) == {("duplicate", "pixels")}
+    moved = Path(shutil.move(index, tmp_path / "published.index"))
+    shutil.rmtree(corpus)
+    (moved / "sources.json").unlink()
+    dedup("check", moved, tmp_path / "tests", "-o", tmp_path / "without.json")
+    left = read_overlap(tmp_path / "without.json")
+    assert candidates(left) == dict.fromkeys(compared, ("candidate", "hash"))
+    assert left.counts["rejected"] == 0
+
+
+def test_candidates_of_other_pictures_are_rejected(
+    dedup: Transfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "Search", partial(Search, candidate=110))  # as if they were alike
+    dedup("index", corpus, "-o", tmp_path / "c.index")
+    dedup("check", tmp_path / "c.index", write(tmp_path / "tests", OTHERS), "-o", tmp_path / "o.json")
+    overlap = read_overlap(tmp_path / "o.json")
+    assert overlap.counts["rejected"] > 0 and overlap.pairs == ()
+
+
+def test_a_suite_is_checked_under_the_names_of_its_annotations(dedup: Transfer, work_dir: Path, tmp_path: Path) -> None:
+    corpus, index, output = fill(tmp_path / "corpus", range(3)), tmp_path / "c.index", tmp_path / "overlap.json"
+    shutil.copy(work_dir / "data" / "mini" / "val2017" / "000000001007.jpg", corpus / "stolen.jpg")
+    assert dedup("index", corpus, "-o", index)[0] == 0
+    status, printed = dedup("check", index, "mini", "-o", output, "--work-dir", work_dir)
+    assert (status, "64 test images against 4 of c.index: 1 duplicate" in printed) == (0, True), printed
+    overlap = read_overlap(output)
+    assert pairs_of(overlap) == {"000000001007.jpg": "stolen.jpg"}
+    (test,) = overlap.tests
+    assert overlap.verdicts(test.name) == {"000000001007.jpg": "duplicate"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("check", "{index}", "{tests}", "--cosine", "2"), "--cosine must be above 0 and at most 1, not 2.0"),
+        (("check", "{index}", "{tests}", "--cosine", "nan"), "--cosine must be above 0"),
+        (("check", "{tmp}/none.index", "{tests}"), "none.index is no corpus index: expected manifest.json in it"),
+        (("check", "{tests}", "{tests}"), "tests is no corpus index"),
+        (("check", "{index}", "{tmp}/none"), "none does not exist. Name folders, images"),
+        (("check", "{index}", "{tests}", "--descriptor", "{tmp}/none.pt"), "there is no file"),
+        (("index", "{tmp}/none"), "none does not exist"),
+        (("index", "{tests}", "--descriptor", "{tests}/equal.jpg"), "UnreadableCheckpoint"),
+        (("self", "minni"), "Did you mean mini"),
+    ],
+)
+def test_what_cannot_work_ends_with_a_message(
+    dedup: Transfer, tests: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    dedup("index", tests, "-o", tmp_path / "c.index")
+    given = [part.format(index=tmp_path / "c.index", tests=tests, tmp=tmp_path) for part in arguments]
+    status, printed = dedup(*given, "-o", tmp_path / "output")
+    assert (status, message in printed) == (1, True), printed
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_index_does_not_go_into_a_folder_of_something_else(dedup: Transfer, corpus: Path, tests: Path) -> None:
+    status, printed = dedup("index", corpus, "-o", tests)
+    assert (status, "exists and is no corpus index. Name a new folder" in printed) == (1, True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_ray_writes_what_one_process_writes(dedup: Transfer, corpus: Path, tests: Path, tmp_path: Path) -> None:
+    import ray
+
+    inputs = [corpus, fill(tmp_path / "more", range(20, 23))]
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        for name, more in (("here", ()), ("ray", ("--ray", "local"))):
+            (tmp_path / name).mkdir()
+            assert dedup("index", *inputs, "-o", tmp_path / name / "c.index", *more)[0] == 0
+            checked = tmp_path / name / "c.index", tests, "-o", tmp_path / name / "o.json"
+            assert dedup("check", *checked, *more)[0] == 0
+    finally:
+        ray.shutdown()
+    for file in ("c.index/manifest.json", "c.index/skipped.jsonl", "o.json"):
+        assert (tmp_path / "here" / file).read_text() == (tmp_path / "ray" / file).read_text()
+
+
+@pytest.mark.real_data
+def test_resized_photographs_are_found_in_their_clusters(dedup: Transfer, shared_data: Path, tmp_path: Path) -> None:
+    """Caltech-101, 17 photographs resized at random; UKBench, ten and copies of one, one file corrupt."""
+    folder = shared_data / "near_duplicates"
+    with (folder / "caltech_101_rand_resize_clusters.csv").open() as file:
+        clusters = {row["file"]: row["cluster"] for row in csv.DictReader(file)}
+    assert dedup("index", folder, "-o", tmp_path / "c.index")[0] == 0
+    (skipped,) = map(json.loads, (tmp_path / "c.index" / "skipped.jsonl").read_text().splitlines())
+    assert skipped["image"].endswith("ukbench09268_corrupt.jpg") and skipped["reason"]
+    status, printed = dedup("check", tmp_path / "c.index", folder, "-o", tmp_path / "o.json")
+    assert status == 0, printed
+    overlap = read_overlap(tmp_path / "o.json")
+    assert (overlap.counts["pairs"]["candidate"], overlap.counts["pairs"]["undecidable"]) == (0, 0)
+    found = {(Path(pair["test"]["image"]).name, Path(pair["corpus"]["image"]).name) for pair in overlap.pairs}
+    expected = {(one, other) for one in clusters for other in clusters if clusters[one] == clusters[other]}
+    assert {pair for pair in found if pair[0] in clusters or pair[1] in clusters} == expected
+    (copied,) = {frozenset(other for one, other in found if one == name) for name in ("ukbench00120.jpg",)}
+    assert {"ukbench00120.jpg", "ukbench00120_hflip.jpg", "ukbench00120_resize.jpg"} <= copied
+    assert all(name.startswith("ukbench00120") for name in copied)
