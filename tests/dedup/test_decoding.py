@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.dedup.conftest import TURNS, encode, picture
-from transfer.dedup.decoding import decode_grey, jpeg_size, thumbnail
+from transfer.dedup.decoding import decode_colour, decode_grey, thumbnail
 from transfer.errors import CorruptImage
 
 SMALL = picture(0, 48, 64)
@@ -129,11 +129,30 @@ def test_sizes_that_no_image_has(kind: str, side: int) -> None:
         thumbnail(claiming(kind, side))
 
 
-def test_the_size_of_a_jpeg_is_read_past_comments_and_fill_bytes() -> None:
+def test_a_jpeg_is_read_past_comments_and_fill_bytes() -> None:
     data = WHOLE["JPEG"]
-    assert jpeg_size(data) == (64, 48)
-    assert jpeg_size(data[:2] + b"\xff\xfe\x00\x06\xff\xc0ab\xff\xff" + data[2:]) == (64, 48)
-    assert jpeg_size(data[:20]) is None
+    padded = data[:2] + b"\xff\xfe\x00\x06\xff\xc0ab\xff\xff" + data[2:]
+    assert (thumbnail(padded) == thumbnail(data)).all()
+    with pytest.raises(CorruptImage, match="without a frame header"):
+        thumbnail(data[:20])
+
+
+def test_what_follows_a_jpeg_does_not_matter_and_a_thumbnails_end_is_not_its_end() -> None:
+    """Motion photographs carry a film behind the picture, and EXIF a whole JPEG before it."""
+    data = WHOLE["JPEG"]
+    assert (thumbnail(data + bytes(1 << 20)) == thumbnail(data)).all()
+    inner = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    assert (thumbnail(data[:2] + inner + data[2:]) == thumbnail(data)).all()
+    with pytest.raises(CorruptImage, match="truncated"):
+        thumbnail(data[:2] + inner + data[2:-40])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_colours_are_those_that_pillow_sees(kind: str) -> None:
+    shown = picture(2, 64, 48)
+    found = decode_colour(encode(shown, kind)).astype(int)
+    assert found.shape == shown.shape
+    assert np.abs(found - shown.astype(int)).mean() < 12
 
 
 LARGE = {"JPEG": encode(picture(4, 90, 120)), "PNG": encode(picture(4, 90, 120), "PNG")}
@@ -143,7 +162,7 @@ LARGE = {"JPEG": encode(picture(4, 90, 120)), "PNG": encode(picture(4, 90, 120),
 @given(st.sampled_from(sorted(LARGE)), st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_anywhere_is_truncated(kind: str, share: float) -> None:
     data = LARGE[kind][: int(share * (len(LARGE[kind]) - 4))]  # the last four bytes of a PNG are a checksum of nothing
-    with pytest.raises(CorruptImage, match=r"empty|truncated|not an image"):
+    with pytest.raises(CorruptImage, match=r"empty|truncated|not an image|without a frame header"):
         thumbnail(data)
 
 

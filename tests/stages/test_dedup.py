@@ -80,7 +80,7 @@ def tests(tmp_path: Path) -> Path:
 
 def pairs_of(overlap: Overlap, verdict: str = "duplicate") -> dict[str, str]:
     """Test → corpus image."""
-    return {pair["test"]["image"]: pair["corpus"]["image"] for pair in overlap.pairs if pair["verdict"] == verdict}
+    return {pair["test"]: pair["corpus"] for pair in overlap.pairs if pair["verdict"] == verdict}
 
 
 FOUND = dict(zip(COPIES, [f"00{seed}.jpg" for seed in range(5)], strict=True)) | {"blank.png": "blank.png"}
@@ -102,7 +102,7 @@ def test_copies_are_found_and_others_are_not(
     overlap = read_overlap(output)
     assert pairs_of(overlap) == FOUND
     assert overlap.verdicts(tests.name) == dict.fromkeys(FOUND, "duplicate") | {"broken.jpg": "undecidable"}
-    by_name = {pair["test"]["image"]: pair for pair in overlap.pairs}
+    by_name = {pair["test"]: pair for pair in overlap.pairs}
     assert {name: by_name[name]["transform"] for name in ("mirrored.png", "turned.jpg")} == {
         "mirrored.png": "flip",
         "turned.jpg": "rotate 90",
@@ -136,9 +136,7 @@ def test_a_killed_and_repeated_index_is_the_same(
 
 def candidates(overlap: Overlap) -> dict[str, tuple[str, str | None]]:
     """Test image → verdict and evidence, of pairs whose hashes are not near enough."""
-    return {
-        pair["test"]["image"]: (pair["verdict"], pair["evidence"]) for pair in overlap.pairs if pair["distance"] > 31
-    }
+    return {pair["test"]: (pair["verdict"], pair["evidence"]) for pair in overlap.pairs if pair["distance"] > 31}
 
 
 def test_candidates_are_compared_where_the_corpus_is_at_hand(dedup: Transfer, tmp_path: Path) -> None:
@@ -241,7 +239,7 @@ def test_resized_photographs_are_found_in_their_clusters(dedup: Transfer, shared
     assert status == 0, printed
     overlap = read_overlap(tmp_path / "o.json")
     assert (overlap.counts["pairs"]["candidate"], overlap.counts["pairs"]["undecidable"]) == (0, 0)
-    found = {(Path(pair["test"]["image"]).name, Path(pair["corpus"]["image"]).name) for pair in overlap.pairs}
+    found = {(Path(pair["test"]).name, Path(pair["corpus"]).name) for pair in overlap.pairs}
     expected = {(one, other) for one in clusters for other in clusters if clusters[one] == clusters[other]}
     assert {pair for pair in found if pair[0] in clusters or pair[1] in clusters} == expected
     (copied,) = {frozenset(other for one, other in found if one == name) for name in ("ukbench00120.jpg",)}

@@ -33,8 +33,8 @@ def write_manifest(
     """An overlap whose test set is `hashes`, with a pair for each of `verdicts`."""
     pairs = [
         {
-            "test": {"set": "set", "image": image, "sha256": hashes[image]},
-            "corpus": {"source": "web", "image": "1.jpg", "sha256": "0" * 64},
+            "test_set": "set", "test": image, "test_sha256": hashes[image],
+            "corpus_source": "web", "corpus": "1.jpg", "corpus_sha256": "0" * 64,
             "distance": 3, "transform": "none", "cosine": None, "similarity": None, "verdict": verdict,
             "evidence": "hash",
         }

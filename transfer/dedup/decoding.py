@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -30,7 +33,7 @@ MOST_PIXELS = 2**27
 """More are refused before they are decoded: a few kilobytes can claim gigabytes."""
 
 TAIL = 1024
-"""Bytes at the end in which the end marker must be: some cameras pad after it."""
+"""Bytes at the end in which a PNG's end marker must be."""
 
 REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
@@ -43,6 +46,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 """What Pillow may take bytes for. Left to itself it knows forty formats more, one of which is handed to Ghostscript."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
+END_OF_JPEG = b"\xff\xd9"
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
 
@@ -58,83 +62,94 @@ def decode_grey(data: bytes) -> NDArray[np.uint8]:
     16 bits a channel become 8, CMYK grey; transparency is ignored. Raises CorruptImage, whose message is the reason
     alone (`truncated`, ...), for anything that is not a whole image of a sensible size.
     """
+    return _decode(data, _look(data), REDUCED, "L")
+
+
+def decode_colour(data: bytes) -> NDArray[np.uint8]:
+    """`(H, W, 3)` RGB at full size, otherwise as `decode_grey`."""
+    return _decode(data, _look(data), {1: cv2.IMREAD_COLOR_RGB}, "RGB")
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says before it is decoded; `plain`: OpenCV is to be tried, `scaled`: it can decode a fraction."""
+
+    width: int
+    height: int
+    plain: bool
+    scaled: bool
+
+
+def _look(data: bytes) -> _Header:
+    """Raises CorruptImage for what should not be decoded."""
     if not data:
         raise CorruptImage("empty")
-    _check_end(data)
-    return _decode_jpeg(data) if data.startswith(JPEG) else _decode_other(data)
+    header = _look_at_jpeg(data) if data.startswith(JPEG) else _look_at_other(data)
+    if header.width * header.height > MOST_PIXELS:
+        raise CorruptImage(f"{header.width}x{header.height}: more than {MOST_PIXELS:,} pixels")
+    if min(header.width, header.height) < LEAST_SIDE:
+        raise CorruptImage(f"{header.width}x{header.height}: fewer than {LEAST_SIDE} pixels a side")
+    return header
 
 
-def _decode_jpeg(data: bytes) -> NDArray[np.uint8]:
-    size = jpeg_size(data)
-    if size is None:
+def _look_at_jpeg(data: bytes) -> _Header:
+    """The end marker is looked for behind the frame header, so that a thumbnail's does not pass for the image's."""
+    at = _frame_header(data)
+    if at is None:
         raise CorruptImage("a JPEG without a frame header")
-    _check_size(*size)
-    factor = next(f for f in REDUCED if f == 1 or min(size) >= f * LEAST_REDUCED)
-    grey = _decode(data, REDUCED[factor])
-    return _first_frame(data) if grey is None else grey
+    if data.find(END_OF_JPEG, at) < 0:
+        raise CorruptImage("truncated: a JPEG without its end marker")
+    height, width = struct.unpack_from(">HH", data, at + 5)
+    return _Header(width, height, plain=True, scaled=True)
 
 
-def _decode_other(data: bytes) -> NDArray[np.uint8]:
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(*image.size)
-            several = getattr(image, "n_frames", 1) > 1
-    except CorruptImage:
-        raise
-    except Image.DecompressionBombError as error:
-        raise CorruptImage(f"more than {MOST_PIXELS:,} pixels") from error
-    except Exception as error:  # Pillow lets through whatever its parsers stumble over
-        raise CorruptImage("not an image") from error
-    grey = None if several else _decode(data, cv2.IMREAD_GRAYSCALE)
-    return _first_frame(data) if grey is None else grey
-
-
-def _decode(data: bytes, flag: int) -> NDArray[np.uint8] | None:
-    """What OpenCV makes of it; None where it cannot decode it."""
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flag)  # type: ignore[return-value]
-    except cv2.error:
-        return None
-
-
-def _first_frame(data: bytes) -> NDArray[np.uint8]:
-    """The same through Pillow, for animations and formats that OpenCV does not read."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            image.seek(0)
-            image.info.pop("transparency", None)  # Pillow would warn that it is ignored
-            grey = np.asarray(ImageOps.exif_transpose(image).convert("RGB").convert("L"))
-    except Exception as error:  # as above
-        raise CorruptImage("cannot be decoded") from error
-    return grey
-
-
-def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(width, height) that a JPEG's frame header says (ITU-T T.81, B.2.2); None where there is none."""
+def _frame_header(data: bytes) -> int | None:
+    """Where a JPEG's frame header begins (ITU-T T.81, B.2.2); None where there is none."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
+        if marker in FRAME_HEADERS:
+            return at
         if marker == 0xFF:  # fill byte
             at += 1
         elif marker in BARE_MARKERS:
             at += 2
-        elif marker in FRAME_HEADERS:
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            return width, height
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
-        raise CorruptImage(f"{width}x{height}: more than {MOST_PIXELS:,} pixels")
-    if min(width, height) < LEAST_SIDE:
-        raise CorruptImage(f"{width}x{height}: fewer than {LEAST_SIDE} pixels a side")
-
-
-def _check_end(data: bytes) -> None:
-    if data.startswith(JPEG) and b"\xff\xd9" not in data[-TAIL:]:
-        raise CorruptImage("truncated: a JPEG without its end marker")
+def _look_at_other(data: bytes) -> _Header:
     if data.startswith(PNG) and b"IEND" not in data[-TAIL:]:
         raise CorruptImage("truncated: a PNG without its end marker")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            return _Header(*image.size, plain=getattr(image, "n_frames", 1) == 1, scaled=False)
+    except Image.DecompressionBombError as error:
+        raise CorruptImage(f"more than {MOST_PIXELS:,} pixels") from error
+    except Exception as error:  # Pillow lets through whatever its parsers stumble over
+        raise CorruptImage("not an image") from error
+
+
+def _decode(data: bytes, header: _Header, flags: Mapping[int, int], mode: str) -> NDArray[np.uint8]:
+    """Through OpenCV at the largest fitting fraction of `flags`, else through Pillow."""
+    least = min(header.width, header.height)
+    factor = next(each for each in flags if each == 1 or (header.scaled and least >= each * LEAST_REDUCED))
+    try:
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags[factor]) if header.plain else None
+    except cv2.error:
+        found = None
+    return _first_frame(data, mode) if found is None else found  # type: ignore[return-value]
+
+
+def _first_frame(data: bytes, mode: str) -> NDArray[np.uint8]:
+    """Animations, and formats that OpenCV does not read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            image.seek(0)
+            image.info.pop("transparency", None)  # Pillow would warn that it is ignored
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB").convert(mode))
+    except Exception as error:  # as above
+        raise CorruptImage("cannot be decoded") from error

@@ -23,7 +23,10 @@ SCHEMA = 1
 VERDICTS = ("duplicate", "candidate", "undecidable")
 """From the gravest on: an image has the gravest of its pairs'."""
 
-PAIR_KEYS = frozenset(("test", "corpus", "distance", "transform", "cosine", "similarity", "verdict", "evidence"))
+PAIR_KEYS = (
+    "test_set", "test", "test_sha256", "corpus_source", "corpus", "corpus_sha256",
+    "distance", "transform", "cosine", "similarity", "verdict", "evidence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,7 @@ class Overlap:
         found = dict.fromkeys(test.skipped, "undecidable")
         for verdict in reversed(VERDICTS):
             found |= {
-                pair["test"]["image"]: verdict
-                for pair in self.pairs
-                if pair["test"]["set"] == name and pair["verdict"] == verdict
+                pair["test"]: verdict for pair in self.pairs if pair["test_set"] == name and pair["verdict"] == verdict
             }
         return found
 
@@ -116,7 +117,7 @@ def describe_overlap(
         "pairs": pairs,
         "here": {
             "tests": _places(places[0], {test.name for test in tests}),
-            "corpus": _places(places[1], {pair["corpus"]["source"] for pair in pairs}),
+            "corpus": _places(places[1], {pair["corpus_source"] for pair in pairs}),
         },
     }
 
@@ -141,6 +142,8 @@ def read_overlap(path: Path) -> Overlap:
         for number, pair in enumerate(pairs):
             _check_pair(number, pair, tests)
         here = data.pop("here", {})
+        if not all(isinstance(here.get(side, {}), dict) for side in ("tests", "corpus")):
+            raise ValueError("here: expected places of tests and corpus")
         content = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         sha256 = hashlib.sha256(content.encode()).hexdigest()
         return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256, here)
@@ -151,19 +154,20 @@ def read_overlap(path: Path) -> Overlap:
 
 
 def _check_pair(number: int, pair: Mapping[str, Any], tests: Sequence[TestSet]) -> None:
-    if not pair.keys() >= PAIR_KEYS or pair["verdict"] not in VERDICTS:
-        raise ValueError(
-            f"pair {number}: expected {', '.join(sorted(PAIR_KEYS))} and a verdict of {', '.join(VERDICTS)}"
-        )
-    if pair["test"]["set"] not in {test.name for test in tests} or not isinstance(pair["test"]["image"], str):
+    if not pair.keys() >= {*PAIR_KEYS} or pair["verdict"] not in VERDICTS:
+        raise ValueError(f"pair {number}: expected {', '.join(PAIR_KEYS)} and a verdict of {', '.join(VERDICTS)}")
+    if pair["test_set"] not in {test.name for test in tests} or not isinstance(pair["test"], str):
         raise ValueError(f"pair {number}: its test image is of no set that was checked")
 
 
 def _pair(match: Match) -> dict[str, Any]:
-    (name, image), (source, theirs) = match.test, match.corpus
     return {
-        "test": {"set": name, "image": image, "sha256": match.test_sha256},
-        "corpus": {"source": source, "image": theirs, "sha256": match.corpus_sha256},
+        "test_set": match.test[0],
+        "test": match.test[1],
+        "test_sha256": match.test_sha256,
+        "corpus_source": match.corpus[0],
+        "corpus": match.corpus[1],
+        "corpus_sha256": match.corpus_sha256,
         "distance": match.distance,
         "transform": match.transform,
         "cosine": match.cosine,
@@ -174,15 +178,14 @@ def _pair(match: Match) -> dict[str, Any]:
 
 
 def _order(pair: Mapping[str, Any]) -> tuple[Any, ...]:
-    test, corpus = pair["test"], pair["corpus"]
-    return test["set"], test["image"], pair["distance"], corpus["source"], corpus["image"]
+    return tuple(pair[key] for key in ("test_set", "test", "distance", "corpus_source", "corpus"))
 
 
 def _counts(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Pairs, and test images by their gravest verdict."""
     gravest: dict[tuple[str, str], str] = {}
     for pair in sorted(pairs, key=lambda pair: VERDICTS.index(pair["verdict"])):
-        gravest.setdefault((pair["test"]["set"], pair["test"]["image"]), pair["verdict"])
+        gravest.setdefault((pair["test_set"], pair["test"]), pair["verdict"])
     by_pair, by_image = Counter(pair["verdict"] for pair in pairs), Counter(gravest.values())
     return {
         "pairs": {verdict: by_pair[verdict] for verdict in VERDICTS},

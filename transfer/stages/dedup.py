@@ -29,7 +29,7 @@ from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sh
 from transfer.dedup.search import BLOCK
 from transfer.dedup.shards import Describe, Shard, hash_piece
 from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
-from transfer.errors import BadOption
+from transfer.errors import BadOption, UnknownName
 from transfer.spec.places import suite_names
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _tests(asked: Check) -> list[Tests]:
             Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images, each.hashes)), each.hashes)
             for each in open_suite(asked.target, asked.data_root, asked.work_dir)
         ]
+    if not Path(asked.target).exists():
+        raise UnknownName.among("suite, and no file or folder", asked.target, suite_names())
     sets: dict[str, list[Piece]] = {}
     for piece in find_pieces([Path(asked.target)]):
         sets.setdefault(piece.source, []).append(piece)

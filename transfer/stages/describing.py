@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
 from transfer.checkpoints.loading import load_backbone
-from transfer.errors import BadOption, UnreadableCheckpoint, UnsafeCheckpoint
+from transfer.dedup.decoding import decode_colour, decode_grey
+from transfer.errors import BadOption, CorruptImage, UnreadableCheckpoint, UnsafeCheckpoint
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 from transfer.spec.fingerprint import file_sha256
 
@@ -29,8 +30,8 @@ SCRIPT_SIDE, TRUNK_SIDE = 320, 224
 POWER = 3.0
 """Exponent of the generalised mean over positions (Radenović et al., TPAMI 2019)."""
 
-REACHES_OUT = re.compile(r"\bfrom_file\b|\bops\.(?!aten\.|prim\.|quantized\.)\w+")
-"""What TorchScript could touch files with: aten's mapped files, and operators of other libraries."""
+REACHES_OUT = re.compile(r"\bfrom_file\b|\b(?:torch|aten)\.save\b|\bops\.(?!aten\.|prim\.|quantized\.)\w+")
+"""What TorchScript could touch files with: aten's two operators that do, and those of other libraries."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ class Descriptor:
         network, contract, side = _network(self)
         batch = torch.stack([_tensor(data, contract, side) for data in images])
         with torch.inference_mode():
-            described = functional.normalize(network(batch).float().flatten(1))
-        return described.to(torch.float16).numpy()
+            described = network(batch)
+        if not isinstance(described, Tensor) or len(described) != len(images):
+            raise UnreadableCheckpoint(f"{self.path}: expected one descriptor for each image, got {type(described)}.")
+        return functional.normalize(described.float().flatten(1)).to(torch.float16).numpy()
 
 
 @lru_cache(maxsize=1)
@@ -74,14 +77,20 @@ def _network(descriptor: Descriptor) -> tuple[Callable[[Tensor], Tensor], InputC
     if _is_torchscript(descriptor.path):
         _check_script(descriptor.path)
         try:
-            load: Any = torch.jit.load
-            script = load(str(descriptor.path), map_location="cpu").eval()
+            return _load_script(descriptor.path), InputContract(IMAGENET_MEAN, IMAGENET_STD), SCRIPT_SIDE
         except RuntimeError as error:
             raise UnreadableCheckpoint(f"{descriptor.path} is no TorchScript that loads: {error}") from error
-        return script, InputContract(IMAGENET_MEAN, IMAGENET_STD), SCRIPT_SIDE
     trunk, certificate = load_backbone(descriptor.path)
     side = certificate.input.size[0] if certificate.input.size else TRUNK_SIDE
     return _Pooled(trunk.eval()), certificate.input, side
+
+
+def _load_script(path: Path) -> Callable[[Tensor], Tensor]:
+    load: Any = torch.jit.load
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # SSCD's published files are TorchScript, whatever torch prefers
+        script: Callable[[Tensor], Tensor] = load(str(path), map_location="cpu").eval()
+    return script
 
 
 class _Pooled:
@@ -105,19 +114,28 @@ def _is_torchscript(path: Path) -> bool:
 def _check_script(path: Path) -> None:
     """TorchScript is a program without access to Python; what is left of the outside world is refused."""
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".py") and (found := REACHES_OUT.search(archive.read(name).decode(errors="replace"))):
-                raise UnsafeCheckpoint(f"{path}: {name} calls {found.group()}, which could reach files. It is not run.")
+        for member in archive.infolist():  # all of them: of two of one name, torch runs the first
+            text = archive.read(member).decode(errors="replace") if member.filename.endswith(".py") else ""
+            if found := REACHES_OUT.search(text):
+                called = f"{member.filename} calls {found.group()}"
+                raise UnsafeCheckpoint(f"{path}: {called}, which could reach files. It is not run.")
 
 
 def _tensor(data: bytes, contract: InputContract, side: int) -> Tensor:
     """(3, side, side), as the network was trained to see images."""
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (2 * side, 2 * side))
-        upright = ImageOps.exif_transpose(image).convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.asarray(upright, np.float32).copy()).permute(2, 0, 1)
+    pixels = torch.from_numpy(_square(data, side).astype(np.float32)).permute(2, 0, 1)
     if contract.channel_order == "BGR":
         pixels = pixels.flip(0)
     scaled = pixels / 255 if contract.range == "0-1" else pixels
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (contract.mean, contract.std))
     return (scaled - mean) / std
+
+
+def _square(data: bytes, side: int) -> NDArray[np.uint8]:
+    """(side, side, 3) RGB; grey where a damaged image decodes no better."""
+    try:
+        pixels = decode_colour(data)
+    except CorruptImage:
+        pixels = np.repeat(decode_grey(data)[..., None], 3, axis=2)
+    way = cv2.INTER_AREA if min(pixels.shape[:2]) > side else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (side, side), interpolation=way)  # type: ignore[return-value]

@@ -50,16 +50,16 @@ def show_overlap(path: Path, output: Path, most: int) -> str:
 
 def _doubt(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     """Verdicts in `ORDER`; within one, the pairs furthest apart first."""
-    return ORDER.index(pair["verdict"]), pair["similarity"] or 1.0, -pair["distance"], pair["test"]["image"]
+    return ORDER.index(pair["verdict"]), pair["similarity"] or 1.0, -pair["distance"], pair["test"]
 
 
 def _open(overlap: Overlap, pairs: Sequence[Mapping[str, Any]]) -> list[Beside]:
-    tests = _images(overlap.places("tests"), [(pair["test"]["set"], pair["test"]["image"]) for pair in pairs])
-    corpus = _images(overlap.places("corpus"), [(pair["corpus"]["source"], pair["corpus"]["image"]) for pair in pairs])
+    tests = _images(overlap.places("tests"), [(pair["test_set"], pair["test"]) for pair in pairs])
+    corpus = _images(overlap.places("corpus"), [(pair["corpus_source"], pair["corpus"]) for pair in pairs])
     return [
         Beside(
-            tests.get((pair["test"]["set"], pair["test"]["image"]), GONE),
-            corpus.get((pair["corpus"]["source"], pair["corpus"]["image"]), GONE),
+            tests.get((pair["test_set"], pair["test"]), GONE),
+            corpus.get((pair["corpus_source"], pair["corpus"]), GONE),
             _lines(pair),
         )
         for pair in pairs
@@ -89,8 +89,7 @@ def _lines(pair: Mapping[str, Any]) -> tuple[str, ...]:
     facts = [f"{pair['verdict']} by {pair['evidence']}", f"{pair['distance']} of 256 bits"]
     facts += [f"test image {pair['transform']}"] if pair["transform"] != "none" else []
     facts += [f"{key} {pair[key]:.3f}" for key in ("similarity", "cosine") if pair[key] is not None]
-    test, corpus = pair["test"], pair["corpus"]
-    return ", ".join(facts), f"{test['set']}: {test['image']}", f"{corpus['source']}/{corpus['image']}"
+    return ", ".join(facts), f"{pair['test_set']}: {pair['test']}", f"{pair['corpus_source']}/{pair['corpus']}"
 
 
 def _title(overlap: Overlap) -> str:
