@@ -198,10 +198,14 @@ def _add_dedup(verbs: Any) -> None:
     index = _verb(actions, "index", run_dedup_index, "hash a corpus; an interrupted call goes on where it stopped")
     index.add_argument("images", type=Path, nargs="+", metavar="IMAGES", help="folders, .tar, .parquet, .txt lists")
     index.add_argument("-o", "--output", type=Path, required=True, metavar="corpus.index")
+    text = "keep local features, too: finds crops, borders and rotations, at several times the cost"
+    index.add_argument("--parts", action="store_true", help=text)
     check = _verb(actions, "check", run_dedup_check, "look for every test image in an index")
     check.add_argument("index", type=Path, metavar="corpus.index")
     check.add_argument("target", metavar="SUITE|IMAGES", help="a suite, or images as `dedup index` takes them")
     check.add_argument("--cosine", type=float, default=0.75, metavar="0.75", help="least, of two descriptors")
+    text = "bits of 256 up to which pairs are compared by pixels; 88 finds more where the images are at hand"
+    check.add_argument("--bits", type=int, default=64, metavar="64", help=text)
     for verb in (index, check):
         verb.add_argument("--descriptor", type=Path, metavar="FILE", help="SSCD-style TorchScript, or a checkpoint")
         verb.add_argument("--processes", type=int, default=1, metavar="N", help="processes on this machine")
@@ -423,7 +427,7 @@ def run_dedup_index(options: argparse.Namespace, given: Sequence[str]) -> None:
     from transfer.stages.dedup import Workers, index_images
 
     workers = Workers(options.processes, options.ray)
-    index = index_images(options.images, options.output, options.descriptor, workers)
+    index = index_images(options.images, options.output, workers, options.descriptor, parts=options.parts)
     listed = f"; {index.skipped:,} skipped, listed in {options.output}/skipped.jsonl" if index.skipped else ""
     print(f"wrote {options.output}: {index.images:,} images, {index.sha256[:12]}{listed}")
 
@@ -433,7 +437,7 @@ def run_dedup_check(options: argparse.Namespace, given: Sequence[str]) -> None:
     from transfer.spec.places import data_root
     from transfer.stages.dedup import Check, Workers, check_index, summary
 
-    how = options.descriptor, options.cosine
+    how = options.descriptor, options.cosine, options.bits
     asked = Check(options.index, options.target, data_root(), options.work_dir, *how)
     overlap = check_index(asked, options.output, Workers(options.processes, options.ray))
     print(f"{summary(overlap)}\nwrote {options.output}")

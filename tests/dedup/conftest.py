@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.dedup.index import Index, finish_index, make_shard, prepare_index
-from transfer.dedup.shards import Describe, hash_piece
+from transfer.dedup.index import NOTHING, Index, finish_index, make_shard, prepare_index
+from transfer.dedup.shards import Describe, Detail, hash_piece
 from transfer.dedup.sources import Piece, find_pieces
 
 Pixels = NDArray[np.uint8]
@@ -64,6 +64,6 @@ def make_index(folder: Path, inputs: Sequence[Path], describe: Describe | None =
     """As `transfer dedup index` does it, one piece after the other."""
     pieces: list[Piece] = find_pieces(inputs)
     prepare_index(folder, pieces)
-    identity = None if describe is None else {"name": "tiny", "sha256": "0" * 64}
-    work = partial(hash_piece, describe=describe)
-    return finish_index(folder, [make_shard(folder, piece, identity, work) for piece in pieces], identity)
+    kept = NOTHING if describe is None else {**NOTHING, "descriptor": {"name": "tiny", "sha256": "0" * 64}}
+    work = partial(hash_piece, detail=Detail(describe))
+    return finish_index(folder, [make_shard(folder, piece, kept, work) for piece in pieces], kept)

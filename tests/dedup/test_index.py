@@ -15,6 +15,7 @@ import pytest
 from tests.dedup.conftest import encode, fill, make_index, picture
 from transfer.dedup import sources
 from transfer.dedup.index import (
+    NOTHING,
     Index,
     blocks,
     finish_index,
@@ -74,6 +75,7 @@ def test_an_index_counts_and_lists(index: Index) -> None:
         "skipped": 1,
         "sha256": index.sha256,
         "descriptor": None,
+        "parts": None,
     }
 
 
@@ -101,7 +103,7 @@ def test_an_interrupted_index_goes_on_where_it_stopped(index: Index, images: Pat
         return hash_piece(piece)
 
     with pytest.raises(KeyboardInterrupt):
-        [make_shard(folder, piece, None, work) for piece in pieces]
+        [make_shard(folder, piece, NOTHING, work) for piece in pieces]
     with pytest.raises(UnusableIndex, match=r"again\.index is unfinished: expected manifest\.json in it"):
         open_index(folder)
     before = times(folder)
@@ -116,14 +118,14 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from transfer.dedup import shards, sources
-from transfer.dedup.index import make_shard, prepare_index, shard_path
+from transfer.dedup.index import NOTHING, make_shard, prepare_index, shard_path
 from transfer.dedup.sources import find_pieces
 
 def save(*given):
     global written
     written += 1
     if written == 3:
-        name = shard_path(folder, pieces[2], None).name
+        name = shard_path(folder, pieces[2], NOTHING).name
         (folder / "shards" / f".{name}.{os.uname().nodename}.{os.getpid()}.tmp").write_bytes(b"half a sha")
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given)
@@ -132,7 +134,7 @@ sources.AT_ONCE, written, real = 2, 0, shards.save
 shards.save, folder, pieces = save, Path(sys.argv[2]), find_pieces([Path(sys.argv[1])])
 prepare_index(folder, pieces)
 for piece in pieces:
-    make_shard(folder, piece, None, shards.hash_piece)
+    make_shard(folder, piece, NOTHING, shards.hash_piece)
 """
 
 
@@ -209,7 +211,7 @@ def test_an_index_of_another_hash_version(index: Index, key: str, value: object)
         open_index(index.folder)
 
 
-KEYS = ("schema", "hash", "descriptor", "images", "skipped", "sha256", "shards")
+KEYS = ("schema", "hash", "descriptor", "parts", "images", "skipped", "sha256", "shards")
 SHARD_KEYS = ("file", "source", "images", "skipped", "sha256", "content")
 
 
@@ -296,11 +298,12 @@ def test_no_path_of_this_machine_is_in_what_is_shared(index: Index, tmp_path: Pa
 
 def test_descriptors_and_hashes_name_shards(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (piece, *_) = find_pieces([images])
-    names = {shard_path(tmp_path, piece, {"name": "net", "sha256": sha256}) for sha256 in ("1", "2")}
-    names.add(shard_path(tmp_path, piece, None))
+    names = {shard_path(tmp_path, piece, {**NOTHING, "descriptor": sha256}) for sha256 in ("1", "2")}
+    names.add(shard_path(tmp_path, piece, NOTHING))
+    names.add(shard_path(tmp_path, piece, {**NOTHING, "parts": "1"}))
     monkeypatch.setattr("transfer.dedup.index.VERSION", "another")
-    names.add(shard_path(tmp_path, piece, None))
-    assert len(names) == 4
+    names.add(shard_path(tmp_path, piece, NOTHING))
+    assert len(names) == 5
 
 
 def test_blocks_hold_every_shard_once(index: Index) -> None:
@@ -312,11 +315,11 @@ def test_blocks_hold_every_shard_once(index: Index) -> None:
 
 def test_an_index_of_no_shards(tmp_path: Path) -> None:
     prepare_index(tmp_path / "empty", [])
-    assert finish_index(tmp_path / "empty", [], None).images == 0
+    assert finish_index(tmp_path / "empty", [], NOTHING).images == 0
     assert list(blocks(open_index(tmp_path / "empty"), 5)) == []
 
 
 def test_a_shard_that_is_there_is_not_worked_for(index: Index, images: Path) -> None:
     unwanted = partial(pytest.fail, "worked")
-    made = [make_shard(index.folder, piece, None, lambda _: unwanted()) for piece in find_pieces([images])]
+    made = [make_shard(index.folder, piece, NOTHING, lambda _: unwanted()) for piece in find_pieces([images])]
     assert made == [dict(each) for each in index.shards]

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 from tests.dedup.conftest import encode, fill, picture
 from transfer.dedup.decoding import thumbnail
 from transfer.dedup.hashing import hash_thumbnails
-from transfer.dedup.shards import TOGETHER, Shard, hash_piece, parse_shard, write_shard
+from transfer.dedup.shards import TOGETHER, Detail, Shard, hash_piece, parse_shard, write_shard
 from transfer.dedup.sources import find_pieces
 from transfer.errors import UnusableIndex
 
@@ -57,7 +57,7 @@ def test_content_is_that_of_the_images_whatever_they_are_called(tmp_path: Path) 
 
 def test_nothing_but_broken_files(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
-    found = hash_piece(*find_pieces([tmp_path]), describe=described)
+    found = hash_piece(*find_pieces([tmp_path]), Detail(described))
     assert (found.names, found.sha256.shape, found.hashed.hashes.shape) == ((), (0, 32), (0, 32))
     write_shard(tmp_path / "shard", found)
     assert same(parse_shard((tmp_path / "shard").read_bytes(), tmp_path), found)
@@ -73,7 +73,7 @@ def test_descriptors_are_asked_for_by_the_batch_and_stay_in_order(tmp_path: Path
         sizes.append(len(images))
         return described(images)
 
-    found = hash_piece(*find_pieces([tmp_path]), describe=describe)
+    found = hash_piece(*find_pieces([tmp_path]), Detail(describe))
     assert sizes == [TOGETHER, 3] and found.descriptors is not None
     lengths = [len(data) + at for at in range(TOGETHER + 3)]
     assert found.descriptors[:, 0].tolist() == [length % 7 for length in lengths]

@@ -5,16 +5,16 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from tests.dedup.conftest import encode, fill, picture
 from transfer import cli
 from transfer.dedup import shards
-from transfer.dedup.decoding import thumbnail
+from transfer.dedup.decoding import decode_grey
 from transfer.dedup.matching import Search
 from transfer.dedup.overlap import Overlap, read_overlap
 from transfer.stages import dedup as stage
@@ -121,10 +121,10 @@ def test_a_killed_and_repeated_index_is_the_same(
         seen += 1
         if seen == 13:
             raise KeyboardInterrupt
-        return thumbnail(data)
+        return decode_grey(data)
 
     with monkeypatch.context() as patched:
-        patched.setattr(shards, "thumbnail", interrupted)
+        patched.setattr(shards, "decode_grey", interrupted)
         status, printed = dedup("index", *inputs, "-o", tmp_path / "a.index")
     assert (status, "the same command goes on" in printed) == (130, True)
     assert dedup("check", tmp_path / "a.index", corpus, "-o", tmp_path / "o.json")[0] == 1
@@ -159,7 +159,7 @@ def test_candidates_are_compared_where_the_corpus_is_at_hand(dedup: Transfer, tm
 def test_candidates_of_other_pictures_are_rejected(
     dedup: Transfer, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage, "Search", partial(Search, candidate=110))  # as if they were alike
+    monkeypatch.setattr(stage, "Search", lambda images, **_: Search(images, candidate=110))  # as if they were alike
     dedup("index", corpus, "-o", tmp_path / "c.index")
     dedup("check", tmp_path / "c.index", write(tmp_path / "tests", OTHERS), "-o", tmp_path / "o.json")
     overlap = read_overlap(tmp_path / "o.json")
@@ -185,7 +185,7 @@ def test_a_suite_is_checked_under_the_names_of_its_annotations(dedup: Transfer, 
         (("check", "{index}", "{tests}", "--cosine", "nan"), "--cosine must be above 0"),
         (("check", "{tmp}/none.index", "{tests}"), "none.index is no corpus index: expected manifest.json in it"),
         (("check", "{tests}", "{tests}"), "tests is no corpus index"),
-        (("check", "{index}", "{tmp}/none"), "none does not exist. Name folders, images"),
+        (("check", "{index}", "{tmp}/none"), "there is no suite, and no file or folder"),
         (("check", "{index}", "{tests}", "--descriptor", "{tmp}/none.pt"), "there is no file"),
         (("index", "{tmp}/none"), "none does not exist"),
         (("index", "{tests}", "--descriptor", "{tests}/equal.jpg"), "UnreadableCheckpoint"),
@@ -245,3 +245,38 @@ def test_resized_photographs_are_found_in_their_clusters(dedup: Transfer, shared
     (copied,) = {frozenset(other for one, other in found if one == name) for name in ("ukbench00120.jpg",)}
     assert {"ukbench00120.jpg", "ukbench00120_hflip.jpg", "ukbench00120_resize.jpg"} <= copied
     assert all(name.startswith("ukbench00120") for name in copied)
+
+
+def shapes(seed: int) -> np.ndarray:
+    """`(240, 320, 3)`: many small things, as photographs show them."""
+    rng = np.random.default_rng(seed)
+    pixels = picture(seed, 240, 320) // 2
+    for _ in range(120):
+        (x, y), (width, height) = rng.integers(0, (320, 240)), rng.integers(4, 24, 2)
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.rectangle(pixels, (int(x), int(y)), (int(x + width), int(y + height)), colour, -1)
+    return pixels
+
+
+def test_crops_and_rotations_are_found_by_their_parts(tmp_path: Path) -> None:
+    """What a hash of the whole image cannot see, and only where the index keeps local features."""
+    whole = [shapes(seed) for seed in range(3)]
+    for folder in ("tests", "corpus"):
+        (tmp_path / folder).mkdir()
+    for number, pixels in enumerate(whole):
+        (tmp_path / "tests" / f"{number}.jpg").write_bytes(encode(pixels))
+    turn = cv2.getRotationMatrix2D((160, 120), 20, 1)
+    copies = {
+        "crop": whole[0][50:200, 60:270],
+        "turned": cv2.warpAffine(whole[1], turn, (320, 240)),
+        "other": picture(9),
+    }
+    for name, pixels in copies.items():
+        (tmp_path / "corpus" / f"{name}.jpg").write_bytes(encode(pixels))
+    found = {}
+    for options in ((), ("--parts",)):
+        index, output = tmp_path / f"c{len(options)}.index", tmp_path / f"{len(options)}.json"
+        assert cli.main(["dedup", "index", str(tmp_path / "corpus"), "-o", str(index), *options]) == 0
+        assert cli.main(["dedup", "check", str(index), str(tmp_path / "tests"), "-o", str(output)]) == 0
+        found[options] = {(pair["test"], pair["corpus"], pair["evidence"]) for pair in read_overlap(output).pairs}
+    assert found == {(): set(), ("--parts",): {("0.jpg", "crop.jpg", "pixels"), ("1.jpg", "turned.jpg", "pixels")}}

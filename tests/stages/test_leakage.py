@@ -57,7 +57,7 @@ def test_leaks_are_counted_and_change_no_protocol(
 def test_a_second_look_hashes_nothing(leaking: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned(leaking, tmp_path / "work")
     (leaking.parent / "coco").unlink()
-    monkeypatch.setattr(shards, "thumbnail", lambda data: pytest.fail("this image was hashed"))
+    monkeypatch.setattr(shards, "decode_grey", lambda data: pytest.fail("this image was hashed"))
     assert planned(leaking, tmp_path / "work").data["test"][LOOKS_LIKE_TRAIN] == 2
 
 

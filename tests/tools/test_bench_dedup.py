@@ -113,6 +113,7 @@ def test_subsets_are_drawn_by_the_seed(drawn: Path) -> None:
 def test_a_threshold_is_the_largest_that_is_precise_enough() -> None:
     tally = copies.Tally(copies.Column("any"))
     tally.add(np.array([0, 5, 7, 9], np.uint16), np.array([8, 9, 9], np.uint16), "crop")
+    assert tally.curve() == [(0, 1, 0), (5, 2, 0), (7, 3, 0), (8, 3, 1), (9, 4, 3)]
     assert tally.threshold == 7 and tally.accepted() == (3, 0) and tally.recall("crop") == 0.75
     tally.add(np.zeros(4000, np.uint16), np.empty(0, np.uint16), "JPEG")
     assert tally.threshold == copies.FAR - 1  # three wrong ones among four thousand are precise enough
@@ -149,12 +150,21 @@ def test_codes_are_compared_bit_by_bit_in_every_position() -> None:
     assert copies.angles_apart(one, one).tolist() == [[0, 400], [400, 0]]
 
 
+def test_our_hash_is_compared_in_every_position(drawn: Path) -> None:
+    gallery = copies.find_photographs(drawn, None, 0)
+    (own,) = copies.open_our_hash(gallery.pieces).distances(gallery.pieces)
+    searched = copies.Ours(gallery.pieces).distances(gallery.pieces)[1]
+    assert (np.minimum(own, own.T) == own).all() and not own.diagonal().any()
+    near = searched <= 64
+    assert near.sum() > len(own) and (own[near] == searched[near]).all() and (own[~near] > 64).all()
+
+
 def test_what_is_not_installed_is_left_out(
     drawn: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("imagehash", "imagededup", "pdqhash"):
         monkeypatch.setitem(sys.modules, name, None)
-    rest = [name for name in copies.METHODS if name != "ours"]
+    rest = [name for name in copies.METHODS if not name.startswith("our")]
     assert copies.open_methods(rest, None, copies.find_photographs(drawn, None, 0).pieces) == []
     assert capsys.readouterr().out.count("pip install") == len(rest)
     assert dedup.installed() == {} and capsys.readouterr().out.count("pip install") == 2

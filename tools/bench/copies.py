@@ -33,10 +33,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 from tqdm import tqdm
 
+from transfer.dedup.decoding import thumbnail
 from transfer.dedup.evidence import Compare, replaced, to_compare
-from transfer.dedup.hashing import CANDIDATE, DUPLICATE
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE, hash_thumbnails, variants
+from transfer.dedup.local import MOST, MOST_TEST
 from transfer.dedup.matching import COSINE, Match, Search, find_matches, join_shards
-from transfer.dedup.shards import hash_piece
+from transfer.dedup.shards import HASH_ONLY, Detail, hash_piece
 from transfer.dedup.sources import Piece, files_piece, read_piece
 from transfer.spec.files import write_json
 from transfer.spec.places import data_root
@@ -237,6 +239,7 @@ class Ours:
     A further kind of evidence is a further entry of `points`: its column and how a match counts there.
     """
 
+    kept = HASH_ONLY, HASH_ONLY  # of test and of corpus images
     points: tuple[tuple[Column, Callable[[Match], int]], ...] = (
         (Column("ours, hash ≤ 31", DUPLICATE), _by_hash),
         (Column("ours, hash ≤ 64 alone", CANDIDATE), _by_hash),
@@ -247,13 +250,13 @@ class Ours:
         self.columns = tuple(column for column, _ in self.points)
         self.seconds = dict.fromkeys((column.name for column in self.columns), 0.0)
         with _counted(self.seconds):
-            self.search = Search(join_shards((piece.source, hash_piece(piece)) for piece in tests))
+            self.search = Search(join_shards((piece.source, hash_piece(piece, self.kept[0])) for piece in tests))
         self.rows, self.places = _rows(tests), {piece.source: (piece.kind, piece.path) for piece in tests}
 
     def distances(self, corpus: Sequence[Piece]) -> list[Distances]:
         """As the product finds them; whatever it does not find is far."""
         with _counted(self.seconds):
-            images = join_shards((piece.source, hash_piece(piece)) for piece in corpus)
+            images = join_shards((piece.source, hash_piece(piece, self.kept[1])) for piece in corpus)
             matches: Sequence[Match] = find_matches(self.search, images).matches
         compare = Compare(self.places, {piece.source: (piece.kind, piece.path) for piece in corpus})
         with _counted(self.seconds, self.columns[-1].name):
@@ -266,6 +269,13 @@ class Ours:
         for match in matches:
             far[self.rows[match.test], places[match.corpus]] = distance(match)
         return far
+
+
+class OursWithParts(Ours):
+    """The same where the index keeps local features, too (`transfer dedup index --parts`)."""
+
+    kept = Detail(parts=MOST_TEST), Detail(parts=MOST)
+    points = ((Column("ours, + parts", 0), _judged),)
 
 
 class Encoded:
@@ -316,6 +326,18 @@ def angles_apart(tests: NDArray[np.float16], corpus: NDArray[np.float16]) -> Dis
 def _pixels(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def open_our_hash(tests: Sequence[Piece]) -> Method:
+    """Our hash by the rule for everybody else's: in eight positions, at the threshold that is best on these pairs."""
+
+    def encode(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        return hash_thumbnails([thumbnail(data) for data in images]).hashes
+
+    def encode_turned(images: Sequence[bytes]) -> NDArray[np.uint8]:
+        return variants(encode(images)).swapaxes(0, 1)
+
+    return Encoded({Column("our hash, 8 positions"): bits_apart}, tests, encode, encode_turned)
 
 
 def open_imagehash(tests: Sequence[Piece]) -> Method:
@@ -375,6 +397,8 @@ def open_descriptor(tests: Sequence[Piece], path: Path) -> Method:
 
 METHODS: dict[str, tuple[Callable[[Sequence[Piece]], Method], str]] = {
     "ours": (Ours, "transfer-bench"),
+    "ours-parts": (OursWithParts, "transfer-bench"),
+    "our-hash": (open_our_hash, "transfer-bench"),
     "imagehash": (open_imagehash, "imagehash"),
     "imagededup-phash": (partial(open_imagededup, kind="PHash"), "imagededup"),
     "imagededup-dhash": (partial(open_imagededup, kind="DHash"), "imagededup"),
@@ -437,6 +461,12 @@ class Tally:
         """Accepted among the copies of a transform."""
         counts = self.true[transform]
         return float(counts[: self.threshold + 1].sum() / counts.sum())
+
+    def curve(self) -> list[tuple[int, int, int]]:
+        """Every threshold at which something changes, with the true and the false pairs up to it."""
+        right, wrong = (counts[:FAR] for counts in (sum(self.true.values()), self.false))
+        at = np.flatnonzero(right + wrong)
+        return list(zip(at.tolist(), np.cumsum(right)[at].tolist(), np.cumsum(wrong)[at].tolist(), strict=True))
 
     def add(self, true: Distances, false: Distances, transform: str | None) -> None:
         """More pairs; those of no transform are false ones only."""
@@ -567,7 +597,7 @@ def as_json(tallies: Sequence[Tally], seconds: Mapping[str, float]) -> list[dict
         {**asdict(tally.column), "chosen": tally.threshold, "precision": tally.precision(),
          "accepted": tally.accepted(), "seconds": seconds[tally.column.name],
          "recall": {name: tally.recall(name) for name in tally.true}, "standing": tally.apart.tolist(),
-         "wrong": tally.wrong} for tally in tallies
+         "curve": tally.curve(), "wrong": tally.wrong} for tally in tallies
     ]  # fmt: skip
 
 

@@ -46,7 +46,7 @@ from tqdm import tqdm
 
 from transfer.dedup.decoding import thumbnail
 from transfer.dedup.hashing import BITS, CANDIDATE, Hashed, Hashes, hash_thumbnails, variants
-from transfer.dedup.index import blocks, finish_index, make_shard, open_index, prepare_index
+from transfer.dedup.index import NOTHING, blocks, finish_index, make_shard, open_index, prepare_index
 from transfer.dedup.mapping import map_here, map_in_processes
 from transfer.dedup.matching import Images, Search, join_found
 from transfer.dedup.search import BLOCK, HashSearch, Hits, stream
@@ -399,10 +399,10 @@ def write_index(folder: Path, images: int, seed: int) -> None:
     prepare_index(folder, pieces)
     draw = np.random.default_rng(seed)
     made = [
-        make_shard(folder, piece, None, partial(random_shard, draw, images=count))
+        make_shard(folder, piece, NOTHING, partial(random_shard, draw, images=count))
         for piece, count in zip(pieces, counts, strict=True)
     ]
-    finish_index(folder, made, None)
+    finish_index(folder, made, NOTHING)
 
 
 def random_shard(draw: np.random.Generator, piece: Piece, images: int) -> Shard:

@@ -53,7 +53,12 @@ BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
 
 def thumbnail(data: bytes) -> Thumbnail:
     """`(64, 64)` grey levels of an image file. Raises CorruptImage as `decode_grey`."""
-    return cv2.resize(decode_grey(data), (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return shrink(decode_grey(data))
+
+
+def shrink(grey: NDArray[np.uint8]) -> Thumbnail:
+    """`(64, 64)` grey levels of an `(H, W)` grey image."""
+    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8]:

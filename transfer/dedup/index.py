@@ -32,19 +32,24 @@ Made = Mapping[str, Any]
 MADE_KEYS = frozenset(("file", "source", "images", "skipped", "sha256", "content"))
 
 
+Kept = Mapping[str, Any]
+"""What shards keep of images beyond the hash: the identity of a `descriptor`, and the version of codes of `parts`."""
+
+NOTHING: Kept = {"descriptor": None, "parts": None}
+
+
 @dataclass(frozen=True)
 class Index:
     """A finished index: its folder and what its manifest says.
 
-    `sha256` covers the images' bytes and the hash version; `descriptor` says how images were described beyond the
-    hash, None where they were not.
+    `sha256` covers the images' bytes and the hash version; `kept` says what there is of images beyond the hash.
     """
 
     folder: Path
     images: int
     skipped: int
     sha256: str
-    descriptor: Mapping[str, Any] | None
+    kept: Kept
     shards: tuple[Made, ...]
 
     @property
@@ -52,19 +57,17 @@ class Index:
         """What an overlap says of it."""
         name = self.folder.resolve().name
         counts = {"images": self.images, "skipped": self.skipped}
-        return {"name": name, **counts, "sha256": self.sha256, "descriptor": self.descriptor}
+        return {"name": name, **counts, "sha256": self.sha256, **self.kept}
 
 
-def shard_path(folder: Path, piece: Piece, descriptor: Mapping[str, Any] | None) -> Path:
-    """Where the shard of `piece` goes: its name changes with the images, the hash and the descriptor."""
-    return folder / SHARDS / f"{fingerprint([VERSION, descriptor, piece.key])}.safetensors"
+def shard_path(folder: Path, piece: Piece, kept: Kept) -> Path:
+    """Where the shard of `piece` goes: its name changes with the images, the hash and what is kept."""
+    return folder / SHARDS / f"{fingerprint([VERSION, kept, piece.key])}.safetensors"
 
 
-def make_shard(
-    folder: Path, piece: Piece, descriptor: Mapping[str, Any] | None, work: Callable[[Piece], Shard]
-) -> Made:
+def make_shard(folder: Path, piece: Piece, kept: Kept, work: Callable[[Piece], Shard]) -> Made:
     """Do `work` and keep its shard, unless that has been done before; returns what the manifest says of it."""
-    path = shard_path(folder, piece, descriptor)
+    path = shard_path(folder, piece, kept)
     if path.exists():
         data = path.read_bytes()
         try:
@@ -85,11 +88,11 @@ def prepare_index(folder: Path, pieces: Sequence[Piece]) -> None:
     write_json(folder / SOURCES, places)
 
 
-def finish_index(folder: Path, made: Sequence[Made], descriptor: Mapping[str, Any] | None) -> Index:
+def finish_index(folder: Path, made: Sequence[Made], kept: Kept) -> Index:
     """Remove shards of images that have changed since, list what was skipped, and write the manifest."""
-    kept = {each["file"] for each in made}
+    current = {each["file"] for each in made}
     for path in (folder / SHARDS).iterdir():
-        if path.name not in kept and path.suffix == ".safetensors":
+        if path.name not in current and path.suffix == ".safetensors":
             path.unlink()
     with replacing(folder / SKIPPED) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for each in made:
@@ -103,7 +106,7 @@ def finish_index(folder: Path, made: Sequence[Made], descriptor: Mapping[str, An
     manifest = {
         "schema": SCHEMA,
         "hash": VERSION,
-        "descriptor": descriptor,
+        **kept,
         "images": sum(each["images"] for each in made),
         "skipped": sum(each["skipped"] for each in made),
         "sha256": _content(made),
@@ -133,7 +136,8 @@ def open_index(folder: Path) -> Index:
             raise ValueError(f"expected {', '.join(sorted(MADE_KEYS))} of every shard")
         if data["sha256"] != _content(shards) or data["images"] != sum(each["images"] for each in shards):
             raise ValueError("its sums do not agree")
-        return Index(folder, data["images"], data["skipped"], data["sha256"], data["descriptor"], shards)
+        kept = {key: data[key] for key in NOTHING}
+        return Index(folder, data["images"], data["skipped"], data["sha256"], kept, shards)
     except (ValueError, KeyError, TypeError) as error:
         raise UnusableIndex(f"{path} is damaged: {error}. Run `transfer dedup index` again.") from error
 

@@ -1,15 +1,16 @@
 """Which images share a part? Binary codes of local features, for copies that a hash of the whole image cannot see.
 
-A crop, a border or a turn by a few degrees changes every bit of a global hash and few of these codes: signs of random
-projections (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002) of SIFT descriptors
-(Lowe, IJCV 2004). Projections come in mirrored pairs, so codes of the mirrored image follow from those of the image.
-What is found here is a candidate: `verifying.similarity` decides.
+A crop, a border or a turn by a few degrees changes a global hash beyond recognition and few of these codes: signs of
+random projections (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002) of SIFT
+descriptors (Lowe, IJCV 2004). Projections come in mirrored pairs, so that the codes of an image yield those of its
+mirror image. What is found here is a candidate only: `verifying.similarity` decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import faiss
@@ -17,36 +18,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.uint8]
-"""(K, 32): 256 bits of each of K features of an image; the second half of the bits is the mirrored first half."""
+"""(K, 32): 256 bits of each of K features of an image."""
+
+Indices = NDArray[np.int64]
 
 VERSION = "sift-anms-sign256-side128-1"
 """Name of the codes. Codes of different versions are never compared."""
 
 LONGEST = 128
-"""Longest side at which features are sought, pixels."""
+"""Longest side at which features are sought, pixels; 160 and 192 find as much and cost more."""
 
 MOST, MOST_TEST = 64, 128
-"""Features of a corpus image, of which there are many, and of a test image, of which there are few."""
+"""Features of a corpus image, and of a test image, of which there are few: 64 find half as many crops to 10 %."""
 
-DETECTED, CONTRAST = 512, 0.01
-"""Strongest points among which features are chosen, and the least contrast of a point (Lowe's D, a quarter of his)."""
+DETECTED, CONTRAST = 256, 0.01
+"""Strongest points among which features are chosen, and the least contrast of one, a quarter of OpenCV's default."""
 
 RADIUS = 38
-"""Bits of 256 by which two codes of one feature may differ."""
+"""Bits of 256 by which two codes of one feature may differ: 32 finds fewer, 44 three times as many false pairs."""
 
 LEAST_VOTES = 1.6
-"""Votes that make a pair worth verifying."""
+"""Votes that make a pair worth verifying. Of 78 COCO and flower photographs all are found after crops to 50 % of the
+area and turns by 45 degrees, 95 % and 60 % after crops to 20 and 10 %; with 0.02 false pairs an altered image among 384
+test images, none an unaltered one."""
 
 MOST_PAIRS = 10
 """Test images that a corpus image may be paired with, those of the most votes."""
 
-BITS, CELLS, DIRECTIONS = 256, 4, 8
-"""Of a code; and of a SIFT descriptor, whose 128 numbers are (4, 4, 8): rows, columns, and directions of gradients."""
+CELL, PROBES = 512, 64
+"""Codes in a cell of the index, and cells searched: all of 128 test images; of 5,000, 99.8 % of what is near."""
+
+BITS, GRID, DIRECTIONS = 256, 4, 8
+"""Of a code; and of a SIFT descriptor, whose 128 numbers are 4 rows, 4 columns, and 8 directions of gradients."""
 
 
 def _projections() -> NDArray[np.float32]:
-    """(128, 256): random directions that ignore how frequent a direction of gradients is, and their mirror images."""
-    random = np.random.RandomState(0).standard_normal((BITS // 2, CELLS, CELLS, DIRECTIONS))  # the one frozen stream
+    """(128, 256): random directions, blind to how strong each direction of gradients is on the whole; and mirrored."""
+    stream = np.random.RandomState(0)  # frozen by NEP 19, as default_rng is not
+    random = stream.standard_normal((BITS // 2, GRID, GRID, DIRECTIONS))
     centred = random - random.mean(axis=(1, 2), keepdims=True)
     mirrored = centred[:, ::-1][..., -np.arange(DIRECTIONS)]
     return np.concatenate([centred, mirrored]).reshape(BITS, -1).T.astype(np.float32)
@@ -54,62 +63,99 @@ def _projections() -> NDArray[np.float32]:
 
 PROJECTIONS = _projections()
 
+NONE: Codes = np.empty((0, BITS // 8), np.uint8)
+"""The codes of an image without features."""
+
 
 def features(grey: NDArray[np.uint8], most: int = MOST) -> Codes:
-    """(K, 32) codes of at most `most` points of an `(H, W)` grey image, the strongest and best spread first."""
+    """(K, 32) codes of at most `most` points of an `(H, W)` grey image, strong and well spread ones first."""
     scale = LONGEST / max(grey.shape)
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     image = cv2.resize(grey, (width, height), interpolation=way)
     detector = cv2.SIFT.create(DETECTED, contrastThreshold=CONTRAST)
     points = _spread(detector.detect(image, None))[:most]
-    return _code(detector.compute(image, points)[1]) if points else np.empty((0, BITS // 8), np.uint8)
+    return _code(detector.compute(image, points)[1]) if points else NONE
 
 
 def mirrored(codes: Codes) -> Codes:
-    """Codes of the same features of the image flipped left to right."""
+    """(K, 32) codes of the same features in the image flipped left to right: the halves change places."""
     return np.roll(codes, BITS // 16, axis=1)
 
 
 @dataclass(frozen=True)
 class Votes:
-    """Pairs: `test` and `corpus` rows (P,), `votes` (P,), and the number of the `transform` (P,): 0 none, 1 flip."""
+    """Pairs: `test` and `corpus` rows (P,), `votes` (P,), and number of the `transform` (P,), 0 `none` or 1 `flip`."""
 
-    test: NDArray[np.int64]
-    corpus: NDArray[np.int64]
-    votes: NDArray[np.float32]
-    transform: NDArray[np.int64]
+    test: Indices
+    corpus: Indices
+    votes: NDArray[np.float64]
+    transform: Indices
 
 
 class LocalSearch:
     """Finds images of a corpus that share features with some of T test images, given as T arrays of codes.
 
-    A feature of a corpus image has one vote, shared by the test images that have it.
+    A feature of a corpus image has one vote, which all test images within `RADIUS` bits of it share: what is common
+    says little. The cells of the index lie around test codes taken at regular steps, so that nothing is trained.
     """
 
     def __init__(self, tests: Sequence[Codes]) -> None:
-        self.images = len(tests)
-        codes = np.concatenate([np.empty((0, BITS // 8), np.uint8), *tests])
-        owners = np.repeat(np.arange(self.images), [len(each) for each in tests])
-        self._owners = np.concatenate([2 * owners, 2 * owners + 1])
-        self._index = faiss.IndexBinaryFlat(BITS)
-        self._index.add(np.concatenate([codes, mirrored(codes)]))
+        codes, owners = _join(tests)
+        self._images = len(tests)
+        self._owners = np.concatenate([owners, owners + self._images])
+        both = np.concatenate([codes, mirrored(codes)])
+        self._centres = faiss.IndexBinaryFlat(BITS)
+        self._centres.add(both[::CELL])
+        self._index = faiss.IndexBinaryIVF(self._centres, BITS, self._centres.ntotal)
+        self._index.nprobe = min(PROBES, self._centres.ntotal)
+        self._index.add(both)
+
+    def find(self, corpus: Sequence[Codes]) -> Votes:
+        """Pairs of at least `LEAST_VOTES` among N images of a corpus, in the order of (corpus, most votes, test)."""
+        codes, owners = _join(corpus)
+        if not len(codes) or not len(self._owners):
+            return Votes(none := np.empty(0, np.int64), none, np.empty(0), none)
+        limits, _, found = self._index.range_search(codes, RADIUS + 1)  # faiss says <
+        voters = np.repeat(np.arange(len(codes)), np.asarray(limits[1:] - limits[:-1], np.int64))
+        voter, image = np.unique(np.stack([voters, self._owners[found]]), axis=1)
+        shares = 1 / np.bincount(voter)[voter]
+        pairs, place = np.unique(np.stack([owners[voter], image]), axis=1, return_inverse=True)
+        votes = np.asarray(np.bincount(place, shares), np.float64)
+        return _best(Votes(pairs[1] % self._images, pairs[0], votes, pairs[1] // self._images))
+
+
+def _best(pairs: Votes) -> Votes:
+    """Those with enough votes, two images once with the better transform, and the first few of a corpus image."""
+    order = np.lexsort((pairs.transform, pairs.test, -pairs.votes, pairs.corpus))
+    order = order[pairs.votes[order] >= LEAST_VOTES]
+    _, first = np.unique(np.stack([pairs.corpus[order], pairs.test[order]]), axis=1, return_index=True)
+    order = order[np.sort(first)]
+    corpus = pairs.corpus[order]
+    order = order[np.arange(len(order)) - np.searchsorted(corpus, corpus) < MOST_PAIRS]
+    return Votes(pairs.test[order], pairs.corpus[order], pairs.votes[order], pairs.transform[order])
+
+
+def _join(images: Sequence[Codes]) -> tuple[Codes, Indices]:
+    """All codes, and for each the row of its image."""
+    return np.concatenate([NONE, *images]), np.repeat(np.arange(len(images)), [len(each) for each in images])
 
 
 def _spread(points: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
-    """Points in the order of their distance to the nearest stronger one.
+    """Those first that are farthest from any stronger one.
 
     Adaptive non-maximal suppression (Brown, Szeliski and Winder, "Multi-Image Matching using Multi-Scale Oriented
-    Patches", CVPR 2005): writing or a busy corner does not take all features of an image.
+    Patches", CVPR 2005): writing over an image cannot take all of its features.
     """
-    order = sorted(points, key=lambda point: -point.response)
-    places = np.array([point.pt for point in order], np.float32).reshape(-1, 2)
-    apart = ((places[:, None] - places[None]) ** 2).sum(axis=2)
-    apart[np.triu_indices(len(order))] = np.inf
-    free = apart.min(axis=1, initial=np.inf)
-    return [order[row] for row in np.argsort(-free, kind="stable")]
+    if not points:
+        return []
+    strong = sorted(points, key=lambda point: -point.response)
+    across, down = np.array([point.pt for point in strong], np.float32).T
+    apart = np.subtract.outer(across, across) ** 2 + np.subtract.outer(down, down) ** 2
+    apart[np.triu_indices(len(strong))] = np.inf
+    return [strong[row] for row in np.argsort(-apart.min(axis=1), kind="stable")]
 
 
-def _code(descriptors: NDArray[np.float32]) -> Codes:
-    """(K, 32) signs of the projections of (K, 128) descriptors, after a square root (Arandjelovic, CVPR 2012)."""
+def _code(descriptors: NDArray[Any]) -> Codes:
+    """(K, 32) signs of projected square roots of (K, 128) descriptors (Arandjelović and Zisserman, CVPR 2012)."""
     return np.packbits(np.sqrt(descriptors) @ PROJECTIONS > 0, axis=1)

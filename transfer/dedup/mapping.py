@@ -41,6 +41,8 @@ def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int
         yield from map_here(work, pieces)
         return
     context = multiprocessing.get_context("spawn")
+    threads = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the workers, which start with the first piece: numpy's matrix products
     pool = ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,))
     try:
         waiting: deque[Future[B]] = deque()
@@ -56,6 +58,13 @@ def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+        _restore("OMP_NUM_THREADS", threads)
+
+
+def _restore(name: str, value: str | None) -> None:
+    os.environ.pop(name, None)
+    if value is not None:
+        os.environ[name] = value
 
 
 def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Iterator[B]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.dedup.hashing import CANDIDATE, DUPLICATE, TRANSFORMS, Hashed
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE, TRANSFORMS, Hashed, distances, variants
+from transfer.dedup.local import Codes, LocalSearch
 from transfer.dedup.search import HashSearch, Hits, find_equal, find_undecidable
 from transfer.dedup.shards import Shard
 
@@ -22,8 +24,8 @@ COSINE = 0.75
 REPORTED_COSINES = (0.6, 0.75, 0.95)
 """Cosines at which images are counted: DINOv2's curation, SSCD's, FineVision's."""
 
-DESCRIBED = 2048
-"""Corpus rows whose descriptors are compared at a time: bounds the memory."""
+DESCRIBED, SHARED = 2048, 1024
+"""Corpus rows whose descriptors, and whose local features, are compared at a time: bounds the memory."""
 
 MOST_LISTED = 1000
 """Pairs that are kept of a test image: what a corpus holds a million times needs no million witnesses."""
@@ -35,12 +37,15 @@ poor evidence."""
 
 @dataclass(frozen=True)
 class Images:
-    """N images: `names` (set or source, name), (N, 32) `sha256` of their bytes, hashes, and (N, D) `descriptors`."""
+    """N images: `names` (set or source, name), (N, 32) `sha256` of their bytes, hashes, and where they were kept
+    (N, D) `descriptors` and codes of local features, `parts`.
+    """
 
     names: tuple[Name, ...]
     sha256: NDArray[np.uint8]
     hashed: Hashed
     descriptors: NDArray[np.float16] | None = None
+    parts: tuple[Codes, ...] | None = None
 
 
 Name = tuple[str, str]
@@ -53,7 +58,7 @@ class Match:
 
     `distance` counts differing bits of 256, after `transform` of the test image; `cosine` is that of the descriptors
     and `similarity` of the pixels, None where they were not compared. `evidence` decided the verdict: `bytes`, `hash`,
-    `descriptor` or `pixels`.
+    `descriptor`, `parts` or `pixels`.
     """
 
     test: Name
@@ -87,9 +92,24 @@ class Search:
         """The search for those rows, built once in each process."""
         return HashSearch(self.tests.hashed.hashes[self.decidable], self.candidate)
 
+    @cached_property
+    def by_parts(self) -> LocalSearch:
+        """The search for shared local features, likewise: of test images of equal bytes one votes for all."""
+        parts = self.tests.parts or ()
+        return LocalSearch([parts[rows[0]] for rows in self.equal])
+
+    @cached_property
+    def equal(self) -> list[list[int]]:
+        """Rows of the test images, those of equal bytes together."""
+        rows: dict[bytes, list[int]] = {}
+        for row, digest in enumerate(self.tests.sha256):
+            rows.setdefault(digest.tobytes(), []).append(row)
+        return list(rows.values())
+
     def __getstate__(self) -> dict[str, Any]:
         """Without what each process builds for itself."""
-        return {key: value for key, value in vars(self).items() if key not in ("decidable", "by_hash")}
+        built = ("decidable", "by_hash", "by_parts", "equal")
+        return {key: value for key, value in vars(self).items() if key not in built}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -115,6 +135,7 @@ def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
     parts = [shard for _, shard in pairs]
     none = np.empty((0, 32), np.uint8)
     described = [shard.descriptors for shard in parts if shard.descriptors is not None]
+    coded = [shard.parts for shard in parts if shard.parts is not None]
     return Images(
         names,
         np.concatenate([none, *(shard.sha256 for shard in parts)]),
@@ -123,6 +144,7 @@ def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
             np.concatenate([np.empty(0, np.float32), *(shard.hashed.texture for shard in parts)]),
         ),
         np.concatenate(described) if described else None,
+        tuple(chain.from_iterable(coded)) if coded else None,
     )
 
 
@@ -134,8 +156,10 @@ def find_matches(search: Search, corpus: Images) -> Found:
         for names, least in zip(close, REPORTED_COSINES, strict=True):
             names.update(search.tests.names[row] for row in np.flatnonzero((cosines >= least).any(axis=1)))
         for row, near in _alike(cosines, search.cosine):
-            known = matches.get((row, start + near)) or _described(search, corpus, row, start + near)
+            known = matches.get((row, start + near)) or _likely(search, corpus, row, start + near, 0, "descriptor")
             matches[row, start + near] = replace(known, cosine=round(float(cosines[row, near]), 4))
+    for row, at, transform in _sharing(search, corpus):
+        matches.setdefault((row, at), _likely(search, corpus, row, at, transform, "parts"))
     for row, at in zip(*map(np.ndarray.tolist, find_equal(search.tests.sha256, corpus.sha256)), strict=True):
         equal = _match(search, corpus, row, at, 0, 0, "duplicate", "bytes")
         matches[row, at] = replace(equal, cosine=matches[row, at].cosine) if (row, at) in matches else equal
@@ -183,9 +207,23 @@ def _undecidable(search: Search, corpus: Images) -> Iterator[Placed]:
         yield row, at, _match(search, corpus, row, at, distance, transform, "undecidable", "hash")
 
 
-def _described(search: Search, corpus: Images, row: int, at: int) -> Match:
-    distance = np.bitwise_count(search.tests.hashed.hashes[row] ^ corpus.hashed.hashes[at]).sum()
-    return _match(search, corpus, row, at, int(distance), 0, "candidate", "descriptor")
+def _sharing(search: Search, corpus: Images) -> Iterator[tuple[int, int, int]]:
+    """(test, corpus) rows of images that share local features, and the transform under which they do."""
+    if search.tests.parts is None or corpus.parts is None:
+        return
+    for start in range(0, len(corpus.parts), SHARED):
+        votes = search.by_parts.find(corpus.parts[start : start + SHARED])
+        for test, at, transform in zip(
+            *(each.tolist() for each in (votes.test, votes.corpus, votes.transform)), strict=True
+        ):
+            yield from ((row, start + at, transform) for row in search.equal[test])
+
+
+def _likely(search: Search, corpus: Images, row: int, at: int, transform: int, evidence: str) -> Match:
+    """A pair that is to be looked at, though the hashes differ."""
+    turned = variants(search.tests.hashed.hashes[row : row + 1])[transform]
+    distance = int(distances(turned, corpus.hashed.hashes[at : at + 1])[0])
+    return _match(search, corpus, row, at, distance, transform, "candidate", evidence)
 
 
 def _each(hits: Hits) -> Iterator[tuple[int, int, int, int]]:

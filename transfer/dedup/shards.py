@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from transfer.dedup.decoding import thumbnail
+from transfer.dedup.decoding import decode_grey, shrink
 from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails
+from transfer.dedup.local import Codes, features
 from transfer.dedup.sources import Piece, read_piece
 from transfer.errors import CorruptImage, UnusableIndex
 from transfer.spec.files import replacing
@@ -24,15 +25,18 @@ Describe = Callable[[Sequence[bytes]], NDArray[np.float16]]
 """Bytes of N images → (N, D) descriptors of length 1."""
 
 TYPES = {"sha256": np.uint8, "hash": np.uint8, "texture": np.float32, "text": np.uint8}
+NO_CODES = np.empty((0, 32), np.uint8)
+
 TOGETHER = 128
 """Images whose bytes are held at a time."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """N images of a source: `names` within it, (N, 32) `sha256` of their bytes, hashes, and (N, D) `descriptors`.
+    """N images of a source: `names` within it, (N, 32) `sha256` of their bytes, and hashes.
 
-    `skipped` are names with the reason why they have no hash.
+    `skipped` are names with the reason why they have no hash. Where they were asked for: (N, D) `descriptors`, and N
+    arrays of codes of local features (`parts`).
     """
 
     source: str
@@ -41,6 +45,7 @@ class Shard:
     hashed: Hashed
     descriptors: NDArray[np.float16] | None = None
     skipped: tuple[tuple[str, str], ...] = ()
+    parts: tuple[Codes, ...] | None = None
 
     @property
     def content(self) -> str:
@@ -48,31 +53,62 @@ class Shard:
         return hashlib.sha256(b"".join(sorted(map(bytes, self.sha256)))).hexdigest()
 
 
-def hash_piece(piece: Piece, describe: Describe | None = None) -> Shard:
+@dataclass(frozen=True)
+class Detail:
+    """What is kept of an image beyond its hash: a descriptor, and codes of at most so many local features (`parts`)."""
+
+    describe: Describe | None = None
+    parts: int = 0
+
+
+HASH_ONLY = Detail()
+
+
+def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
     """Hash every image of a piece. One that cannot be decoded is skipped, with the reason."""
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
-    digests, thumbnails, waiting, described = [], [], [], []
+    digests, thumbnails, parts, described = [], [], [], _Describing(detail.describe)
     for name, data in read_piece(piece):
         try:
             if isinstance(data, CorruptImage):
                 raise data
-            thumbnails.append(thumbnail(data))
+            grey = decode_grey(data)
         except CorruptImage as reason:
             skipped.append((name, str(reason)))
             continue
         names.append(name)
         digests.append(hashlib.sha256(data).digest())
-        if describe is not None:
-            waiting.append(data)
-            if len(waiting) == TOGETHER:
-                described.append(describe(waiting))
-                waiting = []
-    if describe is not None and waiting:
-        described.append(describe(waiting))
+        thumbnails.append(shrink(grey))
+        parts += [features(grey, detail.parts)] if detail.parts else []
+        described.add(data)
     sha256 = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-    descriptors = np.concatenate(described) if described else None
-    return Shard(piece.source, tuple(names), sha256, hash_thumbnails(thumbnails), descriptors, tuple(skipped))
+    beyond = described.finish(), tuple(skipped), tuple(parts) if detail.parts else None
+    return Shard(piece.source, tuple(names), sha256, hash_thumbnails(thumbnails), *beyond)
+
+
+class _Describing:
+    """Describes images `TOGETHER` at a time, so that no more of them are held."""
+
+    def __init__(self, describe: Describe | None) -> None:
+        self._describe = describe
+        self._waiting: list[bytes] = []
+        self._done: list[NDArray[np.float16]] = []
+
+    def add(self, data: bytes) -> None:
+        if self._describe is not None:
+            self._waiting.append(data)
+            if len(self._waiting) == TOGETHER:
+                self._flush(self._describe)
+
+    def finish(self) -> NDArray[np.float16] | None:
+        if self._describe is not None and self._waiting:
+            self._flush(self._describe)
+        return np.concatenate(self._done) if self._done else None
+
+    def _flush(self, describe: Describe) -> None:
+        self._done.append(describe(self._waiting))
+        self._waiting = []
 
 
 def write_shard(path: Path, shard: Shard) -> None:
@@ -86,6 +122,9 @@ def write_shard(path: Path, shard: Shard) -> None:
     }
     if shard.descriptors is not None:
         tensors["descriptor"] = shard.descriptors
+    if shard.parts is not None:
+        tensors["part"] = np.concatenate([NO_CODES, *shard.parts])
+        tensors["parts"] = np.array([len(codes) for codes in shard.parts], np.int64)
     tensors["check"] = _checksum(tensors)
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, {"version": VERSION}))
@@ -105,9 +144,16 @@ def parse_shard(data: bytes, path: Path) -> Shard:
         if shapes != [(len(names), 32), (len(names), 32), (len(names),)]:
             raise ValueError(f"shapes {shapes} for {len(names)} names")
         hashed = Hashed(tensors["hash"], tensors["texture"])
-        return Shard(str(text["source"]), names, tensors["sha256"], hashed, tensors.get("descriptor"), skipped)
+        beyond = tensors.get("descriptor"), skipped, _parts(tensors)
+        return Shard(str(text["source"]), names, tensors["sha256"], hashed, *beyond)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UnusableIndex(f"{path} is damaged: {error}. Delete it and run `transfer dedup index` again.") from error
+
+
+def _parts(tensors: Mapping[str, NDArray[Any]]) -> tuple[Codes, ...] | None:
+    if "parts" not in tensors:
+        return None
+    return tuple(np.split(tensors["part"], np.cumsum(tensors["parts"])[:-1])) if len(tensors["parts"]) else ()
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE
 from transfer.dedup.index import (
     Index,
     Made,
@@ -23,17 +24,22 @@ from transfer.dedup.index import (
     read_shard,
     read_sources,
 )
+from transfer.dedup.local import MOST, MOST_TEST
+from transfer.dedup.local import VERSION as PARTS
 from transfer.dedup.mapping import map_in_processes, map_on_ray
 from transfer.dedup.matching import COSINE, Found, Search, find_matches, join_found, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.search import BLOCK
-from transfer.dedup.shards import Describe, Shard, hash_piece
+from transfer.dedup.shards import Detail, Shard, hash_piece
 from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import BadOption, UnknownName, UnusableIndex
 from transfer.spec.places import suite_names
 
 if TYPE_CHECKING:
     from transfer.stages.describing import Descriptor
+
+MOST_BITS = 96
+"""Unrelated photographs begin to differ by so few."""
 
 QUIET_SECONDS = 2.0
 """No progress bar before this long."""
@@ -57,7 +63,8 @@ class Workers:
 class Check:
     """What `transfer dedup check` was asked for.
 
-    `target` is a suite, or images as `index_images` takes them; `descriptor` the file that described the index.
+    `target` is a suite, or images as `index_images` takes them; `descriptor` the file that described the index. Pairs
+    of at least `cosine`, or at most `bits` apart, are candidates.
     """
 
     index: Path
@@ -66,6 +73,7 @@ class Check:
     work_dir: Path = Path("work_dirs")
     descriptor: Path | None = None
     cosine: float = COSINE
+    bits: int = CANDIDATE
 
 
 @dataclass(frozen=True)
@@ -77,31 +85,40 @@ class Tests:
     hashes: Mapping[str, str] | None = None
 
 
-def index_images(inputs: Sequence[Path], output: Path, descriptor: Path | None, workers: Workers) -> Index:
-    """Hash every image of `inputs` into the index `output`; what an interrupted call has finished is not done again."""
+def index_images(
+    inputs: Sequence[Path], output: Path, workers: Workers, descriptor: Path | None = None, *, parts: bool = False
+) -> Index:
+    """Hash every image of `inputs` into the index `output`; what an interrupted call has finished is not done again.
+
+    With a `descriptor` or `parts` (codes of local features) crops and the like can be found, too.
+    """
     describe = _descriptor(descriptor)
-    identity = None if describe is None else describe.identity
+    kept = {"descriptor": describe and describe.identity, "parts": PARTS if parts else None}
+    detail = Detail(describe, MOST if parts else 0)
     pieces = find_pieces(inputs)
     prepare_index(output, pieces)
-    work = partial(_make, output, identity, describe)
-    return finish_index(output, list(workers.map(work, pieces, "hashing images")), identity)
+    work = partial(make_shard, output, kept=kept, work=partial(hash_piece, detail=detail))
+    return finish_index(output, list(workers.map(work, pieces, "hashing images")), kept)
 
 
 def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     """Look for test images in an index, and write what was found. Raises UnusableIndex, MissingData or BadOption."""
     if not 0 < asked.cosine <= 1:
         raise BadOption(f"--cosine must be above 0 and at most 1, not {asked.cosine}.")
+    if not DUPLICATE <= asked.bits <= MOST_BITS:
+        raise BadOption(f"--bits must be from {DUPLICATE} to {MOST_BITS}, not {asked.bits}.")
     index = open_index(asked.index)
     describe = _descriptor(asked.descriptor)
     if describe is not None:
-        describe.check_same(index.descriptor, asked.index)
+        describe.check_same(index.kept["descriptor"], asked.index)
+    if index.kept["parts"] not in (None, PARTS):
+        raise UnusableIndex(f"{asked.index} holds codes {index.kept['parts']!r}, not {PARTS!r}. Index again.")
+    detail = Detail(describe, MOST_TEST if index.kept["parts"] else 0)
     tests = _tests(asked)
     pieces = [piece for each in tests for piece in each.pieces]
-    hashed = dict(
-        zip(pieces, workers.map(partial(hash_piece, describe=describe), pieces, "hashing tests"), strict=True)
-    )
+    hashed = dict(zip(pieces, workers.map(partial(hash_piece, detail=detail), pieces, "hashing tests"), strict=True))
     images = join_shards((each.name, hashed[piece]) for each in tests for piece in each.pieces)
-    search = Search(images, cosine=asked.cosine)
+    search = Search(images, candidate=asked.bits, cosine=asked.cosine)
     found = join_found(workers.map(partial(_find, asked.index, search), list(blocks(index, BLOCK)), "searching"))
     here: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
     there = read_sources(asked.index)
@@ -145,10 +162,6 @@ def _tests(asked: Check) -> list[Tests]:
     for piece in find_pieces([Path(asked.target)]):
         sets.setdefault(piece.source, []).append(piece)
     return [Tests(name, tuple(pieces)) for name, pieces in sets.items()]
-
-
-def _make(folder: Path, identity: Mapping[str, Any] | None, describe: Describe | None, piece: Piece) -> Made:
-    return make_shard(folder, piece, identity, partial(hash_piece, describe=describe))
 
 
 def _find(folder: Path, search: Search, group: tuple[Made, ...]) -> Found:

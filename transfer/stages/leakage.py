@@ -11,7 +11,7 @@ from pathlib import Path
 from transfer.datasets.layouts import Pair, Split
 from transfer.datasets.manifest import Manifest
 from transfer.dedup.evidence import Compare, replaced, to_compare
-from transfer.dedup.index import Made, make_shard, read_shard
+from transfer.dedup.index import NOTHING, Made, make_shard, read_shard
 from transfer.dedup.mapping import map_in_threads
 from transfer.dedup.matching import Found, Match, Search, find_matches, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
@@ -94,4 +94,4 @@ def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequen
 
 
 def _make(home: Path, piece: Piece) -> Made:
-    return make_shard(home, piece, None, hash_piece)
+    return make_shard(home, piece, NOTHING, hash_piece)
