@@ -183,6 +183,8 @@ def test_a_suite_is_checked_under_the_names_of_its_annotations(dedup: Transfer, 
     [
         (("check", "{index}", "{tests}", "--cosine", "2"), "--cosine must be above 0 and at most 1, not 2.0"),
         (("check", "{index}", "{tests}", "--cosine", "nan"), "--cosine must be above 0"),
+        (("check", "{index}", "{tests}", "--bits", "128"), "--bits must be from 31 to 96, not 128"),
+        (("check", "{index}", "{tests}", "--processes", "0"), "--processes must be at least 1, not 0"),
         (("check", "{tmp}/none.index", "{tests}"), "none.index is no corpus index: expected manifest.json in it"),
         (("check", "{tests}", "{tests}"), "tests is no corpus index"),
         (("check", "{index}", "{tmp}/none"), "there is no suite, and no file or folder"),

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import cv2
@@ -81,12 +82,20 @@ def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Ite
     shared = ray.put(work)
 
     def apply(row: dict[str, Any]) -> dict[str, Any]:
-        return {"number": row["number"], "answer": _answer(ray.get(shared), row["piece"])}
+        return {"number": row["number"], "answer": _answer(_fetched(shared), row["piece"])}
 
     rows = [{"number": number, "piece": pickle.dumps(piece)} for number, piece in enumerate(pieces)]
     done = ray.data.from_items(rows, override_num_blocks=max(1, len(rows))).map(apply)
     found = {row["number"]: _result(row["answer"]) for row in done.iter_rows()}
     return (found[number] for number in range(len(rows)))
+
+
+@lru_cache(maxsize=1)
+def _fetched(shared: Any) -> Any:
+    """A worker's work, with what it builds for itself, fetched once."""
+    import ray
+
+    return ray.get(shared)
 
 
 def _answer(work: Callable[[Any], Any], piece: bytes) -> bytes:

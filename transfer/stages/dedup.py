@@ -52,6 +52,10 @@ class Workers:
     processes: int = 1
     ray: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise BadOption(f"--processes must be at least 1, not {self.processes}.")
+
     def map(self, work: Any, pieces: Sequence[Any], doing: str) -> Iterator[Any]:
         """Results in the order of `pieces`, with a progress bar."""
         done = map_on_ray(work, pieces, self.ray) if self.ray else map_in_processes(work, pieces, self.processes)
@@ -103,20 +107,12 @@ def index_images(
 
 def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     """Look for test images in an index, and write what was found. Raises UnusableIndex, MissingData or BadOption."""
-    if not 0 < asked.cosine <= 1:
-        raise BadOption(f"--cosine must be above 0 and at most 1, not {asked.cosine}.")
-    if not DUPLICATE <= asked.bits <= MOST_BITS:
-        raise BadOption(f"--bits must be from {DUPLICATE} to {MOST_BITS}, not {asked.bits}.")
+    _check_options(asked)
     index = open_index(asked.index)
-    describe = _descriptor(asked.descriptor)
-    if describe is not None:
-        describe.check_same(index.kept["descriptor"], asked.index)
-    if index.kept["parts"] not in (None, PARTS):
-        raise UnusableIndex(f"{asked.index} holds codes {index.kept['parts']!r}, not {PARTS!r}. Index again.")
-    detail = Detail(describe, MOST_TEST if index.kept["parts"] else 0)
+    work = partial(hash_piece, detail=_detail(asked, index))
     tests = _tests(asked)
     pieces = [piece for each in tests for piece in each.pieces]
-    hashed = dict(zip(pieces, workers.map(partial(hash_piece, detail=detail), pieces, "hashing tests"), strict=True))
+    hashed = dict(zip(pieces, workers.map(work, pieces, "hashing tests"), strict=True))
     images = join_shards((each.name, hashed[piece]) for each in tests for piece in each.pieces)
     search = Search(images, candidate=asked.bits, cosine=asked.cosine)
     found = join_found(workers.map(partial(_find, asked.index, search), list(blocks(index, BLOCK)), "searching"))
@@ -125,6 +121,24 @@ def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     found = _looked_at(found, Compare(here, there), workers)
     sets = [_test_set(each, [hashed[piece] for piece in each.pieces]) for each in tests]
     return write_overlap(output, describe_overlap(index.identity, sets, search, found, (here, there)))
+
+
+def _check_options(asked: Check) -> None:
+    if not 0 < asked.cosine <= 1:
+        raise BadOption(f"--cosine must be above 0 and at most 1, not {asked.cosine}.")
+    if not DUPLICATE <= asked.bits <= MOST_BITS:
+        raise BadOption(f"--bits must be from {DUPLICATE} to {MOST_BITS}, not {asked.bits}.")
+
+
+def _detail(asked: Check, index: Index) -> Detail:
+    """What test images are to be compared by: as the index was made, with more features than an image of a corpus."""
+    describe = _descriptor(asked.descriptor)
+    if describe is not None:
+        describe.check_same(index.kept["descriptor"], asked.index)
+    parts = index.kept["parts"]
+    if parts not in (None, PARTS):
+        raise UnusableIndex(f"{asked.index} holds codes {parts!r}, this program makes {PARTS!r}. Index again.")
+    return Detail(describe, MOST_TEST if parts else 0)
 
 
 def summary(overlap: Overlap) -> str:
