@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+
+from tqdm import tqdm
 
 from transfer.datasets.layouts import Pair, Split
 from transfer.datasets.manifest import Manifest
@@ -17,6 +20,9 @@ from transfer.dedup.matching import Found, Match, Search, find_matches, join_sha
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.shards import Shard, hash_piece
 from transfer.dedup.sources import Piece, Places, pieces_of
+
+QUIET_SECONDS = 2.0
+"""No progress bar before this long."""
 
 LISTED = 5
 """Names of one note."""
@@ -90,7 +96,9 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
 
 def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:
     pieces = pieces_of(source, split.images, manifest.hashes)
-    return [read_shard(home, made) for made in map_in_threads(partial(_make, home), pieces)]
+    done = map_in_threads(partial(_make, home), pieces)
+    bar = tqdm(done, f"hashing {source}", len(pieces), unit="piece", file=sys.stderr, delay=QUIET_SECONDS, leave=False)
+    return [read_shard(home, made) for made in bar]
 
 
 def _make(home: Path, piece: Piece) -> Made:
