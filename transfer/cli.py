@@ -6,6 +6,7 @@ import argparse
 import ast
 import errno
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -208,8 +209,9 @@ def _add_dedup(verbs: Any) -> None:
     check.add_argument("--bits", type=int, default=64, metavar="64", help=text)
     for verb in (index, check):
         verb.add_argument("--descriptor", type=Path, metavar="FILE", help="SSCD-style TorchScript, or a checkpoint")
-        verb.add_argument("--processes", type=int, default=1, metavar="N", help="processes on this machine")
+        verb.add_argument("--processes", type=int, default=1, metavar="N", help="on this machine (index: one a core)")
         verb.add_argument("--ray", metavar="ADDRESS", help="a Ray cluster instead; `local` starts one here")
+    index.set_defaults(processes=os.cpu_count() or 1)
     itself = _verb(actions, "self", run_dedup_self, "look for a suite's test images in its own training images")
     itself.add_argument("suite", metavar="SUITE")
     for verb in (check, itself):

@@ -125,7 +125,7 @@ def test_a_killed_and_repeated_index_is_the_same(
 
     with monkeypatch.context() as patched:
         patched.setattr(shards, "decode_grey", interrupted)
-        status, printed = dedup("index", *inputs, "-o", tmp_path / "a.index")
+        status, printed = dedup("index", *inputs, "-o", tmp_path / "a.index", "--processes", 1)
     assert (status, "the same command goes on" in printed) == (130, True)
     assert dedup("check", tmp_path / "a.index", corpus, "-o", tmp_path / "o.json")[0] == 1
     assert dedup("index", *inputs, "-o", tmp_path / "a.index")[0] == 0

@@ -58,7 +58,8 @@ class Workers:
 
     def map(self, work: Any, pieces: Sequence[Any], doing: str) -> Iterator[Any]:
         """Results in the order of `pieces`, with a progress bar."""
-        done = map_on_ray(work, pieces, self.ray) if self.ray else map_in_processes(work, pieces, self.processes)
+        processes = min(self.processes, len(pieces))
+        done = map_on_ray(work, pieces, self.ray) if self.ray else map_in_processes(work, pieces, processes)
         bar = partial(tqdm, total=len(pieces), desc=doing, unit="piece", file=sys.stderr, delay=QUIET_SECONDS)
         return iter(bar(done, leave=False))
 
