@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,17 @@ def test_the_same_images_have_the_same_sha256_wherever_they_are(index: Index, im
     images.rename(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "000.jpg").rename(tmp_path / "elsewhere" / "0.jpg")
     assert make_index(tmp_path / "other.index", [tmp_path / "elsewhere"]).sha256 == index.sha256
+
+
+def test_the_same_images_have_the_same_sha256_however_they_are_packed(
+    index: Index, images: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        archive.add(images, "images")
+    packed = make_index(tmp_path / "other.index", [tmp_path / "images.tar"])
+    assert (len(packed.shards), packed.sha256) == (1, index.sha256)
+    (images / "copy.jpg").write_bytes((images / "000.jpg").read_bytes())
+    assert make_index(tmp_path / "third.index", [images]).sha256 != index.sha256
 
 
 def test_an_interrupted_index_goes_on_where_it_stopped(index: Index, images: Path, tmp_path: Path) -> None:

@@ -75,14 +75,22 @@ def test_a_large_folder_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.M
     assert pieces == pieces_of(tmp_path.name, tmp_path, ["004.jpg", "002.jpg", "003.jpg", "000.jpg", "001.jpg"])
 
 
-def test_a_list_names_files_beside_it_and_anywhere(tmp_path: Path) -> None:
-    folder, other = fill(tmp_path / "images", [0, 1]), fill(tmp_path / "other", [2])
-    text = f"000.jpg\n\n  ./001.jpg  \n../other/002.jpg\n{other / '002.jpg'}\nmissing.jpg\n"
-    (folder / "list.txt").write_text(text)
+def test_a_list_names_files_below_it_once(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "images", [0, 1])
+    (folder / "list.txt").write_text(f"001.jpg\n\n  ./000.jpg  \n{folder / '001.jpg'}\nmissing.jpg\n")
     found = entries(*find_pieces([folder / "list.txt"]))
-    assert list(found) == ["000.jpg", "./001.jpg", "../other/002.jpg", str(other / "002.jpg"), "missing.jpg"]
+    assert list(found) == ["001.jpg", "000.jpg", "missing.jpg"]
     assert found["missing.jpg"] == "cannot be read: No such file or directory"
-    assert found["../other/002.jpg"] == (other / "002.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_list_of_files_elsewhere_names_them_below_what_they_share(tmp_path: Path, absolute: bool) -> None:
+    near, far = fill(tmp_path / "data" / "near", [1]), fill(tmp_path / "data" / "far", [2])
+    (tmp_path / "lists").mkdir()
+    start = tmp_path / "data" if absolute else Path("../data")
+    (tmp_path / "lists" / "list.txt").write_text(f"{start}/near/001.jpg\n{start}/far/002.jpg\n")
+    found = entries(*find_pieces([tmp_path / "lists" / "list.txt"]))
+    assert found == {"near/001.jpg": (near / "001.jpg").read_bytes(), "far/002.jpg": (far / "002.jpg").read_bytes()}
 
 
 def test_one_image(tmp_path: Path) -> None:
@@ -210,6 +218,9 @@ def test_what_cannot_be_images(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n\n")
     with pytest.raises(MissingData, match="holds no images"):
         find_pieces([tmp_path / "empty.txt"])
+    (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadOption, match=r"bytes\.txt is no list of files: expected UTF-8 text"):
+        find_pieces([tmp_path / "bytes.txt"])
     (tmp_path / "a.zip").write_bytes(b"PK")
     with pytest.raises(BadOption, match=r"a\.zip is no folder, image, \.tar"):
         find_pieces([tmp_path / "a.zip"])

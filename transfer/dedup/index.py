@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from transfer.dedup.hashing import VERSION
-from transfer.dedup.shards import Shard, parse_shard, write_shard
+from transfer.dedup.shards import Shard, parse_shard, sum_of_hashes, write_shard
 from transfer.dedup.sources import Kind, Piece
 from transfer.errors import BadOption, UnusableIndex
 from transfer.spec.files import replacing, write_json
-from transfer.spec.fingerprint import fingerprint
+from transfer.spec.fingerprint import fingerprint, text_sha256
 
 MANIFEST, SOURCES, SHARDS, SKIPPED = "manifest.json", "sources.json", "shards", "skipped.jsonl"
 SCHEMA = 1
@@ -107,9 +107,7 @@ def finish_index(folder: Path, made: Sequence[Made], kept: Kept) -> Index:
         "schema": SCHEMA,
         "hash": VERSION,
         **kept,
-        "images": sum(each["images"] for each in made),
-        "skipped": sum(each["skipped"] for each in made),
-        "sha256": _content(made),
+        **_sums(made),
         "shards": list(made),
     }
     write_json(folder / MANIFEST, manifest)
@@ -134,7 +132,7 @@ def open_index(folder: Path) -> Index:
         shards = tuple(data["shards"])
         if not all(set(each) >= MADE_KEYS for each in shards):
             raise ValueError(f"expected {', '.join(sorted(MADE_KEYS))} of every shard")
-        if data["sha256"] != _content(shards) or data["images"] != sum(each["images"] for each in shards):
+        if any(data[key] != value for key, value in _sums(shards).items()):
             raise ValueError("its sums do not agree")
         kept = {key: data[key] for key in NOTHING}
         return Index(folder, data["images"], data["skipped"], data["sha256"], kept, shards)
@@ -184,10 +182,11 @@ def _made(path: Path, data: bytes, shard: Shard) -> Made:
     }
 
 
-def _content(made: Sequence[Made]) -> str:
-    """SHA-256 over the hash version and the shards' contents, whatever their order."""
-    contents = sorted(str(each["content"]) for each in made)
-    return hashlib.sha256("\n".join([VERSION, *contents]).encode()).hexdigest()
+def _sums(made: Sequence[Made]) -> dict[str, Any]:
+    """What shards hold together; `sha256` covers the hash version and the bytes of images, however they were cut."""
+    images, skipped = (sum(each[key] for each in made) for key in ("images", "skipped"))
+    content = text_sha256(f"{VERSION}\n{sum_of_hashes(each['content'] for each in made)}")
+    return {"images": images, "skipped": skipped, "sha256": content}
 
 
 def blocks(index: Index, images: int) -> Iterator[tuple[Made, ...]]:

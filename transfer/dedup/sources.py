@@ -125,12 +125,27 @@ def _pieces(given: Path, source: str) -> Iterator[Piece]:
     elif given.suffix.lower() == ".parquet":
         yield from _parquet_pieces(given.resolve(), source)
     elif given.suffix.lower() == ".txt":
-        lines = [line.strip() for line in given.read_text(encoding="utf-8").splitlines()]
-        yield from _files_pieces(source, given.resolve().parent, [line for line in lines if line])
+        yield from _listed_pieces(given.resolve(), source)
     elif given.suffix.lower() in IMAGE_SUFFIXES:
         yield files_piece(source, given.resolve().parent, [given.name])
     else:
         raise BadOption(f"{given} is no folder, image, .tar, .parquet or .txt list of files.")
+
+
+def _listed_pieces(path: Path, source: str) -> Iterator[Piece]:
+    """Files that a list names, each once. Their names say where they are below the list or below what they share.
+
+    So an index that is given away says nothing of the machine it was made on. Raises BadOption for what is no text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise BadOption(f"{path} is no list of files: expected UTF-8 text with a path in each line.") from error
+    files = list(dict.fromkeys(Path(os.path.normpath(path.parent / line)) for line in lines if line))
+    folder = path.parent
+    if files and not all(file.is_relative_to(folder) for file in files):
+        folder = Path(os.path.commonpath([file.parent for file in files]))
+    yield from _files_pieces(source, folder, [file.relative_to(folder).as_posix() for file in files])
 
 
 def _folder_pieces(folder: Path, source: str) -> Iterator[Piece]:
