@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tarfile
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from tests.dedup.conftest import TURNS, encode, fill, picture
+from transfer.dedup import evidence
 from transfer.dedup.evidence import Compare, replaced, to_compare
 from transfer.dedup.hashing import TRANSFORMS
 from transfer.dedup.matching import Match
-from transfer.dedup.sources import Places
+from transfer.dedup.sources import Entry, Kind, Places, read_images
 
 PAIR = Match(("tests", "000.jpg"), "a" * 64, ("web", "000.jpg"), "b" * 64, 40, "none", "candidate", "hash")
 
@@ -85,6 +87,20 @@ def test_a_test_image_that_left_its_archive_stays_a_candidate(places: tuple[Plac
     moved = {"tests": places[1]["b.tar"]}
     asked = [pair(2, 0), pair(0, 0)]
     assert [match.verdict for match in Compare(moved, places[1])(asked)] == ["candidate", "duplicate"]
+
+
+def test_an_archive_of_test_images_is_read_once(places: tuple[Places, Places], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def noted(kind: Kind, path: Path, names: Collection[str]) -> Iterator[Entry]:
+        read.append(path)
+        return read_images(kind, path, names)
+
+    monkeypatch.setattr(evidence, "read_images", noted)
+    archived, corpus = {"tests": places[1]["b.tar"], "unasked": places[1]["b.tar"]}, places[1]["web"]
+    found = Compare(archived, {"web": corpus})([pair(test, at) for test in (0, 1) for at in (0, 1)])
+    assert sorted(read) == sorted([archived["tests"][1], corpus[1]])
+    assert sorted(match.verdict for match in found) == ["duplicate"] * 2 + ["rejected"] * 2
 
 
 def test_candidates_of_known_places_are_compared_by_source(places: tuple[Places, Places]) -> None:

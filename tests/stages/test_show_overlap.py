@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from transfer import cli
 
@@ -50,6 +50,17 @@ def test_images_that_are_gone_are_left_grey(overlap: Path, tmp_path: Path) -> No
     overlap.write_text(json.dumps(data), encoding="utf-8")
     assert cli.main(["dedup", "show", str(overlap)]) == 0
     assert overlap.with_suffix(".html").read_text(encoding="utf-8").count("<img") == 4
+
+
+def test_a_program_in_place_of_an_image_is_not_run(
+    overlap: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments, **options: run.append(arguments))
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 320 240\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "corpus" / "0.jpg").write_bytes(program)
+    assert cli.main(["dedup", "show", str(overlap)]) == 0
+    assert not run and overlap.with_suffix(".html").read_text(encoding="utf-8").count("<img") == 4
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
-from transfer.dedup.matching import Match, Verdict
+from transfer.dedup.matching import Match, Name, Verdict
 from transfer.dedup.sources import Places, read_images
 from transfer.dedup.verifying import SAME, similarity
 from transfer.errors import CorruptImage
@@ -27,7 +27,7 @@ def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ..
 class Compare:
     """Candidates of one source → the same, those whose images could be read with their similarity and verdict.
 
-    Reads the corpus images one by one, so that an archive is read once and nothing is held.
+    Archives are read once: of the corpus images one after the other, of the test images all that are needed.
     """
 
     tests: Places
@@ -38,15 +38,23 @@ class Compare:
         waiting: dict[str, list[Match]] = {}
         for match in matches:
             waiting.setdefault(match.corpus[1], []).append(match)
+        archived = dict(self._archived({match.test for match in matches}))
         done: list[Match] = []
         for name, data in read_images(*self.corpus[matches[0].corpus[0]], set(waiting)):
-            done += [_decide(match, self._test(match), data) for match in waiting.pop(name, ())]
+            for match in waiting.pop(name, ()):
+                test = archived[match.test] if match.test in archived else self._file(match.test)
+                done.append(_decide(match, test, data))
         return done + [match for rest in waiting.values() for match in rest]
 
-    def _test(self, match: Match) -> bytes | CorruptImage:
-        name, image = match.test
-        gone = image, CorruptImage("no longer there")
-        return next(read_images(*self.tests[name], [image]), gone)[1]
+    def _archived(self, names: Set[Name]) -> Iterator[tuple[Name, bytes | CorruptImage]]:
+        for owner, (kind, path) in self.tests.items():
+            wanted = {image for each, image in names if each == owner}
+            if kind != "files" and wanted:
+                yield from (((owner, image), data) for image, data in read_images(kind, path, wanted))
+
+    def _file(self, name: Name) -> bytes | CorruptImage:
+        owner, image = name
+        return next((data for _, data in read_images(*self.tests[owner], [image])), CorruptImage("no longer there"))
 
 
 def replaced(matches: Iterable[Match], looked_at: Iterable[Match]) -> list[Match]:

@@ -85,7 +85,7 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
         "images": len(trained),
         "skipped": 0,
         "sha256": images_sha256(trained),
-        "descriptor": None,
+        **NOTHING,
     }
     matches = tuple(match for each in found for match in each.matches)
     tests = [each.tests for each in found]

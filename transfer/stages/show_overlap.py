@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from transfer.dedup.decoding import decode_colour
 from transfer.dedup.overlap import Overlap, read_overlap
 from transfer.dedup.sources import Places, read_images
 from transfer.errors import BadOption, CorruptImage
@@ -78,10 +78,8 @@ def _images(places: Places, names: Sequence[tuple[str, str]]) -> dict[tuple[str,
 
 def _small(data: bytes) -> Image.Image | None:
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("RGB", (2 * SIDE, 2 * SIDE))
-            return fit_image(ImageOps.exif_transpose(image), SIDE)[0]
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError):
+        return fit_image(Image.fromarray(decode_colour(data)), SIDE)[0]
+    except CorruptImage:
         return None
 
 
