@@ -136,10 +136,12 @@ def _known(seconds: Mapping[str, Any], aims: Sequence[Aim]) -> list[Aim]:
 def hash_ours(images: Sequence[bytes], digests: bool = False) -> None:
     """As `hash_piece` does it."""
     for at in range(0, len(images), BATCH):
-        batch = images[at : at + BATCH]
-        hash_thumbnails([thumbnail(data) for data in batch])
-        if digests:
-            [hashlib.sha256(data).digest() for data in batch]
+        thumbnails = []
+        for data in images[at : at + BATCH]:
+            thumbnails.append(thumbnail(data))
+            if digests:
+                hashlib.sha256(data).digest()
+        hash_thumbnails(thumbnails)
 
 
 def open_imagehash() -> Callable[[Sequence[bytes]], object]:

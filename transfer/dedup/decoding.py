@@ -102,7 +102,7 @@ def _look_at_jpeg(data: bytes) -> _Header:
     at = _frame_header(data)
     if at is None:
         raise CorruptImage("a JPEG without a frame header")
-    if data.find(END_OF_JPEG, at) < 0:
+    if data.rfind(END_OF_JPEG, at) < 0:  # from the end, where it is
         raise CorruptImage("truncated: a JPEG without its end marker")
     height, width = struct.unpack_from(">HH", data, at + 5)
     return _Header(width, height, plain=True, scaled=True)
