@@ -127,5 +127,16 @@ def test_full_disk_is_said_in_one_paragraph(
     assert "the disk is full" in capsys.readouterr().err
 
 
+def test_a_file_that_may_not_be_read_or_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "README.md"))
+
+    monkeypatch.setattr("transfer.board.markdown.build_board", refuse)
+    assert cli.main(["leaderboard", "--board", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"transfer: Permission denied: {tmp_path / 'README.md'}\n"
+
+
 def test_module_and_script_are_the_same_program() -> None:
     assert run("--version").stdout.startswith("transfer ")

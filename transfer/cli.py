@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
+            if error.filename is None:
+                raise
+            print(f"transfer: {error.strerror}: {error.filename}", file=sys.stderr)
+            return 1
         print(
             f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
             "free some space and run the same command again; it goes on where it stopped.",

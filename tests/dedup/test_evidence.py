@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -11,16 +12,23 @@ import pytest
 
 from tests.dedup.conftest import TURNS, encode, fill, picture
 from transfer.dedup import evidence
-from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.evidence import Compare, look_at, to_compare
 from transfer.dedup.hashing import TRANSFORMS
-from transfer.dedup.matching import Match
+from transfer.dedup.matching import Found, Match
 from transfer.dedup.sources import Entry, Kind, Places, read_images
 
 PAIR = Match(("tests", "000.jpg"), "a" * 64, ("web", "000.jpg"), "b" * 64, 40, "none", "candidate", "hash")
 
 
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
 def pair(test: int, corpus: int, source: str = "web", **more: object) -> Match:
-    return replace(PAIR, test=("tests", f"{test:03}.jpg"), corpus=(source, f"{corpus:03}.jpg"), **more)  # type: ignore[arg-type]
+    """Test image `test` and corpus image `corpus` of the fixture, as they were hashed."""
+    sides = digest(encode(picture(test))), digest(encode(picture(corpus), quality=30))
+    names = ("tests", f"{test:03}.jpg"), (source, f"{corpus:03}.jpg")
+    return replace(PAIR, test=names[0], corpus=names[1], **{"test_sha256": sides[0], "corpus_sha256": sides[1], **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -50,16 +58,17 @@ def test_copies_become_duplicates_and_others_are_rejected(places: tuple[Places, 
 def test_a_pair_is_compared_as_its_hash_says_it_is_turned(places: tuple[Places, Places], number: int) -> None:
     copy = encode(np.ascontiguousarray(TURNS[number](picture(2))))
     (places[1]["web"][1] / "002.jpg").write_bytes(copy)
-    (match,) = Compare(*places)([pair(2, 2, transform=TRANSFORMS[number])])
+    asked = pair(2, 2, corpus_sha256=digest(copy))
+    (match,) = Compare(*places)([replace(asked, transform=TRANSFORMS[number])])
     assert (match.verdict, match.transform) == ("duplicate", TRANSFORMS[number])
-    (match,) = Compare(*places)([pair(2, 2, transform=TRANSFORMS[(number + 1) % 8])])
+    (match,) = Compare(*places)([replace(asked, transform=TRANSFORMS[(number + 1) % 8])])
     assert match.verdict == "rejected"
 
 
 def test_a_pair_of_descriptors_is_compared_mirrored_as_well(places: tuple[Places, Places]) -> None:
-    flipped = cv2.flip(picture(2)[8:, 8:], 1)
-    (places[1]["web"][1] / "002.jpg").write_bytes(encode(np.asarray(flipped, np.uint8)))
-    (match,) = Compare(*places)([pair(2, 2, evidence="descriptor", cosine=0.8)])
+    flipped = encode(np.asarray(cv2.flip(picture(2)[8:, 8:], 1), np.uint8))
+    (places[1]["web"][1] / "002.jpg").write_bytes(flipped)
+    (match,) = Compare(*places)([pair(2, 2, corpus_sha256=digest(flipped), evidence="descriptor", cosine=0.8)])
     assert (match.verdict, match.transform, match.evidence, match.cosine) == ("duplicate", "flip", "pixels", 0.8)
 
 
@@ -85,8 +94,9 @@ def test_an_image_that_left_its_archive_stays_a_candidate(places: tuple[Places, 
 
 def test_a_test_image_that_left_its_archive_stays_a_candidate(places: tuple[Places, Places]) -> None:
     moved = {"tests": places[1]["b.tar"]}
-    asked = [pair(2, 0), pair(0, 0)]
-    assert [match.verdict for match in Compare(moved, places[1])(asked)] == ["candidate", "duplicate"]
+    asked = [pair(2, 0), pair(0, 0, test_sha256=digest(encode(picture(0), quality=30)))]
+    found = {match.test[1]: match.verdict for match in Compare(moved, places[1])(asked)}
+    assert found == {"002.jpg": "candidate", "000.jpg": "duplicate"}
 
 
 def test_an_archive_of_test_images_is_read_once(places: tuple[Places, Places], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +108,9 @@ def test_an_archive_of_test_images_is_read_once(places: tuple[Places, Places], m
 
     monkeypatch.setattr(evidence, "read_images", noted)
     archived, corpus = {"tests": places[1]["b.tar"], "unasked": places[1]["b.tar"]}, places[1]["web"]
-    found = Compare(archived, {"web": corpus})([pair(test, at) for test in (0, 1) for at in (0, 1)])
+    hashed = [digest(encode(picture(seed), quality=30)) for seed in (0, 1)]
+    asked = [pair(test, at, test_sha256=hashed[test]) for test in (0, 1) for at in (0, 1)]
+    found = Compare(archived, {"web": corpus})(asked)
     assert sorted(read) == sorted([archived["tests"][1], corpus[1]])
     assert sorted(match.verdict for match in found) == ["duplicate"] * 2 + ["rejected"] * 2
 
@@ -109,7 +121,34 @@ def test_candidates_of_known_places_are_compared_by_source(places: tuple[Places,
     assert groups == [(pair(0, 0, "b.tar"),), (pair(1, 1), pair(2, 7))]
 
 
-def test_the_others_keep_their_place() -> None:
-    before = [pair(0, 0), pair(1, 1, verdict="undecidable"), pair(2, 7)]
-    looked_at = [replace(before[2], verdict="rejected")]
-    assert replaced(before, looked_at) == [*before[:2], looked_at[0]]
+def test_what_is_rejected_is_counted_and_the_others_keep_their_place(places: tuple[Places, Places]) -> None:
+    before = pair(0, 0, verdict="duplicate"), pair(1, 0), pair(1, 1), pair(2, 7, "elsewhere")
+    found = look_at(Found(before, unlisted=2, rejected=3), Compare(*places))
+    assert found.matches[::2] == before[::3] and (found.unlisted, found.rejected) == (2, 4)
+    assert (found.matches[1].corpus, found.matches[1].verdict) == (before[2].corpus, "duplicate")
+
+
+@pytest.mark.parametrize("source", ["web", "b.tar"])
+def test_other_images_under_the_old_names_decide_nothing(places: tuple[Places, Places], source: str) -> None:
+    for side in ("test_sha256", "corpus_sha256"):
+        asked = [pair(0, 0, source, **{side: "0" * 64}), pair(1, 0, source, **{side: "0" * 64})]
+        assert sorted(Compare(*places)(asked), key=lambda match: match.test) == asked
+    moved = {"tests": places[1]["b.tar"]}
+    assert Compare(moved, places[1])([pair(0, 0, source)]) == [pair(0, 0, source)]
+
+
+def test_two_images_of_one_name_in_an_archive_are_two(places: tuple[Places, Places], tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "twins.tar", "w") as archive:
+        for seed in (7, 0):
+            archive.add(places[1]["web"][1] / f"{seed:03}.jpg", "same.jpg")
+    first, second = (replace(pair(0, seed), corpus=("twins.tar", "same.jpg")) for seed in (7, 0))
+    corpus: Places = {"twins.tar": ("tar", tmp_path / "twins.tar")}
+    found = look_at(Found((first, second)), Compare(places[0], corpus))
+    assert [match.corpus_sha256 for match in found.matches] == [second.corpus_sha256] and found.rejected == 1
+    sides = ("test", "corpus"), ("test_sha256", "corpus_sha256")
+    turned = [
+        replace(each, **{a: getattr(each, b) for pair in sides for a, b in (pair, pair[::-1])})
+        for each in (first, second)
+    ]
+    found = look_at(Found(tuple(turned)), Compare(corpus, {"tests": places[0]["tests"]}))
+    assert [match.test_sha256 for match in found.matches] == [second.corpus_sha256] and found.rejected == 1

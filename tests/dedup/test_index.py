@@ -20,6 +20,7 @@ from transfer.dedup.index import (
     Index,
     blocks,
     finish_index,
+    keep_others_out,
     make_shard,
     open_index,
     prepare_index,
@@ -204,6 +205,29 @@ def test_a_missing_shard_is_refused(index: Index) -> None:
         read_all(open_index(index.folder))
 
 
+def test_an_index_of_other_images_is_not_overwritten(index: Index, tmp_path: Path) -> None:
+    before = manifest_of(index.folder)
+    others = find_pieces([fill(tmp_path / "others", [7])])
+    for name in ("sources.json", "manifest.json"):
+        with pytest.raises(
+            BadOption, match=r"also holds images of images, and this call .* would lose them\. Name all"
+        ):
+            prepare_index(index.folder, others)
+        (index.folder / name).unlink()
+        if name == "sources.json":
+            assert manifest_of(index.folder) == before
+    prepare_index(index.folder, others)  # nothing is known of what was there
+
+
+def test_two_writers_of_one_index(index: Index) -> None:
+    with keep_others_out(index.folder):
+        second = keep_others_out(index.folder)
+        with pytest.raises(BadOption, match="is being written by another call"):
+            second.__enter__()
+    with keep_others_out(index.folder):
+        pass
+
+
 def test_a_folder_of_something_else(tmp_path: Path) -> None:
     with pytest.raises(UnusableIndex, match=r"is no corpus index: expected manifest\.json"):
         open_index(fill(tmp_path / "photos", [0]))
@@ -256,11 +280,26 @@ def change_a_count(manifest: dict[str, Any]) -> None:
     manifest["images"] += 1
 
 
+def name_a_file_by_number(manifest: dict[str, Any]) -> None:
+    manifest["shards"][0]["file"] = 5
+
+
+def count_below_zero(manifest: dict[str, Any]) -> None:
+    less = manifest["shards"][0]["images"] + 1
+    manifest["shards"][0]["images"] -= less
+    manifest["images"] -= less
+
+
 def put_text_for_shards(manifest: dict[str, Any]) -> None:
     manifest["shards"] = "none"
 
 
-@pytest.mark.parametrize("change", [drop_a_shard, change_a_content, change_a_count, put_text_for_shards])
+CONTRADICTIONS = (
+    drop_a_shard, change_a_content, change_a_count, name_a_file_by_number, count_below_zero, put_text_for_shards
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CONTRADICTIONS)
 def test_a_manifest_that_contradicts_itself(index: Index, change: Callable[[dict[str, Any]], None]) -> None:
     manifest = manifest_of(index.folder)
     change(manifest)

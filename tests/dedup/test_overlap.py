@@ -22,18 +22,18 @@ from transfer.errors import BrokenOverlap
 
 CORPUS = {"name": "web", "images": 9, "skipped": 1, "sha256": "c" * 64, "descriptor": None}
 SETS = (
-    TestSet("one", 5, "1" * 64, {"broken.jpg": "truncated"}, ("flat.jpg",)),
-    TestSet("two", 3, "2" * 64, {}, ()),
+    TestSet("one", 5, "1" * 64, {"broken.jpg": "truncated"}, {"flat.jpg": "f" * 64, "even.jpg": "e" * 64}),
+    TestSet("two", 3, "2" * 64, {}, {}),
 )
 FIRST = Match(("one", "a.jpg"), "a" * 64, ("web", "x.jpg"), "b" * 64, 5, "flip", "duplicate", "hash")
+SECOND = replace(FIRST, test=("one", "b.jpg"), test_sha256="b" * 64)
 MATCHES = (
     replace(FIRST, test=("two", "a.jpg"), verdict="candidate", evidence="descriptor", cosine=0.8, distance=120),
     replace(FIRST, corpus=("web", "y.jpg"), distance=40, verdict="candidate"),
-    replace(FIRST, test=("one", "ü.jpg"), corpus=("web", "ÿ.jpg"), distance=40, verdict="rejected"),
     FIRST,
-    replace(FIRST, test=("one", "flat.jpg"), verdict="undecidable", distance=2),
-    replace(FIRST, test=("one", "b.jpg"), distance=60, verdict="duplicate", evidence="pixels", similarity=0.99),
-    replace(FIRST, test=("one", "b.jpg"), corpus=("web", "a.jpg"), distance=60, verdict="undecidable"),
+    replace(FIRST, test=("one", "flat.jpg"), test_sha256="f" * 64, verdict="undecidable", distance=2),
+    replace(SECOND, distance=60, verdict="duplicate", evidence="pixels", similarity=0.99),
+    replace(SECOND, corpus=("web", "a.jpg"), distance=60, verdict="undecidable"),
 )
 NONE = Images((), np.empty((0, 32), np.uint8), Hashed(np.empty((0, 32), np.uint8), np.empty(0, np.float32)))
 DESCRIBED = Search(replace(NONE, descriptors=np.empty((0, 2), np.float16)))
@@ -54,7 +54,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert overlap.places("tests") == {"one": ("files", Path("/data/one"))}
 
 
-def test_pairs_are_in_order_and_none_is_rejected() -> None:
+def test_pairs_are_in_order() -> None:
     pairs = described()["pairs"]
     order = [(pair["test_set"], pair["test"], pair["distance"], pair["corpus"]) for pair in pairs]
     assert order == sorted(order) and len(pairs) == 6
@@ -76,9 +76,9 @@ def test_pairs_are_in_order_and_none_is_rejected() -> None:
 
 
 def test_counts_are_of_pairs_and_of_images_by_their_gravest() -> None:
-    assert described(unlisted=3)["counts"] == {
+    assert described(unlisted=3, rejected=1)["counts"] == {
         "pairs": {"duplicate": 2, "candidate": 2, "undecidable": 2},
-        "images": {"duplicate": 2, "candidate": 1, "undecidable": 1},
+        "images": {"duplicate": 2, "candidate": 1, "undecidable": 2},
         "rejected": 1,
         "unlisted": 3,
     }
@@ -89,12 +89,12 @@ def test_counts_are_of_pairs_and_of_images_by_their_gravest() -> None:
 def test_an_image_has_the_gravest_verdict_of_its_pairs(tmp_path: Path) -> None:
     overlap = write_overlap(tmp_path / "overlap.json", described())
     assert overlap.verdicts("one") == {
-        "a.jpg": "duplicate",
-        "b.jpg": "duplicate",
-        "flat.jpg": "undecidable",
-        "broken.jpg": "undecidable",
+        "a" * 64: "duplicate",
+        "b" * 64: "duplicate",
+        "e" * 64: "undecidable",
+        "f" * 64: "undecidable",
     }
-    assert overlap.verdicts("two") == {"a.jpg": "candidate"}
+    assert overlap.verdicts("two") == {"a" * 64: "candidate"}
 
 
 def test_thresholds_say_what_was_asked() -> None:
@@ -119,7 +119,8 @@ def test_a_test_set_is_what_its_shards_say(tmp_path: Path) -> None:
     (folder / "broken.jpg").write_bytes(b"broken")
     shard = hash_piece(*find_pieces([folder]))
     poor = replace(shard, hashed=replace(shard.hashed, texture=np.array([1, 9], np.float32)))
-    assert TestSet.of("set", "0", [poor]) == TestSet("set", 3, "0", {"broken.jpg": "not an image"}, ("000.jpg",))
+    sha256 = hashlib.sha256((folder / "000.jpg").read_bytes()).hexdigest()
+    assert TestSet.of("set", "0", [poor]) == TestSet("set", 3, "0", {"broken.jpg": "not an image"}, {"000.jpg": sha256})
 
 
 def test_the_hash_of_a_set_is_that_of_its_images() -> None:
@@ -151,6 +152,14 @@ BROKEN: dict[str, Change] = {
     "a pair that is a text": lambda data: data["pairs"].append("a.jpg"),
     "a set that is a list": lambda data: data["tests"].append([]),
     "a set with more": lambda data: data["tests"][0].update(more=1),
+    "a place of a wrong type": lambda data: data["here"]["corpus"].update(web=["tar", 5]),
+    "a place of an unknown kind": lambda data: data["here"]["corpus"].update(web=["zip", "/web.zip"]),
+    "a similarity that is a text": lambda data: data["pairs"][0].update(similarity="x"),
+    "a hash that is a number": lambda data: data["pairs"][0].update(test_sha256=7),
+    "counts without images": lambda data: data["counts"].pop("images"),
+    "a count below zero": lambda data: data["counts"]["images"].update(candidate=-1),
+    "a corpus of no number of images": lambda data: data["corpus"].update(images="many"),
+    "an undecidable image without its hash": lambda data: data["tests"][0].update(undecidable=["flat.jpg"]),
     "pairs that are a number": lambda data: data.update(pairs=3),
     "sets that are none": lambda data: data.update(tests=None),
 }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
@@ -13,10 +14,11 @@ import pytest
 
 from tests.dedup.conftest import encode, fill, picture
 from transfer import cli
-from transfer.dedup import shards
+from transfer.dedup import evidence, matching, shards
 from transfer.dedup.decoding import decode_grey
 from transfer.dedup.matching import Search
 from transfer.dedup.overlap import Overlap, read_overlap
+from transfer.spec.fingerprint import file_sha256
 from transfer.stages import dedup as stage
 
 Transfer = Callable[..., tuple[int, str]]
@@ -101,14 +103,15 @@ def test_copies_are_found_and_others_are_not(
     assert "1 test images could not be hashed" in printed
     overlap = read_overlap(output)
     assert pairs_of(overlap) == FOUND
-    assert overlap.verdicts(tests.name) == dict.fromkeys(FOUND, "duplicate") | {"broken.jpg": "undecidable"}
+    assert set(overlap.verdicts(tests.name).values()) == {"duplicate"}
+    assert overlap.tests[0].skipped.keys() == {"broken.jpg"}
     by_name = {pair["test"]: pair for pair in overlap.pairs}
     assert {name: by_name[name]["transform"] for name in ("mirrored.png", "turned.jpg")} == {
         "mirrored.png": "flip",
         "turned.jpg": "rotate 90",
     }
     assert (by_name["equal.jpg"]["evidence"], by_name["blank.png"]["evidence"]) == ("bytes", "bytes")
-    assert overlap.tests[0].undecidable == ("blank.png",)
+    assert overlap.tests[0].undecidable.keys() == {"blank.png"}
 
 
 def test_a_killed_and_repeated_index_is_the_same(
@@ -166,6 +169,55 @@ def test_candidates_of_other_pictures_are_rejected(
     assert overlap.counts["rejected"] > 0 and overlap.pairs == ()
 
 
+def test_the_copy_is_found_behind_a_thousand_that_are_more_alike(
+    dedup: Transfer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, tests = fill(tmp_path / "corpus", range(9)), write(tmp_path / "tests", OTHERS)
+    monkeypatch.setattr(stage, "Search", lambda images, **_: Search(images, candidate=128))  # as if all were alike
+    monkeypatch.setattr(evidence, "similarity", lambda test, corpus, way: 0.0)
+    assert dedup("index", corpus, "-o", tmp_path / "c.index")[0] == 0
+    check = "check", tmp_path / "c.index", tests, "-o", tmp_path / "o.json", "--processes", 1
+    assert dedup(*check)[0] == 0 and read_overlap(tmp_path / "o.json").counts["rejected"] == 18
+    furthest = (corpus / "008.jpg").read_bytes()
+    monkeypatch.setattr(evidence, "similarity", lambda test, corpus, way: float(corpus == furthest))
+    monkeypatch.setattr(matching, "MOST_LISTED", 1)
+    assert dedup(*check)[0] == 0
+    overlap = read_overlap(tmp_path / "o.json")
+    assert pairs_of(overlap) == dict.fromkeys(OTHERS, "008.jpg")
+    assert (overlap.counts["rejected"], overlap.counts["unlisted"]) == (16, 0)
+
+
+def test_an_index_of_nothing(dedup: Transfer, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("missing.jpg\n")
+    status, printed = dedup("index", tmp_path / "list.txt", "-o", tmp_path / "c.index")
+    assert (status, "none of 1 images could be hashed" in printed) == (1, True), printed
+    assert "No such file" in (tmp_path / "c.index" / "skipped.jsonl").read_text()
+    status, printed = dedup("check", tmp_path / "c.index", fill(tmp_path / "tests", [0]), "-o", tmp_path / "o.json")
+    assert (status, "holds no images: nothing can be found in it" in printed) == (1, True), printed
+
+
+def test_names_that_are_no_text(dedup: Transfer, tmp_path: Path) -> None:
+    corpus = fill(tmp_path / "corpus", [0])
+    (corpus / "000.jpg").rename(os.fsdecode(os.fsencode(corpus) + b"/\xff.jpg"))
+    for arguments in (
+        ("index", corpus, "-o", tmp_path / "c.index"),
+        ("check", tmp_path / "c.index", corpus, "-o", tmp_path / "o.json"),
+    ):
+        assert dedup(*arguments)[0] == 0
+    assert pairs_of(read_overlap(tmp_path / "o.json")) == {"\udcff.jpg": "\udcff.jpg"}
+    status, printed = dedup("show", tmp_path / "o.json", "-o", tmp_path / "o.html")
+    assert (status, "grey" in printed) == (0, False)
+
+
+@pytest.mark.parametrize("verb", ["check", "self", "show", "index"])
+def test_outputs_are_tried_before_the_work(dedup: Transfer, corpus: Path, tmp_path: Path, verb: str) -> None:
+    given = {"check": ("none.index", corpus), "self": ("mini",), "show": ("none.json",), "index": (corpus,)}[verb]
+    for output, message in ((tmp_path, "is a folder"), (corpus / "000.jpg" / "o.html", "000.jpg is no folder")):
+        if output != tmp_path or verb in ("check", "self"):
+            status, printed = dedup(verb, *given, "-o", output)
+            assert (status, message in printed) == (1, True), printed
+
+
 def test_a_suite_is_checked_under_the_names_of_its_annotations(dedup: Transfer, work_dir: Path, tmp_path: Path) -> None:
     corpus, index, output = fill(tmp_path / "corpus", range(3)), tmp_path / "c.index", tmp_path / "overlap.json"
     shutil.copy(work_dir / "data" / "mini" / "val2017" / "000000001007.jpg", corpus / "stolen.jpg")
@@ -175,7 +227,7 @@ def test_a_suite_is_checked_under_the_names_of_its_annotations(dedup: Transfer, 
     overlap = read_overlap(output)
     assert pairs_of(overlap) == {"000000001007.jpg": "stolen.jpg"}
     (test,) = overlap.tests
-    assert overlap.verdicts(test.name) == {"000000001007.jpg": "duplicate"}
+    assert overlap.verdicts(test.name) == {file_sha256(corpus / "stolen.jpg"): "duplicate"}
 
 
 @pytest.mark.parametrize(

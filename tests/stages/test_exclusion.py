@@ -48,8 +48,8 @@ def write_manifest(
             "hash": VERSION,
             "thresholds": {},
             "corpus": {"name": path.stem, "images": 9, "skipped": 0, "sha256": "c" * 64, "descriptor": None},
-            "tests": [{**test, "skipped": dict(skipped or {}), "undecidable": []}],
-            "counts": {},
+            "tests": [{**test, "skipped": dict(skipped or {}), "undecidable": {}}],
+            "counts": {"images": {"duplicate": 0, "candidate": 0, "undecidable": 0}},
             "pairs": pairs,
         },
     )
@@ -70,6 +70,33 @@ def test_only_images_without_a_verdict_are_clean(manifest: Callable[..., Overlap
     assert found is not None
     assert (found.clean, found.duplicates) == (["d.jpg"], ["a.jpg"])
     assert found.counts == {"images": 4, "clean": 1, "duplicate": 1, "candidate": 1, "undecidable": 1}
+
+
+def test_sets_that_share_names_are_told_apart(tmp_path: Path) -> None:
+    other = {name: hashlib.sha256(f"other {name}".encode()).hexdigest() for name in HASHES}
+    data = json.loads(write_manifest(tmp_path / "one.json", HASHES, {"a.jpg": "duplicate"}).read_text())
+    second = json.loads(
+        write_manifest(tmp_path / "two.json", other, {"a.jpg": "candidate"}, {"b.jpg": "gone"}).read_text()
+    )
+    for part in ("tests", "pairs"):
+        data[part] += [
+            {**each, **({"name": "more"} if part == "tests" else {"test_set": "more"})} for each in second[part]
+        ]
+    write_json(tmp_path / "both.json", data)
+    overlap = read_overlap(tmp_path / "both.json")
+    verdicts = [exclude([overlap], "task", hashes) for hashes in (HASHES, other)]
+    assert [found and dict(found.verdicts) for found in verdicts] == [
+        {"a.jpg": "duplicate"},
+        {"a.jpg": "candidate", "b.jpg": "undecidable"},
+    ]
+
+
+def test_an_image_that_cannot_be_told_is_not_clean(tmp_path: Path) -> None:
+    data = json.loads(write_manifest(tmp_path / "one.json", HASHES, {}).read_text())
+    data["tests"][0]["undecidable"] = {"under/another/name.jpg": HASHES["c.jpg"]}
+    write_json(tmp_path / "one.json", data)
+    found = exclude([read_overlap(tmp_path / "one.json")], "task", HASHES)
+    assert found is not None and found.verdicts == {"c.jpg": "undecidable"}
 
 
 def test_what_any_corpus_holds_is_left_out_with_the_gravest_verdict(manifest: Callable[..., Overlap]) -> None:

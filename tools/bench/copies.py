@@ -34,7 +34,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from transfer.dedup.decoding import thumbnail
-from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.evidence import Compare, look_at
 from transfer.dedup.hashing import CANDIDATE, DUPLICATE, hash_thumbnails, variants
 from transfer.dedup.local import MOST, MOST_TEST
 from transfer.dedup.matching import COSINE, Match, Search, find_matches, join_shards
@@ -109,12 +109,12 @@ class Ours:
         """As the product finds them; whatever it does not find is far."""
         with _counted(self.seconds):
             images = join_shards((piece.source, hash_piece(piece, self.kept[1])) for piece in corpus)
-            matches: Sequence[Match] = find_matches(self.search, images).matches
+            found = find_matches(self.search, images)
         compare = Compare(self.places, {piece.source: (piece.kind, piece.path) for piece in corpus})
         with _counted(self.seconds, self.columns[-1].name):
-            groups = to_compare(matches, compare.corpus)
-            matches = replaced(matches, [match for group in groups for match in compare(group)])
-        return [self._placed(matches, _rows(corpus), distance) for _, distance in self.points]
+            judged = look_at(found, compare)
+        sides = [(judged if distance is _judged else found, distance) for _, distance in self.points]
+        return [self._placed(side.matches, _rows(corpus), distance) for side, distance in sides]
 
     def _placed(self, matches: Sequence[Match], places: Mapping[Any, int], distance: Callable[[Match], int]) -> Any:
         far = np.full((len(self.rows), len(places)), FAR, np.uint16)

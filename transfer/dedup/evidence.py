@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Set
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from transfer.dedup.matching import Match, Name, Verdict
+from transfer.dedup.matching import Found, Match, Name, Verdict
 from transfer.dedup.sources import Places, read_images
 from transfer.dedup.verifying import SAME, similarity
 from transfer.errors import CorruptImage
 
 UNTURNED = ("none", "flip")
 """How a pair that only a descriptor found is compared: descriptors do not say how the images are turned."""
+
+Content = tuple[Name, str]
+"""An image's name and the SHA-256 of its bytes: a name may stand in an archive twice, or for something new by now."""
+
+
+def look_at(found: Found, compare: Compare) -> Found:
+    """Compare every candidate whose images are at hand; those that are rejected are counted and left out."""
+    looked_at = {
+        _images(match): match for group in to_compare(found.matches, compare.corpus) for match in compare(group)
+    }
+    matches = [looked_at.get(_images(match), match) for match in found.matches]
+    left = tuple(match for match in matches if match.verdict != "rejected")
+    return replace(found, matches=left, rejected=found.rejected + len(matches) - len(left))
 
 
 def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ...]]:
@@ -25,7 +39,7 @@ def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ..
 
 @dataclass(frozen=True)
 class Compare:
-    """Candidates of one source → the same, those whose images could be read with their similarity and verdict.
+    """Candidates of one source → the same, those whose images are still the ones that were hashed with their verdict.
 
     Archives are read once: of the corpus images one after the other, of the test images all that are needed.
     """
@@ -35,37 +49,46 @@ class Compare:
 
     def __call__(self, matches: Sequence[Match]) -> list[Match]:
         """Look at each pair."""
-        waiting: dict[str, list[Match]] = {}
+        waiting: dict[tuple[str, str], list[Match]] = {}
         for match in matches:
-            waiting.setdefault(match.corpus[1], []).append(match)
-        archived = dict(self._archived({match.test for match in matches}))
+            waiting.setdefault((match.corpus[1], match.corpus_sha256), []).append(match)
+        archived = self._archived({match.test for match in matches})
         done: list[Match] = []
-        for name, data in read_images(*self.corpus[matches[0].corpus[0]], set(waiting)):
-            for match in waiting.pop(name, ()):
-                test = archived[match.test] if match.test in archived else self._file(match.test)
-                done.append(_decide(match, test, data))
+        for name, data in read_images(*self.corpus[matches[0].corpus[0]], {name for name, _ in waiting}):
+            if not isinstance(data, CorruptImage):
+                pairs = waiting.pop((name, hashlib.sha256(data).hexdigest()), ())
+                done += [_decide(match, self._test(match, archived), data) for match in pairs]
         return done + [match for rest in waiting.values() for match in rest]
 
-    def _archived(self, names: Set[Name]) -> Iterator[tuple[Name, bytes | CorruptImage]]:
+    def _archived(self, names: set[Name]) -> dict[Content, bytes]:
+        found: dict[Content, bytes] = {}
         for owner, (kind, path) in self.tests.items():
             wanted = {image for each, image in names if each == owner}
             if kind != "files" and wanted:
-                yield from (((owner, image), data) for image, data in read_images(kind, path, wanted))
+                found |= {
+                    ((owner, image), hashlib.sha256(data).hexdigest()): data
+                    for image, data in read_images(kind, path, wanted)
+                    if not isinstance(data, CorruptImage)
+                }
+        return found
 
-    def _file(self, name: Name) -> bytes | CorruptImage:
-        owner, image = name
-        return next((data for _, data in read_images(*self.tests[owner], [image])), CorruptImage("no longer there"))
+    def _test(self, match: Match, archived: dict[Content, bytes]) -> bytes | None:
+        """The bytes that were hashed, where they are still there."""
+        (owner, image), sha256 = match.test, match.test_sha256
+        kind, path = self.tests[owner]
+        if kind != "files":
+            return archived.get((match.test, sha256))
+        ((_, data),) = read_images(kind, path, [image])
+        return None if isinstance(data, CorruptImage) or hashlib.sha256(data).hexdigest() != sha256 else data
 
 
-def replaced(matches: Iterable[Match], looked_at: Iterable[Match]) -> list[Match]:
-    """`matches` with those that have been looked at in their new state."""
-    new = {(match.test, match.corpus): match for match in looked_at}
-    return [new.get((match.test, match.corpus), match) for match in matches]
+def _images(match: Match) -> tuple[Content, Content]:
+    return (match.test, match.test_sha256), (match.corpus, match.corpus_sha256)
 
 
-def _decide(match: Match, test: bytes | CorruptImage, corpus: bytes | CorruptImage) -> Match:
+def _decide(match: Match, test: bytes | None, corpus: bytes) -> Match:
     """A candidate stays one where an image is gone or unreadable."""
-    if isinstance(test, CorruptImage) or isinstance(corpus, CorruptImage):
+    if test is None:
         return match
     ways = UNTURNED if match.evidence == "descriptor" else (match.transform,)
     try:

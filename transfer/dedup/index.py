@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from transfer.dedup.hashing import VERSION
 from transfer.dedup.shards import Shard, parse_shard, sum_of_hashes, write_shard
 from transfer.dedup.sources import Kind, Piece
 from transfer.errors import BadOption, UnusableIndex
-from transfer.spec.files import replacing, write_json
+from transfer.spec.files import locked, replacing, write_json
 from transfer.spec.fingerprint import fingerprint, text_sha256
 
-MANIFEST, SOURCES, SHARDS, SKIPPED = "manifest.json", "sources.json", "shards", "skipped.jsonl"
+MANIFEST, SOURCES, SHARDS, SKIPPED, LOCK = "manifest.json", "sources.json", "shards", "skipped.jsonl", ".lock"
 SCHEMA = 1
 
 Made = Mapping[str, Any]
@@ -80,12 +81,26 @@ def make_shard(folder: Path, piece: Piece, kept: Kept, work: Callable[[Piece], S
 
 
 def prepare_index(folder: Path, pieces: Sequence[Piece]) -> None:
-    """Create the folder, or go on in it. Raises BadOption where something else stands there."""
+    """Create the folder, or go on in it.
+
+    Raises BadOption where something else stands there, or an index of images that are not among the `pieces`.
+    """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / SHARDS).is_dir()):
         raise BadOption(f"{folder} exists and is no corpus index. Name a new folder.")
+    if lost := sorted(_inputs(_known_sources(folder)) - _inputs(piece.source for piece in pieces)):
+        raise BadOption(
+            f"{folder} also holds images of {', '.join(lost)}, and this call does not name them: it would lose them. "
+            "Name all inputs, or a new folder."
+        )
     (folder / SHARDS).mkdir(parents=True, exist_ok=True)
     places = {f"{piece.source}": [piece.kind, str(piece.path)] for piece in pieces}
     write_json(folder / SOURCES, places)
+
+
+def keep_others_out(folder: Path) -> AbstractContextManager[None]:
+    """While an index is written. Raises BadOption where another process is at it."""
+    busy = BadOption(f"{folder} is being written by another call. Wait until that one ends, or name a new folder.")
+    return locked(folder / LOCK, busy)
 
 
 def finish_index(folder: Path, made: Sequence[Made], kept: Kept) -> Index:
@@ -132,6 +147,10 @@ def open_index(folder: Path) -> Index:
         shards = tuple(data["shards"])
         if not all(set(each) >= MADE_KEYS for each in shards):
             raise ValueError(f"expected {', '.join(sorted(MADE_KEYS))} of every shard")
+        if not all(type(each[key]) is int and each[key] >= 0 for each in shards for key in ("images", "skipped")):
+            raise ValueError("expected numbers of images")
+        if not all(isinstance(each[key], str) for each in shards for key in ("file", "source", "sha256", "content")):
+            raise ValueError("expected texts for files, sources and hashes")
         if any(data[key] != value for key, value in _sums(shards).items()):
             raise ValueError("its sums do not agree")
         kept = {key: data[key] for key in NOTHING}
@@ -169,6 +188,21 @@ def read_sources(folder: Path) -> dict[str, tuple[Kind, Path]]:
         return {source: (kind, Path(place)) for source, (kind, place) in places.items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise UnusableIndex(f"{path} is damaged: {error}. Remove it to go on without the images.") from error
+
+
+def _known_sources(folder: Path) -> Iterable[str]:
+    """Of an index that is there, finished or not."""
+    if (folder / SOURCES).is_file():
+        return read_sources(folder)
+    try:
+        return [made["source"] for made in open_index(folder).shards]
+    except UnusableIndex:
+        return []
+
+
+def _inputs(sources: Iterable[str]) -> set[str]:
+    """What was named on the command line: an archive within a folder is called folder/archive."""
+    return {source.partition("/")[0] for source in sources}
 
 
 def _made(path: Path, data: bytes, shard: Shard) -> Made:

@@ -121,11 +121,15 @@ NOWHERE: tuple[frozenset[tuple[str, str]], ...] = (frozenset(),) * len(REPORTED_
 
 @dataclass(frozen=True)
 class Found:
-    """Matches, the test images with a neighbour at each of `REPORTED_COSINES`, and how many matches were not listed."""
+    """Matches, the test images with a neighbour at each of `REPORTED_COSINES`, and what became of further matches.
+
+    So many are `unlisted`, though they count, and so many candidates were `rejected` by their pixels.
+    """
 
     matches: tuple[Match, ...]
     close: tuple[frozenset[Name], ...] = NOWHERE
     unlisted: int = 0
+    rejected: int = 0
 
 
 def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
@@ -169,10 +173,10 @@ def find_matches(search: Search, corpus: Images) -> Found:
 def join_found(parts: Iterable[Found]) -> Found:
     """What was found in all parts of a corpus, whatever their order; of each test image the `MOST_LISTED` nearest."""
     nearest: dict[Name, list[Match]] = {}
-    close, matches = [frozenset[Name]() for _ in REPORTED_COSINES], 0
+    close, matches, rejected = [frozenset[Name]() for _ in REPORTED_COSINES], 0, 0
     for part in parts:
         close = [names | more for names, more in zip(close, part.close, strict=True)]
-        matches += len(part.matches)
+        matches, rejected = matches + len(part.matches), rejected + part.rejected
         for match in part.matches:
             kept = nearest.setdefault(match.test, [])
             kept.append(match)
@@ -181,7 +185,7 @@ def join_found(parts: Iterable[Found]) -> Found:
     for kept in nearest.values():
         _keep_nearest(kept)
     listed = tuple(match for _, kept in sorted(nearest.items()) for match in kept)
-    return Found(listed, tuple(close), matches - len(listed))
+    return Found(listed, tuple(close), matches - len(listed), rejected)
 
 
 def _keep_nearest(matches: list[Match]) -> None:

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transfer.dedup.hashing import TEXTURE, VERSION
 from transfer.dedup.matching import REPORTED_COSINES, Found, Match, Name, Search
 from transfer.dedup.shards import Shard
-from transfer.dedup.sources import Places
+from transfer.dedup.sources import Kind, Places
 from transfer.dedup.verifying import SAME
 from transfer.errors import BrokenOverlap
 from transfer.spec.files import write_json
@@ -33,7 +33,8 @@ PAIR_KEYS = (
 class TestSet:
     """Test images that were looked for: `sha256` is that of their bytes' (see `images_sha256`).
 
-    `skipped` maps images that could not be hashed to the reason; `undecidable` are those with too little texture.
+    `skipped` maps images that could not be hashed to the reason, `undecidable` those with too little texture to the
+    SHA-256 of their bytes.
     """
 
     __test__ = False
@@ -42,17 +43,19 @@ class TestSet:
     images: int
     sha256: str
     skipped: Mapping[str, str]
-    undecidable: tuple[str, ...] = ()
+    undecidable: Mapping[str, str]
 
     @classmethod
     def of(cls, name: str, sha256: str, shards: Sequence[Shard]) -> TestSet:
         """What its hashed shards say of a set."""
-        names = [
-            (image, well) for shard in shards for image, well in zip(shard.names, shard.hashed.decidable, strict=True)
-        ]
         skipped = {image: reason for shard in shards for image, reason in shard.skipped}
-        poor = tuple(sorted(image for image, well in names if not well))
-        return cls(name, len(names) + len(skipped), sha256, skipped, poor)
+        poor = {
+            image: row.tobytes().hex()
+            for shard in shards
+            for image, row, well in zip(shard.names, shard.sha256, shard.hashed.decidable, strict=True)
+            if not well
+        }
+        return cls(name, sum(len(shard.names) for shard in shards) + len(skipped), sha256, skipped, poor)
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,12 @@ class Overlap:
         return {name: (kind, Path(path)) for name, (kind, path) in self.here.get(side, {}).items()}
 
     def verdicts(self, name: str) -> dict[str, str]:
-        """Image → gravest verdict, for the images of the test set `name` that have a pair or could not be hashed."""
+        """SHA-256 → gravest verdict, for images of the test set `name` that have a pair or are undecidable."""
         test = next(each for each in self.tests if each.name == name)
-        found = dict.fromkeys(test.skipped, "undecidable")
+        found = dict.fromkeys(test.undecidable.values(), "undecidable")
+        pairs = [pair for pair in self.pairs if pair["test_set"] == name]
         for verdict in reversed(VERDICTS):
-            found |= {
-                pair["test"]: verdict for pair in self.pairs if pair["test_set"] == name and pair["verdict"] == verdict
-            }
+            found |= {pair["test_sha256"]: verdict for pair in pairs if pair["verdict"] == verdict}
         return found
 
 
@@ -99,8 +101,7 @@ def describe_overlap(
     `places` are those of test sets and corpus sources on this machine: for looking at pairs, no part of the identity.
     """
     close = _close(found.close) if search.tests.descriptors is not None else {}
-    rejected = sum(match.verdict == "rejected" for match in found.matches)
-    pairs = sorted((_pair(match) for match in found.matches if match.verdict != "rejected"), key=_order)
+    pairs = sorted(map(_pair, found.matches), key=_order)
     return {
         "schema": SCHEMA,
         "hash": VERSION,
@@ -112,8 +113,8 @@ def describe_overlap(
             "cosine": search.cosine if search.tests.descriptors is not None else None,
         },
         "corpus": dict(corpus),
-        "tests": [{**asdict(test), "undecidable": list(test.undecidable)} for test in tests],
-        "counts": {**_counts(pairs), "rejected": rejected, "unlisted": found.unlisted, **close},
+        "tests": list(map(asdict, tests)),
+        "counts": {**_counts(pairs, tests), "rejected": found.rejected, "unlisted": found.unlisted, **close},
         "pairs": pairs,
         "here": {
             "tests": _places(places[0], {test.name for test in tests}),
@@ -137,15 +138,15 @@ def read_overlap(path: Path) -> Overlap:
                 f"{path} was made with hash {data['hash']!r}, schema {data['schema']}; this program knows {VERSION!r}, "
                 f"schema {SCHEMA}. Run `transfer dedup check` again."
             )
-        tests = tuple(TestSet(**{**test, "undecidable": tuple(test["undecidable"])}) for test in data["tests"])
+        tests = tuple(_read_test_set(test) for test in data["tests"])
         pairs = tuple(data["pairs"])
         for number, pair in enumerate(pairs):
             _check_pair(number, pair, tests)
         here = data.pop("here", {})
-        if not all(isinstance(here.get(side, {}), dict) for side in ("tests", "corpus")):
-            raise ValueError("here: expected places of tests and corpus")
+        _check_places([here.get(side, {}) for side in ("tests", "corpus")])
+        _check_numbers(data["corpus"]["images"], *(data["counts"]["images"][verdict] for verdict in VERDICTS))
         content = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        sha256 = hashlib.sha256(content.encode()).hexdigest()
+        sha256 = hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
         return Overlap(data["corpus"], tests, data["thresholds"], data["counts"], pairs, sha256, here)
     except OSError as error:
         raise BrokenOverlap(f"{path} cannot be read: {error.strerror}. `transfer dedup check` writes it.") from error
@@ -153,11 +154,39 @@ def read_overlap(path: Path) -> Overlap:
         raise BrokenOverlap(f"{path} is no overlap manifest: {error}. `transfer dedup check` writes it.") from error
 
 
+def _read_test_set(data: Mapping[str, Any]) -> TestSet:
+    test = TestSet(**data)
+    _check_numbers(test.images)
+    if not isinstance(test.name, str) or not isinstance(test.sha256, str):
+        raise ValueError("tests: expected a name and a sha256 of each")
+    if not all(isinstance(text, str) for each in (test.skipped, test.undecidable) for text in each.values()):
+        raise ValueError(f"tests: expected texts for the images that {test.name} skipped or cannot decide")
+    return test
+
+
+def _check_places(sides: Sequence[Any]) -> None:
+    places = [place for side in sides for place in side.values()]
+    if not all(isinstance(place, list) and len(place) == 2 and set(map(type, place)) == {str} for place in places):
+        raise ValueError("here: expected kind and path of each place of tests and corpus")
+    if not {kind for kind, _ in places} <= {*get_args(Kind)}:
+        raise ValueError(f"here: expected kinds of {', '.join(get_args(Kind))}")
+
+
+def _check_numbers(*values: Any) -> None:
+    if not all(type(value) is int and value >= 0 for value in values):
+        raise ValueError(f"expected numbers of images, not {values}")
+
+
 def _check_pair(number: int, pair: Mapping[str, Any], tests: Sequence[TestSet]) -> None:
     if not pair.keys() >= {*PAIR_KEYS} or pair["verdict"] not in VERDICTS:
         raise ValueError(f"pair {number}: expected {', '.join(PAIR_KEYS)} and a verdict of {', '.join(VERDICTS)}")
-    if pair["test_set"] not in {test.name for test in tests} or not isinstance(pair["test"], str):
+    if pair["test_set"] not in {test.name for test in tests}:
         raise ValueError(f"pair {number}: its test image is of no set that was checked")
+    texts = ("test", "test_sha256", "corpus_source", "corpus", "corpus_sha256", "transform", "evidence")
+    measured = [pair[key] for key in ("cosine", "similarity") if pair[key] is not None]
+    numbers = all(isinstance(value, int | float) for value in (pair["distance"], *measured))
+    if not numbers or not all(isinstance(pair[key], str) for key in texts):
+        raise ValueError(f"pair {number}: expected texts and, for distance, cosine and similarity, numbers")
 
 
 def _pair(match: Match) -> dict[str, Any]:
@@ -181,11 +210,14 @@ def _order(pair: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(pair[key] for key in ("test_set", "test", "distance", "corpus_source", "corpus"))
 
 
-def _counts(pairs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Pairs, and test images by their gravest verdict."""
+def _counts(pairs: Sequence[Mapping[str, Any]], tests: Sequence[TestSet]) -> dict[str, Any]:
+    """Pairs, and test images by their gravest verdict, those that are undecidable by themselves included."""
     gravest: dict[tuple[str, str], str] = {}
     for pair in sorted(pairs, key=lambda pair: VERDICTS.index(pair["verdict"])):
         gravest.setdefault((pair["test_set"], pair["test"]), pair["verdict"])
+    for test in tests:
+        for image in test.undecidable:
+            gravest.setdefault((test.name, image), "undecidable")
     by_pair, by_image = Counter(pair["verdict"] for pair in pairs), Counter(gravest.values())
     return {
         "pairs": {verdict: by_pair[verdict] for verdict in VERDICTS},

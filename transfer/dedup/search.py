@@ -14,10 +14,13 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.dedup.hashing import BITS, CANDIDATE, DUPLICATE, INVERSE, Hashed, Hashes, variants
+from transfer.dedup.hashing import BITS, CANDIDATE, DUPLICATE, INVERSE, TEXTURE, Hashed, Hashes, variants
 
 BLOCK = 16_384
 """Corpus rows that are searched together."""
+
+DOUBTFUL = 2 * TEXTURE
+"""Texture below which an image may be a copy of one with too little: less contrast is less texture."""
 
 Indices = NDArray[np.int64]
 
@@ -94,13 +97,15 @@ def find_equal(test: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> tuple[Indi
 
 
 def find_undecidable(tests: Hashed, corpus: Hashed) -> Hits:
-    """For each test image with too little texture to tell, the nearest corpus image that is as poor in texture.
+    """For each test image of little texture the nearest corpus image of little texture, where one has too little.
 
     Searched the other way round, so that every such test image has its hit, and no more however many are alike.
     """
-    rows, tested = np.flatnonzero(~corpus.decidable), np.flatnonzero(~tests.decidable)
+    rows, tested = (np.flatnonzero(side.texture < DOUBTFUL) for side in (corpus, tests))
     hits = HashSearch(corpus.hashes[rows], DUPLICATE).nearest(tests.hashes[tested])
-    return Hits(tested[hits.corpus], rows[hits.test], hits.distance, np.array(INVERSE)[hits.transform])
+    found = Hits(tested[hits.corpus], rows[hits.test], hits.distance, np.array(INVERSE)[hits.transform])
+    poor = ~(tests.decidable[found.test] & corpus.decidable[found.corpus])
+    return _hits([each[poor] for each in (found.test, found.corpus, found.distance, found.transform)])
 
 
 def _blocks(arrays: Iterable[Hashes], rows: int) -> Iterator[Hashes]:

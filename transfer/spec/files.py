@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import json
 import os
 import platform
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from transfer.errors import BadOption
+from transfer.errors import BadOption, TransferError
 
 FULL = 2**20
 """Bytes free at which a failed write is blamed on the disk."""
@@ -62,9 +63,38 @@ def _temporary(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; what UTF-8 cannot say, of names of files, is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def locked(path: Path, busy: TransferError) -> Iterator[None]:
+    """Hold the lock of the file `path`, which stays. Raises `busy` where another process has it; a dead one never."""
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise busy from error
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(lock, fcntl.LOCK_UN)  # closing would not do: forked data loaders may still hold the file
+
+
+def check_output(path: Path) -> None:
+    """Raises BadOption where no file or folder `path` could be written: before the work, not after it."""
+    parent = next(each for each in path.absolute().parents if each.exists())
+    if path.is_dir():
+        raise BadOption(f"{path} is a folder: expected the name of a file to write.")
+    if not parent.is_dir():
+        raise BadOption(f"{path} cannot be written: {parent} is no folder.")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise BadOption(f"{path} cannot be written: no permission to write in {parent}.")
 
 
 def _remove_leftovers(folder: Path, prefix: str) -> None:

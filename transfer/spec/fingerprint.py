@@ -11,7 +11,8 @@ from typing import Any
 def fingerprint(value: Any) -> str:
     """First 16 hexadecimal digits of the SHA-256 of `value` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    # names of files may hold bytes that are no text
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def file_sha256(path: Path) -> str:

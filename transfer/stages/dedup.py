@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.evidence import Compare, look_at
 from transfer.dedup.hashing import CANDIDATE, DUPLICATE
 from transfer.dedup.index import (
+    MANIFEST,
+    SKIPPED,
     Index,
     Made,
     blocks,
     finish_index,
+    keep_others_out,
     make_shard,
     open_index,
     prepare_index,
@@ -32,7 +35,8 @@ from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sh
 from transfer.dedup.search import BLOCK
 from transfer.dedup.shards import Detail, Shard, hash_piece
 from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
-from transfer.errors import BadOption, UnknownName, UnusableIndex
+from transfer.errors import BadOption, MissingData, UnknownName, UnusableIndex
+from transfer.spec.files import check_output
 from transfer.spec.places import suite_names
 
 if TYPE_CHECKING:
@@ -95,31 +99,40 @@ def index_images(
 ) -> Index:
     """Hash every image of `inputs` into the index `output`; what an interrupted call has finished is not done again.
 
-    With a `descriptor` or `parts` (codes of local features) crops and the like can be found, too.
+    With a `descriptor` or `parts` (codes of local features) crops and the like can be found, too. Raises MissingData
+    where no image could be hashed.
     """
     describe = _descriptor(descriptor)
     kept = {"descriptor": describe and describe.identity, "parts": PARTS if parts else None}
     detail = Detail(describe, MOST if parts else 0)
     pieces = find_pieces(inputs)
+    check_output(output / MANIFEST)
     prepare_index(output, pieces)
     work = partial(make_shard, output, kept=kept, work=partial(hash_piece, detail=detail))
-    return finish_index(output, list(workers.map(work, pieces, "hashing images")), kept)
+    with keep_others_out(output):
+        index = finish_index(output, list(workers.map(work, pieces, "hashing images")), kept)
+    if not index.images:
+        raise MissingData(f"none of {index.skipped:,} images could be hashed: {output / SKIPPED} says why of each.")
+    return index
 
 
 def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     """Look for test images in an index, and write what was found. Raises UnusableIndex, MissingData or BadOption."""
     _check_options(asked)
+    check_output(output)
     index = open_index(asked.index)
+    if not index.images:
+        raise UnusableIndex(f"{asked.index} holds no images: nothing can be found in it. Index the images again.")
     work = partial(hash_piece, detail=_detail(asked, index))
     tests = _tests(asked)
     pieces = [piece for each in tests for piece in each.pieces]
     hashed = dict(zip(pieces, workers.map(work, pieces, "hashing tests"), strict=True))
     images = join_shards((each.name, hashed[piece]) for each in tests for piece in each.pieces)
     search = Search(images, candidate=asked.bits, cosine=asked.cosine)
-    found = join_found(workers.map(partial(_find, asked.index, search), list(blocks(index, BLOCK)), "searching"))
     here: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
     there = read_sources(asked.index)
-    found = _looked_at(found, Compare(here, there), workers)
+    find = partial(_find, asked.index, search, Compare(here, there))
+    found = join_found(workers.map(find, list(blocks(index, BLOCK)), "searching"))
     sets = [_test_set(each, [hashed[piece] for piece in each.pieces]) for each in tests]
     return write_overlap(output, describe_overlap(index.identity, sets, search, found, (here, there)))
 
@@ -168,7 +181,7 @@ def _tests(asked: Check) -> list[Tests]:
         from transfer.stages.suites import open_suite  # OpenMMLab takes seconds that plain images need not wait for
 
         return [
-            Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images, each.hashes)), each.hashes)
+            Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images.resolve(), each.hashes)), each.hashes)
             for each in open_suite(asked.target, asked.data_root, asked.work_dir)
         ]
     if not Path(asked.target).exists():
@@ -179,19 +192,14 @@ def _tests(asked: Check) -> list[Tests]:
     return [Tests(name, tuple(pieces)) for name, pieces in sets.items()]
 
 
-def _find(folder: Path, search: Search, group: tuple[Made, ...]) -> Found:
+def _find(folder: Path, search: Search, compare: Compare, group: tuple[Made, ...]) -> Found:
+    """Candidates are compared before any is left out for its number: the one copy may be the least alike by hash."""
     shards = [read_shard(folder, made) for made in group]
-    return find_matches(search, join_shards((shard.source, shard) for shard in shards))
-
-
-def _looked_at(found: Found, compare: Compare, workers: Workers) -> Found:
-    groups = to_compare(found.matches, compare.corpus)
-    done = workers.map(compare, groups, "comparing candidates") if groups else iter(())
-    return replace(found, matches=tuple(replaced(found.matches, (match for group in done for match in group))))
+    return look_at(find_matches(search, join_shards((shard.source, shard) for shard in shards)), compare)
 
 
 def _test_set(tests: Tests, shards: Sequence[Shard]) -> TestSet:
     """As preflight knows the images' bytes, where it does: some may be skipped here."""
-    known = {name: row.tobytes().hex() for shard in shards for name, row in zip(shard.names, shard.sha256, strict=True)}
-    sha256 = images_sha256((tests.hashes or known).values())
+    hashed = (row.tobytes().hex() for shard in shards for row in shard.sha256)
+    sha256 = images_sha256(hashed if tests.hashes is None else tests.hashes.values())
     return TestSet.of(tests.name, sha256, shards)

@@ -92,11 +92,10 @@ def without_measuring(weights: str, certificate: Mapping[str, Any] | None) -> di
 
 def _verdicts(overlap: Overlap, task: str, hashes: Mapping[str, str]) -> dict[str, str]:
     """By content, so that the names under which the images were compared do not matter."""
-    known = {pair["test"]: pair["test_sha256"] for pair in overlap.pairs}
     test = _test_set(overlap, task, hashes)
-    found = {known.get(image, image): verdict for image, verdict in overlap.verdicts(test.name).items()}
+    found = overlap.verdicts(test.name)
     return {
-        name: found.get(sha256, found.get(name, ""))
+        name: found.get(sha256, "undecidable")
         for name, sha256 in hashes.items()
         if sha256 in found or name in test.skipped
     }

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transfer.datasets.layouts import Split
 from transfer.errors import FingerprintMismatch, RunError
-from transfer.spec.files import write_json
+from transfer.spec.files import locked, write_json
 from transfer.spec.run import RunSpec
 from transfer.stages.exclusion import Exclusion
 
@@ -109,21 +108,11 @@ def claim(job: Job) -> None:
 @contextmanager
 def in_use(job: Job) -> Iterator[None]:
     """Keep other launches out of the run's folder. Raises RunError when one is in there; a dead one never is."""
-    with (job.folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"{job.folder} is in use by another launch. Wait until that one ends, or choose another "
-                f"folder with --work-dir."
-            ) from error
-        except OSError:  # a file system without locks
-            pass
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                fcntl.flock(lock, fcntl.LOCK_UN)  # closing would not do: forked data loaders may still hold the file
+    busy = RunError(
+        f"{job.folder} is in use by another launch. Wait until that one ends, or choose another folder with --work-dir."
+    )
+    with locked(job.folder / ".lock", busy):
+        yield
 
 
 def _describe(job: Job, found: Mapping[str, Any]) -> str:

@@ -6,20 +6,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from tqdm import tqdm
 
 from transfer.datasets.layouts import Pair, Split
 from transfer.datasets.manifest import Manifest
-from transfer.dedup.evidence import Compare, replaced, to_compare
+from transfer.dedup.evidence import Compare, look_at
 from transfer.dedup.index import NOTHING, Made, make_shard, read_shard
 from transfer.dedup.mapping import map_in_threads
-from transfer.dedup.matching import Found, Match, Search, find_matches, join_shards
+from transfer.dedup.matching import Found, Search, find_matches, join_found, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.shards import Shard, hash_piece
 from transfer.dedup.sources import Piece, Places, pieces_of
+from transfer.spec.files import check_output
 
 QUIET_SECONDS = 2.0
 """No progress bar before this long."""
@@ -36,13 +36,13 @@ class Leakage:
     """
 
     tests: TestSet
-    matches: tuple[Match, ...]
+    found: Found
     places: tuple[Places, Places]
 
     @property
     def leaked(self) -> list[str]:
         """Names of test images that a training image duplicates."""
-        return sorted({match.test[1] for match in self.matches if match.verdict == "duplicate"})
+        return sorted({match.test[1] for match in self.found.matches if match.verdict == "duplicate"})
 
     @property
     def notes(self) -> list[str]:
@@ -59,13 +59,11 @@ def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], 
         for part, split, manifest in zip(("train", "test"), splits, manifests, strict=True)
     )
     search = Search(join_shards((name, shard) for shard in test))
-    matches = find_matches(search, join_shards((shard.source, shard) for shard in train)).matches
-    compare = Compare(
-        {name: ("files", splits[1].images)}, {shard.source: ("files", splits[0].images) for shard in train}
-    )
-    looked_at = chain.from_iterable(map(compare, to_compare(matches, compare.corpus)))
+    found = find_matches(search, join_shards((shard.source, shard) for shard in train))
+    there, here = (split.images.resolve() for split in splits)
+    compare = Compare({name: ("files", here)}, {shard.source: ("files", there) for shard in train})
     tests = TestSet.of(name, images_sha256(manifests[1].hashes.values()), test)
-    return Leakage(tests, tuple(replaced(matches, looked_at)), (compare.tests, compare.corpus))
+    return Leakage(tests, join_found([look_at(found, compare)]), (compare.tests, compare.corpus))
 
 
 def leakage_notes(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> list[str]:
@@ -77,6 +75,7 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
     """Write the overlap of a suite's test images with the training images of the same data sets."""
     from transfer.stages.suites import open_suite
 
+    check_output(output)
     opened = open_suite(suite, data_root, work_dir)
     found = [find_leakage(each.name, each.splits, each.manifests, work_dir / "data") for each in opened]
     trained = {sha256 for each in opened for sha256 in each.manifests[0].hashes.values()}
@@ -87,10 +86,11 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
         "sha256": images_sha256(trained),
         **NOTHING,
     }
-    matches = tuple(match for each in found for match in each.matches)
     tests = [each.tests for each in found]
     here, there = ({name: place for each in found for name, place in each.places[side].items()} for side in (0, 1))
-    data = describe_overlap(corpus, tests, Search(join_shards([])), Found(matches), (here, there))
+    data = describe_overlap(
+        corpus, tests, Search(join_shards([])), join_found(each.found for each in found), (here, there)
+    )
     return write_overlap(output, data)
 
 

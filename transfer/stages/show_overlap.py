@@ -15,7 +15,7 @@ from transfer.errors import BadOption, CorruptImage
 from transfer.pictures.drawing import fit_image
 from transfer.pictures.page import Beside, pairs_page
 from transfer.pictures.sheet import Pair, contact_sheet
-from transfer.spec.files import replacing
+from transfer.spec.files import check_output, replacing
 
 SIDE = 320
 """Longest side of a shown image, pixels."""
@@ -36,16 +36,18 @@ def show_overlap(path: Path, output: Path, most: int) -> str:
         raise BadOption(f"--output: expected a name that ends in .html or .png, not {output.name!r}.")
     if most < 1:
         raise BadOption(f"--pairs must be at least 1, not {most}.")
+    check_output(output)
     overlap = read_overlap(path)
     chosen = sorted(overlap.pairs, key=_doubt)[:most]
     pairs = [(pair["verdict"], beside) for pair, beside in zip(chosen, _open(overlap, chosen), strict=True)]
     shown = f"{len(chosen):,} of {len(overlap.pairs):,} pairs"
     with replacing(output) as temporary:
         if output.suffix == ".html":
-            temporary.write_text(_page(overlap, pairs, shown), encoding="utf-8")
+            temporary.write_text(_page(overlap, pairs, shown), encoding="utf-8", errors="backslashreplace")
         else:
             _sheet(overlap, pairs, shown).save(temporary, format="PNG")
-    return f"wrote {output}: {shown}"
+    gone = sum(image is GONE for _, beside in pairs for image in (beside.first, beside.second))
+    return f"wrote {output}: {shown}" + (f"; {gone:,} images are not at hand and left grey" if gone else "")
 
 
 def _doubt(pair: Mapping[str, Any]) -> tuple[Any, ...]:
