@@ -18,6 +18,7 @@ SMALL = picture(0, 48, 64)
 RGB = Image.fromarray(SMALL)
 OTHER = Image.fromarray(picture(1, 48, 64))
 GREY = RGB.convert("L")
+LEVELS = np.asarray(GREY)
 DEEP = Image.fromarray(np.asarray(GREY, np.uint16) * 257)
 ANIMATED = {"save_all": True, "append_images": [OTHER]}
 
@@ -42,7 +43,9 @@ WHOLE = {
     "compressed TIFF": encode(RGB, "TIFF", compression="tiff_lzw"),
     "TIFF of two pages": encode(RGB, "TIFF", **ANIMATED),
     "TIFF of 16 bits": encode(DEEP, "TIFF"),
+    "TIFF of 16 bits and two pages": encode(DEEP, "TIFF", save_all=True, append_images=[DEEP]),
     "BMP": encode(RGB, "BMP"),
+    "AVIF": encode(RGB, "AVIF", quality=95),
 }
 REFERENCE = thumbnail(encode(GREY, "PNG"))
 
@@ -145,6 +148,50 @@ def test_what_follows_a_jpeg_does_not_matter_and_a_thumbnails_end_is_not_its_end
     assert (thumbnail(data[:2] + inner + data[2:]) == thumbnail(data)).all()
     with pytest.raises(CorruptImage, match="truncated"):
         thumbnail(data[:2] + inner + data[2:-40])
+
+
+def test_what_follows_a_png_does_not_matter() -> None:
+    data = WHOLE["PNG"]
+    assert (thumbnail(data + bytes(1 << 20)) == thumbnail(data)).all()
+    with pytest.raises(CorruptImage, match="truncated"):
+        thumbnail(data[:-12] + bytes(1 << 20))
+
+
+def two_pages(image: Image.Image) -> bytes:
+    """A TIFF file."""
+    return encode(image, "TIFF", save_all=True, append_images=[image])
+
+
+@pytest.mark.parametrize("kind", ["I;16", "I;16B"])
+def test_the_first_page_of_16_bits_is_read_as_a_single_one(kind: str) -> None:
+    levels = picture(5, 48, 64)[..., 0].astype(">u2" if kind == "I;16B" else "<u2") * 201 + 7
+    image = Image.frombytes(kind, (64, 48), levels.tobytes())
+    found, single = decode_grey(two_pages(image)).astype(int), decode_grey(encode(image, "TIFF")).astype(int)
+    assert np.ptp(found) > 150 and np.abs(found - single).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "shown"),
+    [
+        (LEVELS.astype(np.int32), LEVELS),
+        (LEVELS.astype(np.int32) * 257, LEVELS),
+        ((LEVELS.astype(np.int32) - 128) << 20, None),
+        (LEVELS.astype(np.float32) / 100 - 3, None),
+    ],
+    ids=["8 of 32 bits", "16 of 32 bits", "32 bits", "float"],
+)
+def test_deeper_grey_levels_are_neither_black_nor_white(levels: np.ndarray, shown: np.ndarray | None) -> None:
+    """Where 16 bits do not hold them they are stretched to their own range."""
+    low, high = int(LEVELS.min()), int(LEVELS.max())
+    stretched = (LEVELS.astype(float) - low) * 255 / (high - low)
+    expected = stretched if shown is None else shown.astype(float)
+    assert np.abs(decode_grey(two_pages(Image.fromarray(levels))) - expected).max() <= 1
+
+
+def test_levels_that_are_no_numbers_are_refused() -> None:
+    levels = np.full((32, 32), np.nan, np.float32)
+    with pytest.raises(CorruptImage, match="no numbers"):
+        decode_grey(two_pages(Image.fromarray(levels)))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])

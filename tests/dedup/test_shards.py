@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from tests.dedup.conftest import encode, fill, picture
-from transfer.dedup.decoding import thumbnail
-from transfer.dedup.hashing import hash_thumbnails
+from transfer.dedup import shards
+from transfer.dedup.decoding import Thumbnail, thumbnail
+from transfer.dedup.hashing import Hashed, hash_thumbnails
 from transfer.dedup.shards import TOGETHER, Detail, Shard, hash_piece, parse_shard, write_shard
 from transfer.dedup.sources import find_pieces
 from transfer.errors import UnusableIndex
@@ -77,6 +78,22 @@ def test_descriptors_are_asked_for_by_the_batch_and_stay_in_order(tmp_path: Path
     assert sizes == [TOGETHER, 3] and found.descriptors is not None
     lengths = [len(data) + at for at in range(TOGETHER + 3)]
     assert found.descriptors[:, 0].tolist() == [length % 7 for length in lengths]
+
+
+def test_thumbnails_are_hashed_by_the_batch_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def noted(thumbnails: Sequence[Thumbnail]) -> Hashed:
+        sizes.append(len(thumbnails))
+        return hash_thumbnails(thumbnails)
+
+    monkeypatch.setattr(shards, "hash_thumbnails", noted)
+    folder = fill(tmp_path, range(TOGETHER + 3))
+    found = hash_piece(*find_pieces([folder]))
+    assert max(sizes) == TOGETHER and sum(sizes) == TOGETHER + 3
+    at_once = hash_thumbnails(thumbnail((folder / name).read_bytes()) for name in found.names)
+    np.testing.assert_array_equal(found.hashed.hashes, at_once.hashes)
+    np.testing.assert_array_equal(found.hashed.texture, at_once.texture)
 
 
 def test_writing_and_reading(shard: Shard, tmp_path: Path) -> None:

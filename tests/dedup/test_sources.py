@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +50,17 @@ def entries(*pieces: Piece) -> dict[str, bytes | str]:
 
 
 def test_a_folder_is_walked_and_hidden_things_are_left_out(tmp_path: Path) -> None:
-    wanted = ["a.jpg", "B.PNG", "deep/er/c.JPeG", "deep/d.webp", "with space.tiff", "ü.gif"]
+    wanted = [
+        "a.jpg",
+        "B.PNG",
+        "deep/er/c.JPeG",
+        "deep/d.webp",
+        "with space.tiff",
+        "ü.gif",
+        "e.jfif",
+        "f.jpe",
+        "g.avif",
+    ]
     for name in [*wanted, ".hidden.jpg", ".git/e.jpg", "notes.txt", "f.jpg.part", "deep/labels.json"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
@@ -64,7 +77,67 @@ def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) ->
     (folder / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
     (folder / "folder").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     found = entries(*find_pieces([folder]))
-    assert found == {"linked.jpg": IMAGE, "gone.jpg": "cannot be read: No such file or directory"}
+    assert found == {
+        "linked.jpg": IMAGE,
+        "gone.jpg": "cannot be read: No such file or directory",
+        "folder/": "a link to a folder is not followed",
+    }
+
+
+@pytest.fixture
+def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that cannot be read, whoever runs the tests."""
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        if Path(path).name == "secret":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    return fill(tmp_path / "images" / "deep" / "secret", [0])
+
+
+def test_a_folder_that_cannot_be_read_is_listed(secret: Path) -> None:
+    folder = fill(secret.parents[1], [1])
+    pieces = find_pieces([folder])
+    found = entries(*pieces)
+    assert list(found) == ["001.jpg", "deep/secret/"]
+    assert found["deep/secret/"] == "folder cannot be read: Permission denied"
+    assert pieces == find_pieces([folder])
+    (folder / "roses").symlink_to(secret, target_is_directory=True)
+    assert [new.key != old.key for new, old in zip(find_pieces([folder]), pieces, strict=True)] == [False, True]
+
+
+def test_nothing_but_what_is_left_out_is_no_images(secret: Path) -> None:
+    with pytest.raises(
+        MissingData, match=r"holds no images.* deep/secret/: folder cannot be read: Permission denied\."
+    ):
+        find_pieces([secret.parents[1]])
+
+
+@pytest.mark.parametrize("target", ["pipe", "/dev/zero", "folder"])
+@pytest.mark.parametrize("suffix", ["jpg", "tar", "parquet"])
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path, target: str, suffix: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    images = fill(tmp_path / "images", [0])
+    (images / f"link.{suffix}").symlink_to(tmp_path / target)
+    found = entries(*find_pieces([images]))
+    assert found.pop("000.jpg") == IMAGE
+    (reason,) = found.values()
+    assert "not a regular file" in str(reason) or "a link to a folder" in str(reason)
+
+
+@pytest.mark.parametrize("name", ["../secret.jpg", "deep/../../secret.jpg", "{outside}/secret.jpg", "a\0.jpg"])
+def test_names_that_lead_out_of_a_folder_are_not_opened(tmp_path: Path, name: str) -> None:
+    """An overlap, where they come from, may be anyone's."""
+    fill(tmp_path / "images" / "deep", [0])
+    (tmp_path / "secret.jpg").write_bytes(IMAGE)
+    asked = name.format(outside=tmp_path)
+    ((found, data),) = read_images("files", tmp_path / "images", [asked])
+    assert found == asked and isinstance(data, CorruptImage)
+    assert str(data) in ("its name leads out of its folder", "cannot be read: embedded null byte")
 
 
 def test_a_large_folder_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +154,13 @@ def test_a_list_names_files_below_it_once(tmp_path: Path) -> None:
     found = entries(*find_pieces([folder / "list.txt"]))
     assert list(found) == ["001.jpg", "000.jpg", "missing.jpg"]
     assert found["missing.jpg"] == "cannot be read: No such file or directory"
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (fill(tmp_path, [0, 1]) / "list.txt").write_text("000.jpg\n001.jpg\n", encoding="utf-8-sig")
+    assert entries(*find_pieces([tmp_path / "list.txt"])) == {
+        name: (tmp_path / name).read_bytes() for name in ("000.jpg", "001.jpg")
+    }
 
 
 @pytest.mark.parametrize("absolute", [False, True])
@@ -136,6 +216,131 @@ def test_a_truncated_archive_gives_what_is_whole_and_says_so(tmp_path: Path, mod
     assert 1 <= len(whole) < 6 and whole == list(images.items())[: len(whole)]
 
 
+def tarred(images: Mapping[str, bytes], padded: bool = True) -> bytes:
+    """An archive, if not `padded` with its two blocks of zeros and no more."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for name, data in images.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        end = archive.offset
+    return file.getvalue() if padded else file.getvalue()[: end + 1024]
+
+
+TEN = {f"{number}.jpg": bytes([number + 1]) * 700 for number in range(10)}  # three blocks each
+SIXTH = 5 * 3 * 512
+WHOLE = tarred(TEN)
+END = 10 * 3 * 512
+
+
+@pytest.mark.parametrize(
+    ("data", "read", "reason"),
+    [
+        (WHOLE[: SIXTH + 7] + b"?" + WHOLE[SIXTH + 8 :], 5, "a damaged header, or something behind its end"),
+        (WHOLE[: SIXTH + 100], 5, "it is cut off"),
+        (WHOLE[:SIXTH], 5, "it is cut off"),
+        (WHOLE[:END], 10, "it is cut off"),
+        (WHOLE[: END + 512], 10, "it is cut off"),
+        (WHOLE[:SIXTH] + bytes(512) + WHOLE[SIXTH:], 5, "a damaged header, or something behind its end"),
+        (WHOLE[:SIXTH] + bytes(1024) + WHOLE[SIXTH:], 5, "a damaged header, or something behind its end"),
+        (WHOLE + WHOLE, 10, "a damaged header, or something behind its end"),
+        (WHOLE[:SIXTH] + bytes(2**21), 5, "more than 1 MiB of zeros"),
+    ],
+    ids=[
+        "flipped",
+        "in a header",
+        "between members",
+        "no end",
+        "half an end",
+        "a block",
+        "two blocks",
+        "twice",
+        "zeros",
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_archive_never_ends_early_without_a_word(
+    tmp_path: Path, data: bytes, read: int, reason: str, compressed: bool
+) -> None:
+    (tmp_path / "a.tar").write_bytes(gzip.compress(data) if compressed else data)
+    found = entries(*find_pieces([tmp_path / "a.tar"]))
+    assert found == {
+        **{name: TEN[name] for name in [*TEN][:read]},
+        "(the rest of the archive)": f"damaged archive: {reason}",
+    }
+
+
+def test_a_flipped_bit_in_a_compressed_archive_is_noticed(tmp_path: Path) -> None:
+    """Bytes of an image are in a stored block as they are, so that only the checksum tells."""
+    data = bytearray(gzip.compress(WHOLE, 0))
+    data[data.index(TEN["3.jpg"]) + 300] ^= 1
+    (tmp_path / "a.tar.gz").write_bytes(data)
+    found = entries(*find_pieces([tmp_path / "a.tar.gz"]))
+    assert [*found][:-1] == [*TEN] and "CRC check failed" in str(found["(the rest of the archive)"])
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("cut", [None, 1000])
+def test_two_blocks_of_zeros_and_any_number_of_streams_are_a_whole_archive(
+    tmp_path: Path, padded: bool, cut: int | None
+) -> None:
+    data = tarred(TEN, padded)
+    streams = gzip.compress(data[:cut]) + (gzip.compress(data[cut:]) if cut else b"")
+    for content in (data, streams):
+        (tmp_path / "a.tar").write_bytes(content)
+        assert entries(*find_pieces([tmp_path / "a.tar"])) == TEN
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_names_are_read(tmp_path: Path, form: int) -> None:
+    names = [f"{'ü' * 150}/{number}.jpg" for number in range(3)]
+    with tarfile.open(tmp_path / "a.tar", "w", format=form, pax_headers={"comment": "ours"}) as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    assert entries(*find_pieces([tmp_path / "a.tar"])) == dict.fromkeys(names, b"")
+
+
+def header(kind: bytes, size: int, name: str = "a.jpg") -> bytes:
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def changed(block: bytes, at: int, new: bytes) -> bytes:
+    """A header with other bytes and a valid checksum."""
+    block = block[:at] + new + block[at + len(new) :]
+    total = sum(block[:148]) + 8 * 32 + sum(block[156:])
+    return block[:148] + b"%06o\0 " % total + block[156:]
+
+
+SPARSE = changed(header(tarfile.GNUTYPE_SPARSE, 0), 482, b"\1")
+MORE_SPARSE = b"00000000001\0" * 42 + b"\1" + bytes(7)
+BACKWARDS = changed(header(tarfile.REGTYPE, 0, "a.txt"), 124, b"\xff" + (256**11 - 512).to_bytes(11, "big"))
+KINDS = [
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        *((header(kind, 2**25) + bytes(2**25) + header(b"0", 0), "headers larger than 64 KiB") for kind in KINDS),
+        (SPARSE + MORE_SPARSE * 2**14, "headers larger than 64 KiB"),
+        (header(tarfile.XGLTYPE, 0) * 5000, "headers larger than 64 KiB"),
+        (BACKWARDS, "a header that leads backwards"),
+    ],
+    ids=["pax", "pax of all", "solaris", "long name", "long link", "sparse", "one in another", "backwards"],
+)
+def test_headers_take_neither_memory_nor_time(tmp_path: Path, data: bytes, reason: str) -> None:
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(gzip.compress(header(b"0", 0, "whole.jpg") + data + bytes(1024), 1))
+    found = entries(*find_pieces([path]))
+    assert found.pop("whole.jpg") == b""
+    assert [*found] == ["(the rest of the archive)"]
+    assert str(found["(the rest of the archive)"]).startswith(f"damaged archive: {reason}")
+
+
 @pytest.mark.parametrize("data", [b"", b"no archive" * 99, gzip.compress(b"no archive" * 99)], ids=["", "text", "gzip"])
 def test_what_is_no_archive_is_one_entry_that_says_so(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(data)
@@ -172,6 +377,69 @@ def test_parquet_without_images_names_what_it_has(tmp_path: Path) -> None:
         find_pieces([path])
 
 
+def test_in_a_folder_a_parquet_without_images_is_listed(tmp_path: Path) -> None:
+    """As img2dataset writes it beside each archive."""
+    write_tar(tmp_path / "a.tar", {"x.jpg": IMAGE})
+    write_parquet(tmp_path / "a.parquet", {"url": ["http://a/1"]})
+    (tmp_path / "b.parquet").write_bytes(b"damaged")
+    pieces = find_pieces([tmp_path])
+    assert [(piece.kind, piece.source) for piece in pieces] == [
+        ("tar", f"{tmp_path.name}/a.tar"),
+        ("files", tmp_path.name),
+    ]
+    found = entries(*pieces)
+    assert found["x.jpg"] == IMAGE
+    assert str(found["a.parquet"]).startswith("no column holds encoded images")
+    assert str(found["b.parquet"]).startswith("not a parquet file") and str(tmp_path) not in str(found["b.parquet"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "chosen"),
+    [(("mask", "content", "jpg"), "jpg"), (("bytes", "image"), "image"), (("mask", "depth"), "mask")],
+)
+def test_of_several_columns_of_bytes_one_called_as_images_are_is_read(
+    tmp_path: Path, columns: tuple[str, ...], chosen: str
+) -> None:
+    path = write_parquet(tmp_path / "a.parquet", {name: [name.encode()] for name in columns})
+    assert entries(*find_pieces([path])) == {"0/0": chosen.encode()}
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from transfer.dedup.sources import find_pieces, read_piece
+(piece,) = find_pieces([Path(sys.argv[1])])
+print(sum(len(data) for _, data in read_piece(piece)))
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+def test_a_row_group_of_gigabytes_is_read_row_by_row(tmp_path: Path) -> None:
+    """1,024 rows share a dictionary of one value: pages, which are decompressed whole, are small."""
+    zeros = bytes(2**20)
+    path = write_parquet(tmp_path / "a.parquet", {"image": pyarrow.array([zeros] * 1024, pyarrow.large_binary())})
+    assert path.stat().st_size < 2**20
+    done = subprocess.run([sys.executable, "-c", MEMORY, path], capture_output=True, check=True, text=True)
+    read, most = map(int, done.stdout.split())
+    assert (read, most < 500_000) == (2**30, True), most  # KiB
+
+
+def test_of_a_row_group_what_is_whole_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "ROWS", 2)
+    values = [bytes([at]) * 999 for at in range(9)]
+    pages: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 3}
+    plain = {"compression": None, "write_statistics": False}
+    path = write_parquet(tmp_path / "a.parquet", {"image": values}, **pages, **plain)
+    data = bytearray(path.read_bytes())
+    start = data.index(values[6])
+    data[start - 31 : start - 10] = bytes([255]) * 21  # the third page's header, before its levels and a length
+    pieces = find_pieces([path])
+    path.write_bytes(data)
+    found = entries(*pieces)
+    assert str(found.pop("row group 0")).startswith("damaged parquet: ")
+    assert found == {f"0/{at}": values[at] for at in range(6)}
+
+
 def test_damaged_parquet(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "a.parquet", {"image": [bytes([at]) * 999 for at in range(99)]}, compression=None)
     pieces = find_pieces([path])
@@ -181,7 +449,7 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     found = entries(*pieces)
     assert list(found) == ["row group 0"] and str(found["row group 0"]).startswith("damaged parquet: ")
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(BadOption, match=r"a\.parquet is not a parquet file"):
+    with pytest.raises(BadOption, match=r"a\.parquet: not a parquet file"):
         find_pieces([path])
 
 
@@ -202,18 +470,18 @@ def test_a_folder_of_archives_names_each(tmp_path: Path) -> None:
 
 
 def test_inputs_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    inputs = [
-        fill(tmp_path / parent / name, [0]) for parent, name in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x-1"))
-    ]
-    labels = [piece.source for piece in find_pieces(inputs)]
-    assert labels[2:] == ["y", "x-1"] and len(set(labels)) == 4
-    assert all(label.startswith("x-") for label in labels[:2])
+    """A further one renames none that was there before it: that would be hashed again."""
+    given = (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x-2"), ("e", "x"))
+    inputs = [fill(tmp_path / parent / name, [0]) for parent, name in given]
+    pieces = find_pieces(inputs)
+    assert [piece.source for piece in pieces] == ["x", "x-3", "y", "x-2", "x-4"]
+    assert find_pieces(inputs[:1]) == pieces[:1]
 
 
 def test_what_cannot_be_images(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"nowhere does not exist\. Name folders, images, \.tar or \.parquet"):
         find_pieces([tmp_path / "nowhere"])
-    with pytest.raises(MissingData, match=r"holds no images: expected \.bmp, \.gif, .*, tar or parquet"):
+    with pytest.raises(MissingData, match=r"holds no images: expected \.avif, \.bmp, .*, tar or parquet"):
         find_pieces([tmp_path])
     (tmp_path / "empty.txt").write_text("\n\n")
     with pytest.raises(MissingData, match="holds no images"):
@@ -230,8 +498,20 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sources, "MOST_BYTES", 1000)
     (tmp_path / "a.jpg").write_bytes(bytes(1001))
     write_tar(tmp_path / "b.tar", {"c.jpg": bytes(1001), "d.jpg": bytes(1000)})
-    found = entries(*find_pieces([tmp_path]))
-    assert found == {"a.jpg": "larger than 0 MiB", "c.jpg": "larger than 0 MiB", "d.jpg": bytes(1000)}
+    write_parquet(tmp_path / "e.parquet", {"image": [bytes(1001), bytes(1000)]})
+    assert entries(*find_pieces([tmp_path])) == {
+        "a.jpg": "larger than 256 MiB",
+        "c.jpg": "larger than 256 MiB",
+        "d.jpg": bytes(1000),
+        "0/0": "larger than 256 MiB",
+        "0/1": bytes(1000),
+    }
+
+
+def test_a_file_that_is_larger_than_it_says_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "MOST_BYTES", 2**20)
+    found = sources.read_file(Path("/proc/self/status"))  # of 0 bytes
+    assert isinstance(found, bytes) and len(found) > 100
 
 
 def test_images_that_are_gone_say_so(tmp_path: Path) -> None:

@@ -32,9 +32,6 @@ LEAST_SIDE = 16
 MOST_PIXELS = 2**27
 """More are refused before they are decoded: a few kilobytes can claim gigabytes."""
 
-TAIL = 1024
-"""Bytes at the end in which a PNG's end marker must be."""
-
 REDUCED = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -46,7 +43,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
 """What Pillow may take bytes for. Left to itself it knows forty formats more, one of which is handed to Ghostscript."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
-END_OF_JPEG = b"\xff\xd9"
+END_OF_JPEG, END_OF_PNG = b"\xff\xd9", b"IEND"
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
 
@@ -125,7 +122,7 @@ def _frame_header(data: bytes) -> int | None:
 
 
 def _look_at_other(data: bytes) -> _Header:
-    if data.startswith(PNG) and b"IEND" not in data[-TAIL:]:
+    if data.startswith(PNG) and data.rfind(END_OF_PNG) < 0:  # from the end, where it is
         raise CorruptImage("truncated: a PNG without its end marker")
     try:
         with warnings.catch_warnings():
@@ -155,6 +152,26 @@ def _first_frame(data: bytes, mode: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.seek(0)
             image.info.pop("transparency", None)  # Pillow would warn that it is ignored
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB").convert(mode))
+            return np.asarray(_in_8_bits(ImageOps.exif_transpose(image)).convert("RGB").convert(mode))
+    except CorruptImage:
+        raise
     except Exception as error:  # as above
         raise CorruptImage("cannot be decoded") from error
+
+
+def _in_8_bits(image: Image.Image) -> Image.Image:
+    """Grey levels of 16 bits shortened as OpenCV does it, deeper ones by their own range; Pillow would cut at 255.
+
+    Raises CorruptImage for a level that is no number.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    levels = np.asarray(image)
+    low, high = float(levels.min()), float(levels.max())
+    if not np.isfinite([low, high]).all():
+        raise CorruptImage("grey levels that are no numbers")
+    if image.mode == "F" or low < 0 or high >= 2**16:
+        levels = (levels - low) * (255 / max(high - low, 1e-9))
+    elif image.mode != "I" or high > 255:
+        levels = levels // 256
+    return Image.fromarray(levels.astype(np.uint8))

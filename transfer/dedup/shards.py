@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from transfer.dedup.sources import Piece, read_piece
 from transfer.errors import CorruptImage, UnusableIndex
 from transfer.spec.files import replacing
 
+A = TypeVar("A")
+B = TypeVar("B")
+
 Describe = Callable[[Sequence[bytes]], NDArray[np.float16]]
 """Bytes of N images → (N, D) descriptors of length 1."""
 
@@ -28,7 +31,7 @@ TYPES = {"sha256": np.uint8, "hash": np.uint8, "texture": np.float32, "text": np
 NO_CODES = np.empty((0, 32), np.uint8)
 
 TOGETHER = 128
-"""Images whose bytes are held at a time."""
+"""Images whose bytes or thumbnails are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
     """Hash every image of a piece. One that cannot be decoded is skipped, with the reason."""
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
-    digests, thumbnails, parts, described = [], [], [], _Describing(detail.describe)
+    digests, parts, hashed = [], [], _Batches(hash_thumbnails)
+    described = _Batches(detail.describe) if detail.describe is not None else None
     for name, data in read_piece(piece):
         try:
             if isinstance(data, CorruptImage):
@@ -84,35 +88,44 @@ def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
             continue
         names.append(name)
         digests.append(hashlib.sha256(data).digest())
-        thumbnails.append(shrink(grey))
+        hashed.add(shrink(grey))
         parts += [features(grey, detail.parts)] if detail.parts else []
-        described.add(data)
+        if described is not None:
+            described.add(data)
     sha256 = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-    beyond = described.finish(), tuple(skipped), tuple(parts) if detail.parts else None
-    return Shard(piece.source, tuple(names), sha256, hash_thumbnails(thumbnails), *beyond)
+    beyond = (
+        np.concatenate(described.finish()) if described is not None and names else None,
+        tuple(skipped),
+        tuple(parts) if detail.parts else None,
+    )
+    return Shard(piece.source, tuple(names), sha256, _joined(hashed.finish()), *beyond)
 
 
-class _Describing:
-    """Describes images `TOGETHER` at a time, so that no more of them are held."""
+def _joined(hashed: Sequence[Hashed]) -> Hashed:
+    every = [hash_thumbnails([]), *hashed]
+    return Hashed(np.concatenate([each.hashes for each in every]), np.concatenate([each.texture for each in every]))
 
-    def __init__(self, describe: Describe | None) -> None:
-        self._describe = describe
-        self._waiting: list[bytes] = []
-        self._done: list[NDArray[np.float16]] = []
 
-    def add(self, data: bytes) -> None:
-        if self._describe is not None:
-            self._waiting.append(data)
-            if len(self._waiting) == TOGETHER:
-                self._flush(self._describe)
+class _Batches(Generic[A, B]):
+    """Does `work` on what is added `TOGETHER` at a time, so that no more of it is held."""
 
-    def finish(self) -> NDArray[np.float16] | None:
-        if self._describe is not None and self._waiting:
-            self._flush(self._describe)
-        return np.concatenate(self._done) if self._done else None
+    def __init__(self, work: Callable[[Sequence[A]], B]) -> None:
+        self._work = work
+        self._waiting: list[A] = []
+        self._done: list[B] = []
 
-    def _flush(self, describe: Describe) -> None:
-        self._done.append(describe(self._waiting))
+    def add(self, item: A) -> None:
+        self._waiting.append(item)
+        if len(self._waiting) == TOGETHER:
+            self._flush()
+
+    def finish(self) -> list[B]:
+        if self._waiting:
+            self._flush()
+        return self._done
+
+    def _flush(self) -> None:
+        self._done.append(self._work(self._waiting))
         self._waiting = []
 
 

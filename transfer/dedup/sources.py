@@ -30,8 +30,9 @@ MOST_BYTES = 2**28
 
 TOO_LARGE = f"larger than {MOST_BYTES >> 20} MiB"
 
-MOST_HEADERS = 2**20
-"""Bytes of an archive that may be read to find one member: a few kilobytes can claim gigabytes of them."""
+MOST_HEADERS = 2**16
+"""Bytes of an archive that may be read to find one member: a few kilobytes can claim gigabytes of them, and older
+Pythons think about a megabyte for an hour (CVE-2024-6232)."""
 
 MOST_PADDING = 2**20
 """Bytes of zeros at the end of an archive; more are members that were never written, as in half a download."""
@@ -144,11 +145,11 @@ def _read_below(folder: Path, name: str) -> bytes | CorruptImage:
 
 def _opened(path: Path) -> io.BufferedReader:
     """A regular file, at the end of any links. Raises OSError for anything else, and waits for no pipe's other end."""
-    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise OSError("not a regular file")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def _reason(error: Exception) -> str:
@@ -184,7 +185,7 @@ def _pieces(given: Path, source: str) -> Iterator[Piece]:
     elif given.suffix.lower() == ".txt":
         yield from _listed_pieces(given.resolve(), source)
     elif given.suffix.lower() in IMAGE_SUFFIXES:
-        yield files_piece(source, given.resolve().parent, [given.name])
+        yield files_piece(source, given.parent.resolve(), [given.name])
     else:
         raise BadOption(f"{given} is no folder, image, .tar, .parquet or .txt list of files.")
 
@@ -270,10 +271,10 @@ def _read_tar(path: Path) -> Iterator[Entry]:
 
 
 def _decompressed(file: io.BufferedReader) -> IO[bytes]:
-    """The tar in a file. A decompressor of Python's, not tarfile's own: it looks at checksums, and reads all streams."""
+    """The tar in a file, through Python's own decompressors: tarfile's skip checksums and all but the first stream."""
     start = file.peek(10)
     modules = [module for pattern, module in COMPRESSED.items() if re.match(pattern, start)]
-    return importlib.import_module(modules[0]).open(file) if modules else file  # type: ignore[no-any-return]
+    return importlib.import_module(modules[0]).open(file) if modules else file
 
 
 class _Tape:
@@ -290,7 +291,7 @@ class _Tape:
     def read(self, size: int) -> bytes:
         """The next bytes. Raises ReadError for more than are allowed."""
         if not 0 <= size <= self.allowed:
-            raise tarfile.ReadError(f"headers larger than {MOST_HEADERS >> 20} MiB")
+            raise tarfile.ReadError(f"headers larger than {MOST_HEADERS >> 10} KiB")
         self.allowed -= size
         self._last = self._file.read(size)
         return self._last
@@ -315,7 +316,7 @@ class _Tape:
         To tarfile a header that is damaged or missing is the end, too.
         """
         end = self._last + self._file.read(MOST_PADDING)
-        if end.strip(b"\0"):
+        if len(self._last) >= tarfile.BLOCKSIZE and end.strip(b"\0"):
             raise tarfile.ReadError("a damaged header, or something behind its end")
         if len(end) < 2 * tarfile.BLOCKSIZE:
             raise tarfile.ReadError("it is cut off")
@@ -326,13 +327,13 @@ class _Tape:
 def _members(tape: _Tape) -> Iterator[Entry]:
     """Raises, among others, TarError, EOFError, OSError and ValueError where the archive is damaged."""
     tape.allowed = MOST_HEADERS
-    with tarfile.open(fileobj=tape, mode="r:") as archive:
+    with tarfile.TarFile(fileobj=tape) as archive:  # type: ignore[arg-type]  # it never writes
         while (member := archive.next()) is not None:
             if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
                 tape.allowed = max(member.size, MOST_HEADERS)
                 yield member.name, _member(archive, member)
-            archive.members.clear()  # it would keep all of them
-            archive.pax_headers.clear()
+            archive.members.clear()  # type: ignore[attr-defined]  # it would keep as many as there are
+            archive.pax_headers = {}  # and all that headers say of whatever follows
             tape.allowed = MOST_HEADERS
     tape.check_end()
 
@@ -353,7 +354,7 @@ def _parquet(file: io.BufferedReader) -> Any:
     try:
         return parquet.ParquetFile(file)
     except (ArrowException, OSError) as error:
-        raise CorruptImage(f"not a parquet file: {_reason(error)}") from error
+        raise CorruptImage(f"not a parquet file: {_reason(error).rstrip('.')}") from error
 
 
 def _parquet_pieces(path: Path, source: str) -> list[Piece]:
