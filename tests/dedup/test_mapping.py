@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -140,3 +142,50 @@ def test_workers_leave_the_interrupt_key_to_the_first_process() -> None:
     found = set(map_in_processes(process_and_signal, range(8), 2))
     assert os.getpid() not in {process for process, _ in found}
     assert {ignored for _, ignored in found} == {True}
+
+
+def stay(folder: Path, piece: int) -> None:
+    """Say which process is at work, and go on for longer than any test."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(3600)
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; what has ended and is not yet collected does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(true: Callable[[], bool], seconds: float) -> bool:
+    """Whether it became true in time."""
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes run")
+def test_workers_end_when_the_first_process_is_killed(tmp_path: Path) -> None:
+    program = f"""
+from functools import partial
+from pathlib import Path
+from tests.dedup.test_mapping import stay
+from transfer.dedup.mapping import map_in_processes
+list(map_in_processes(partial(stay, Path({str(tmp_path)!r})), range(2), 2))
+"""
+    first = subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[2])
+    workers: list[int] = []
+    try:
+        assert wait_until(lambda: len(list(tmp_path.iterdir())) == 2, 120)
+        workers = [int(path.name) for path in tmp_path.iterdir()]
+        assert all(map(alive, workers))
+        first.kill()
+        first.wait()
+        assert wait_until(lambda: not any(map(alive, workers)), 10)
+    finally:
+        first.kill()
+        first.wait()
+        for worker in filter(alive, workers):
+            os.kill(worker, signal.SIGKILL)

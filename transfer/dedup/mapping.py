@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
+from threading import Thread
 from typing import Any, TypeVar
 
 import cv2
@@ -118,12 +120,21 @@ _given: Callable[[Any], Any]
 
 
 def _begin(work: Callable[[Any], Any]) -> None:
-    """One thread a process, and the interrupt key for the first one only."""
+    """One thread a process, the interrupt key for the first one only, and no life after it."""
     global _given
     _given = work
+    Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
     faiss.omp_set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """Wait until the first process is gone, and leave: killed, it tells its workers nothing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # whatever the worker is at: nobody is left to take the result
 
 
 def _do(piece: Any) -> Any:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,18 +17,16 @@ from torch.nn import functional
 
 from transfer.checkpoints.loading import load_backbone
 from transfer.dedup.decoding import decode_colour, decode_grey
-from transfer.errors import BadOption, CorruptImage, UnreadableCheckpoint, UnsafeCheckpoint
+from transfer.errors import BadOption, CorruptImage, UnreadableCheckpoint
 from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 from transfer.spec.fingerprint import file_sha256
+from transfer.stages.scripts import is_script, load_script
 
 SCRIPT_SIDE, TRUNK_SIDE = 320, 224
 """Height and width that images are stretched to, pixels: SSCD's recommendation for batches, and the usual one."""
 
 POWER = 3.0
 """Exponent of the generalised mean over positions (Radenović et al., TPAMI 2019)."""
-
-REACHES_OUT = re.compile(r"\bfrom_file\b|\b(?:torch|aten)\.save\b|\bops\.(?!aten\.|prim\.|quantized\.)\w+")
-"""What TorchScript could touch files with: aten's two operators that do, and those of other libraries."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +69,11 @@ class Descriptor:
 
 @lru_cache(maxsize=1)
 def _network(descriptor: Descriptor) -> tuple[Callable[[Tensor], Tensor], InputContract, int]:
-    if _is_torchscript(descriptor.path):
-        _check_script(descriptor.path)
-        try:
-            return _load_script(descriptor.path), InputContract(IMAGENET_MEAN, IMAGENET_STD), SCRIPT_SIDE
-        except RuntimeError as error:
-            raise UnreadableCheckpoint(f"{descriptor.path} is no TorchScript that loads: {error}") from error
+    if is_script(descriptor.path):
+        return load_script(descriptor.path), InputContract(IMAGENET_MEAN, IMAGENET_STD), SCRIPT_SIDE
     trunk, certificate = load_backbone(descriptor.path)
     side = certificate.input.size[0] if certificate.input.size else TRUNK_SIDE
     return _Pooled(trunk.eval()), certificate.input, side
-
-
-def _load_script(path: Path) -> Callable[[Tensor], Tensor]:
-    load: Any = torch.jit.load
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # SSCD's published files are TorchScript, whatever torch prefers
-        script: Callable[[Tensor], Tensor] = load(str(path), map_location="cpu").eval()
-    return script
 
 
 class _Pooled:
@@ -102,23 +85,6 @@ class _Pooled:
     def __call__(self, images: Tensor) -> Tensor:
         level = self.trunk(images)[-1].clamp(min=1e-6)
         return level.pow(POWER).mean(dim=(2, 3)).pow(1 / POWER)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.partition("/")[2].startswith("code/") for name in archive.namelist())
-
-
-def _check_script(path: Path) -> None:
-    """TorchScript is a program without access to Python; what is left of the outside world is refused."""
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():  # all of them: of two of one name, torch runs the first
-            text = archive.read(member).decode(errors="replace") if member.filename.endswith(".py") else ""
-            if found := REACHES_OUT.search(text):
-                called = f"{member.filename} calls {found.group()}"
-                raise UnsafeCheckpoint(f"{path}: {called}, which could reach files. It is not run.")
 
 
 def _tensor(data: bytes, contract: InputContract, side: int) -> Tensor:
