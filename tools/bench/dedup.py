@@ -45,6 +45,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from transfer.dedup.decoding import thumbnail
+from transfer.dedup.evidence import Compare
 from transfer.dedup.hashing import BITS, CANDIDATE, Hashed, Hashes, hash_thumbnails, variants
 from transfer.dedup.index import NOTHING, blocks, finish_index, make_shard, open_index, prepare_index
 from transfer.dedup.mapping import map_here, map_in_processes
@@ -54,7 +55,7 @@ from transfer.dedup.shards import Shard, hash_piece
 from transfer.dedup.sources import AT_ONCE, Piece, files_piece
 from transfer.spec.files import write_json
 from transfer.spec.places import data_root
-from transfer.stages import dedup
+from transfer.stages.dedup import search_shards
 
 PHOTOGRAPHS = ("coco_mini", "flowers5_subset")
 BATCH = 256
@@ -420,7 +421,8 @@ def stream_index(folder: Path, tests: int) -> Result:
     sha256, hashes = (draw.integers(0, 256, (tests, 32), np.uint8) for _ in range(2))
     search = Search(Images(names, sha256, Hashed(hashes, np.full(tests, 100, np.float32))))
     before, start = _peak(), time.perf_counter()
-    found = join_found(map_here(partial(dedup._find, folder, search), list(blocks(open_index(folder), BLOCK))))
+    work = partial(search_shards, folder, search, Compare({}, {}))
+    found = join_found(map_here(work, list(blocks(open_index(folder), BLOCK))))
     return {"before": before, "peak": _peak(), "seconds": time.perf_counter() - start, "matches": len(found.matches)}
 
 

@@ -131,10 +131,19 @@ def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     search = Search(images, candidate=asked.bits, cosine=asked.cosine)
     here: Places = {each.name: (each.pieces[0].kind, each.pieces[0].path) for each in tests}
     there = read_sources(asked.index)
-    find = partial(_find, asked.index, search, Compare(here, there))
+    find = partial(search_shards, asked.index, search, Compare(here, there))
     found = join_found(workers.map(find, list(blocks(index, BLOCK)), "searching"))
     sets = [_test_set(each, [hashed[piece] for piece in each.pieces]) for each in tests]
     return write_overlap(output, describe_overlap(index.identity, sets, search, found, (here, there)))
+
+
+def search_shards(folder: Path, search: Search, compare: Compare, group: tuple[Made, ...]) -> Found:
+    """What some shards of the index `folder` hold of the test images.
+
+    Candidates are compared before any is left out for its number: the one copy may be the least alike by hash.
+    """
+    shards = [read_shard(folder, made) for made in group]
+    return look_at(find_matches(search, join_shards((shard.source, shard) for shard in shards)), compare)
 
 
 def _check_options(asked: Check) -> None:
@@ -190,12 +199,6 @@ def _tests(asked: Check) -> list[Tests]:
     for piece in find_pieces([Path(asked.target)]):
         sets.setdefault(piece.source, []).append(piece)
     return [Tests(name, tuple(pieces)) for name, pieces in sets.items()]
-
-
-def _find(folder: Path, search: Search, compare: Compare, group: tuple[Made, ...]) -> Found:
-    """Candidates are compared before any is left out for its number: the one copy may be the least alike by hash."""
-    shards = [read_shard(folder, made) for made in group]
-    return look_at(find_matches(search, join_shards((shard.source, shard) for shard in shards)), compare)
 
 
 def _test_set(tests: Tests, shards: Sequence[Shard]) -> TestSet:
