@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -116,25 +117,24 @@ def test_set_needs_an_assignment(text: str, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err
 
 
+def status_of_a_board_that_raises(error: OSError, monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+    monkeypatch.setattr("transfer.board.markdown.build_board", Mock(side_effect=error))
+    return cli.main(["leaderboard", "--board", str(folder)])
+
+
 def test_full_disk_is_said_in_one_paragraph(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "README.md"))
-
-    monkeypatch.setattr("transfer.board.markdown.build_board", full)
-    assert cli.main(["leaderboard", "--board", str(tmp_path)]) == 1
+    error = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "README.md"))
+    assert status_of_a_board_that_raises(error, monkeypatch, tmp_path) == 1
     assert "the disk is full" in capsys.readouterr().err
 
 
 def test_a_file_that_may_not_be_read_or_written_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "README.md"))
-
-    monkeypatch.setattr("transfer.board.markdown.build_board", refuse)
-    assert cli.main(["leaderboard", "--board", str(tmp_path)]) == 1
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "README.md"))
+    assert status_of_a_board_that_raises(error, monkeypatch, tmp_path) == 1
     assert capsys.readouterr().err == f"transfer: Permission denied: {tmp_path / 'README.md'}\n"
 
 

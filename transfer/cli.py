@@ -37,16 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"transfer: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            if error.filename is None:
-                raise
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            print(
+                f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
+                "free some space and run the same command again; it goes on where it stopped.",
+                file=sys.stderr,
+            )
+        elif error.filename is not None:
             print(f"transfer: {error.strerror}: {error.filename}", file=sys.stderr)
-            return 1
-        print(
-            f"transfer: the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "
-            "free some space and run the same command again; it goes on where it stopped.",
-            file=sys.stderr,
-        )
+        else:
+            raise
         return 1
     except KeyboardInterrupt:
         print("transfer: interrupted; the same command goes on where it stopped.", file=sys.stderr)

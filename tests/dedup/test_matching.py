@@ -267,3 +267,4 @@ def test_a_picture_that_a_corpus_holds_many_times_needs_no_more_witnesses() -> N
         joined = join_found(parts)
         assert sorted(joined.matches, key=lambda match: (match.distance, match.corpus)) == nearest
         assert joined.unlisted == count - MOST_LISTED
+        assert join_found([joined]) == joined

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -103,7 +104,8 @@ def test_copies_are_found_and_others_are_not(
     assert "1 test images could not be hashed" in printed
     overlap = read_overlap(output)
     assert pairs_of(overlap) == FOUND
-    assert set(overlap.verdicts(tests.name).values()) == {"duplicate"}
+    hashes = [hashlib.sha256((COPIES | BLANK)[name]).hexdigest() for name in FOUND]
+    assert overlap.verdicts(tests.name) == dict.fromkeys(hashes, "duplicate")
     assert overlap.tests[0].skipped.keys() == {"broken.jpg"}
     by_name = {pair["test"]: pair for pair in overlap.pairs}
     assert {name: by_name[name]["transform"] for name in ("mirrored.png", "turned.jpg")} == {

@@ -124,6 +124,11 @@ def with_code(members: dict[str, bytes], body: str, more: str = "") -> dict[str,
     return members | {CODE: HEADER.format(body=body, more=more).encode()}
 
 
+def written(path: Path, members: dict[str, bytes]) -> Path:
+    path.write_bytes(packed(members))
+    return path
+
+
 def run_unguarded(path: Path) -> None:
     """What the guard is there for."""
     network: Callable[[Tensor], Tensor] = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
@@ -194,18 +199,16 @@ def test_default_values_which_torch_computes_while_it_loads_are_checked(
     ],
 )
 def test_other_libraries_and_their_classes_are_refused(members: dict[str, bytes], body: str, tmp_path: Path) -> None:
-    (tmp_path / "bad.pt").write_bytes(packed(with_code(members, body)))
     with pytest.raises(UnsafeCheckpoint, match=r"could reach files\. It is not run"):
-        load_script(tmp_path / "bad.pt")
+        load_script(written(tmp_path / "bad.pt", with_code(members, body)))
 
 
 @pytest.mark.parametrize(
     "body", ["y = 1  # ", "y = 1\r", "y = 1\\\n", "y = 'a'", 'y = "a" "b"', "ünsave = 1", "y = 1x"]
 )
 def test_code_that_torch_never_writes_is_refused(members: dict[str, bytes], body: str, tmp_path: Path) -> None:
-    (tmp_path / "bad.pt").write_bytes(packed(with_code(members, body)))
     with pytest.raises(UnsafeCheckpoint, match="as torch does not write it"):
-        load_script(tmp_path / "bad.pt")
+        load_script(written(tmp_path / "bad.pt", with_code(members, body)))
 
 
 def test_a_class_in_cpp_among_pickled_objects_is_refused(members: dict[str, bytes], tmp_path: Path) -> None:

@@ -70,6 +70,15 @@ def hash_thumbnails(thumbnails: Iterable[Thumbnail]) -> Hashed:
     return Hashed(np.packbits(frequencies > 0, axis=1), texture)
 
 
+def join_hashed(parts: Iterable[Hashed]) -> Hashed:
+    """The hashes of several groups of images as one, in order; of none, none."""
+    hashes, textures = [np.empty((0, BITS // 8), np.uint8)], [np.empty(0, np.float32)]
+    for part in parts:
+        hashes.append(part.hashes)
+        textures.append(part.texture)
+    return Hashed(np.concatenate(hashes), np.concatenate(textures))
+
+
 def variants(hashes: Hashes) -> NDArray[np.uint8]:
     """(8, N, 32): hashes of the images after each of `TRANSFORMS`.
 

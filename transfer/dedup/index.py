@@ -5,6 +5,7 @@ corpus.index/
     shards/<key>      names, SHA-256, hashes and descriptors of about a thousand images or of one archive
     skipped.jsonl     images without a hash, and why
     sources.json      where the images were on the machine that made it; not needed elsewhere
+    .lock             held while it is written; empty
 """
 
 from __future__ import annotations

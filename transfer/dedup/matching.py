@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.dedup.hashing import CANDIDATE, DUPLICATE, TRANSFORMS, Hashed, distances, variants
+from transfer.dedup.hashing import CANDIDATE, DUPLICATE, TRANSFORMS, Hashed, distances, join_hashed, variants
 from transfer.dedup.local import Codes, LocalSearch
 from transfer.dedup.search import HashSearch, Hits, find_equal, find_undecidable
 from transfer.dedup.shards import Shard
@@ -143,10 +143,7 @@ def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
     return Images(
         names,
         np.concatenate([none, *(shard.sha256 for shard in parts)]),
-        Hashed(
-            np.concatenate([none, *(shard.hashed.hashes for shard in parts)]),
-            np.concatenate([np.empty(0, np.float32), *(shard.hashed.texture for shard in parts)]),
-        ),
+        join_hashed(shard.hashed for shard in parts),
         np.concatenate(described) if described else None,
         tuple(chain.from_iterable(coded)) if coded else None,
     )
@@ -173,10 +170,10 @@ def find_matches(search: Search, corpus: Images) -> Found:
 def join_found(parts: Iterable[Found]) -> Found:
     """What was found in all parts of a corpus, whatever their order; of each test image the `MOST_LISTED` nearest."""
     nearest: dict[Name, list[Match]] = {}
-    close, matches, rejected = [frozenset[Name]() for _ in REPORTED_COSINES], 0, 0
+    close, unlisted, rejected = [frozenset[Name]() for _ in REPORTED_COSINES], 0, 0
     for part in parts:
         close = [names | more for names, more in zip(close, part.close, strict=True)]
-        matches, rejected = matches + len(part.matches), rejected + part.rejected
+        unlisted, rejected = unlisted + part.unlisted + len(part.matches), rejected + part.rejected
         for match in part.matches:
             kept = nearest.setdefault(match.test, [])
             kept.append(match)
@@ -185,7 +182,7 @@ def join_found(parts: Iterable[Found]) -> Found:
     for kept in nearest.values():
         _keep_nearest(kept)
     listed = tuple(match for _, kept in sorted(nearest.items()) for match in kept)
-    return Found(listed, tuple(close), matches - len(listed), rejected)
+    return Found(listed, tuple(close), unlisted - len(listed), rejected)
 
 
 def _keep_nearest(matches: list[Match]) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from transfer.dedup.decoding import decode_grey, shrink
-from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails
+from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails, join_hashed
 from transfer.dedup.local import Codes, features
 from transfer.dedup.sources import Piece, read_piece
 from transfer.errors import CorruptImage, UnusableIndex
@@ -98,12 +98,7 @@ def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
         tuple(skipped),
         tuple(parts) if detail.parts else None,
     )
-    return Shard(piece.source, tuple(names), sha256, _joined(hashed.finish()), *beyond)
-
-
-def _joined(hashed: Sequence[Hashed]) -> Hashed:
-    every = [hash_thumbnails([]), *hashed]
-    return Hashed(np.concatenate([each.hashes for each in every]), np.concatenate([each.texture for each in every]))
+    return Shard(piece.source, tuple(names), sha256, join_hashed(hashed.finish()), *beyond)
 
 
 class _Batches(Generic[A, B]):

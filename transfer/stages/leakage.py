@@ -63,7 +63,7 @@ def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], 
     there, here = (split.images.resolve() for split in splits)
     compare = Compare({name: ("files", here)}, {shard.source: ("files", there) for shard in train})
     tests = TestSet.of(name, images_sha256(manifests[1].hashes.values()), test)
-    return Leakage(tests, join_found([look_at(found, compare)]), (compare.tests, compare.corpus))
+    return Leakage(tests, look_at(found, compare), (compare.tests, compare.corpus))
 
 
 def leakage_notes(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> list[str]:
