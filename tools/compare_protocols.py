@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +55,16 @@ def composed(task: Any, arch: str) -> Any:
     """Return the config of a suite's task on a randomly initialised network and placeholder data."""
     from transfer.backbones.architectures import spec_of
     from transfer.datasets.layouts import Split
-    from transfer.openmmlab.compose import Classes, compose
-    from transfer.openmmlab.recipes import load_recipe
+    from transfer.openmmlab.compose import compose
+    from transfer.openmmlab.head_files import load_head
+    from transfer.openmmlab.tasks.task_type import Classes
     from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
-    from transfer.spec.places import recipe_path
+    from transfer.spec.places import head_path
 
-    split = Split(Path("images"), Path("annotations"))
+    suffix = ".png" if task.dataset == "camvid" else ".jpg"
+    split = Split(Path("images"), Path("annotations"), image_suffix=suffix)
     return compose(
-        load_recipe(recipe_path(task.recipe), {}),
+        load_head(head_path(task.head)).config(task.size, task.arguments),
         backbone=spec_of(arch),
         contract=InputContract(IMAGENET_MEAN, IMAGENET_STD),
         weights=None,
@@ -97,9 +99,15 @@ def _encoded(value: Any) -> Any:
     return [_encoded(item) for item in value] if isinstance(value, list) else value
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], renames: Mapping[str, str]) -> Iterator[str]:
-    """Yield a line for each value that differs; `renames` maps old keys to new ones, or to "" where they went."""
-    before, after = dict(_leaves(old, renames)), dict(_leaves(new, {}))
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], renames: Mapping[str, str], added: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield a line for each value that differs.
+
+    `renames` maps old keys to new ones, or to "" where they went; keys that were `added` say nothing that is new.
+    """
+    before = dict(_leaves(old, renames))
+    after = dict(_leaves(new, dict.fromkeys(added, "")))
     for key in sorted(before.keys() | after.keys()):
         if before.get(key, "nothing") != after.get(key, "nothing"):
             yield f"{key}: {before.get(key, 'nothing')} -> {after.get(key, 'nothing')}"
@@ -133,8 +141,8 @@ def main() -> int:
         options.out.write_text(json.dumps(dump(), sort_keys=True), encoding="utf-8")
         return 0
     old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (options.old, options.new))
-    renames = tomllib.loads(options.renames.read_text(encoding="utf-8"))["renames"] if options.renames else {}
-    found = list(differences(old, new, renames))
+    table = tomllib.loads(options.renames.read_text(encoding="utf-8")) if options.renames else {}
+    found = list(differences(old, new, table.get("renames", {}), table.get("added", ())))
     print("\n".join(found) or f"{len(old)} tasks on networks: no difference")
     return bool(found)
 

@@ -397,7 +397,8 @@ def run_suites(options: argparse.Namespace, given: Sequence[str]) -> None:
     for suite in load_suites():
         print(f"{suite.name}: {' '.join(suite.description.split())}")
         for task in suite.tasks:
-            print(f"    {task.name:14} {task.recipe:24} {', '.join(task.scores)}; seeds {suite.seeds}")
+            bound = f"{task.head:20} {task.dataset:10} {task.size:5}"
+            print(f"    {task.name:14} {bound} {', '.join(task.scores)}; seeds {suite.seeds}")
 
 
 def run_families(options: argparse.Namespace, given: Sequence[str]) -> None:

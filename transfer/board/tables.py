@@ -131,7 +131,7 @@ def _group_tables(suite: Suite, records: Sequence[Record]) -> list[Table]:
 
 
 def _protocols(task: Task, records: Iterable[Record]) -> list[str]:
-    """Protocols that `task` was run under: the suite's recipe first, then the most rows, then the newest."""
+    """Protocols that `task` was run under: what the suite binds first, then the most rows, then the newest."""
     found: dict[str, list[Record]] = {}
     for record in records:
         if record.run.task == task.name:
@@ -140,9 +140,14 @@ def _protocols(task: Task, records: Iterable[Record]) -> list[str]:
     def rank(protocol: str) -> tuple[bool, int, str, str]:
         runs = [record.run for record in found[protocol]]
         newest = max(record.created for record in found[protocol])
-        return runs[0].recipe == task.recipe, len({_row_key(run) for run in runs}), newest, protocol
+        return _binds(task, runs[0]), len({_row_key(run) for run in runs}), newest, protocol
 
     return sorted(found, key=rank, reverse=True)
+
+
+def _binds(task: Task, run: RunSpec) -> bool:
+    """Whether the run trained what the suite binds today."""
+    return all(plain(task[key]) == plain(run[key]) for key in ("head", "dataset", "size", "arguments"))
 
 
 def _table(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from transfer.board.tables import Row
+from transfer.spec.run import RunSpec
+from transfer.spec.suite import Task
 
 UNDEFINED = "n/a"
 
@@ -16,6 +20,13 @@ def row_name(row: Row) -> str:
 def code(text: str) -> str:
     """`text` as a code span that can stand in a table."""
     return f"`{text_cell(text).replace('`', chr(39))}`"
+
+
+def training(of: Task | RunSpec) -> str:
+    """Head, data set, size and deviating arguments."""
+    changes = [code(f"{key}={json.dumps(value)}") for key, value in sorted(of.arguments.items())]
+    at = ", ".join([*([f"size {code(of.size)}"] if of.size else []), *changes])
+    return f"head {code(of.head)} on {code(of.dataset)}" + (f" ({at})" if at else "")
 
 
 def text_cell(text: str) -> str:

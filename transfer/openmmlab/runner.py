@@ -19,10 +19,8 @@ from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
+from transfer.openmmlab.tasks import task_type
 from transfer.spec.files import write_json
-
-WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypoints": "KeypointWriter"}
-"""What writes the predictions of each kind of task as COCO results."""
 
 
 def load_config(path: Path) -> Config:
@@ -67,12 +65,9 @@ def predict(config: Config, folder: Path, output: Path) -> None:
 
 
 def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
+    """What a head does between predictions and their file stands under `writer`."""
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
-    if config.task.kind == "miou":
-        return {"type": "LabelMapWriter", "output": str(output), **gather}
-    options = config.get("writer", {})  # what a recipe does between predictions and their file
-    writer = {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids}
-    return {**writer, **options, **gather}
+    return {**task_type(config.task.type).writer(config), "output": str(output), **config.get("writer", {}), **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

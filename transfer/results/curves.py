@@ -17,7 +17,7 @@ from transfer.spec.record import Record
 from transfer.spec.suite import Suite
 
 SUBSET = "subset"
-"""The override that says which part of the training images is used: data, not recipe."""
+"""The override that says which part of the training images is used: data, not head."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ def curves_of(suite: Suite, records: Iterable[Record]) -> list[Curve]:
 
 def _key(record: Record) -> tuple[str, ...]:
     run, others = record.run, {key: value for key, value in record.run.overrides.items() if key != SUBSET}
-    parts = (run.backbone, run.input, others, record.data["test"].get("sha256"))
+    parts = (run.backbone, run.input, others, run.arguments, record.data["test"].get("sha256"))
     texts = [json.dumps(plain(part), sort_keys=True) for part in parts]
-    return run.task, run.checkpoint, run.weights, run.recipe, *texts
+    return run.task, run.checkpoint, run.weights, run.head, run.dataset, run.size, *texts
 
 
 def _curve(suite: Suite, records: Sequence[Record]) -> Curve | None:

@@ -9,7 +9,7 @@ from typing import Any
 from transfer.errors import BadOption, BrokenRecord
 from transfer.results.schema import parse_record
 from transfer.spec.files import write_json
-from transfer.spec.record import Record
+from transfer.spec.record import SCHEMA, Record
 from transfer.spec.run import RunSpec
 
 
@@ -41,6 +41,15 @@ def read_records(folder: Path) -> list[Record]:
     return [read_record(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
 
 
+def upgrade_records(folder: Path) -> None:
+    """Write records of an earlier schema anew under their name of today, and remove those files."""
+    for path in sorted(folder.glob("*.json")):
+        record = read_record(path)
+        if path.stem != record.run.record_name:
+            write_record(folder, record)
+            path.unlink(missing_ok=True)
+
+
 def read_record(path: Path) -> Record:
     """One record file. Raises BrokenRecord naming the file and the key."""
     try:
@@ -48,6 +57,8 @@ def read_record(path: Path) -> Record:
     except (OSError, ValueError) as error:
         raise BrokenRecord(f"{path}: damaged: {error}. Delete it and score its run again.") from error
     record = parse_record(data, str(path))
+    if data["schema"] < SCHEMA and path.stem.startswith(f"{record.run.id}--"):
+        return record  # its fingerprint was taken before its schema changed
     if path.stem != record.run.record_name:
         raise BrokenRecord(
             f"{path}: expected the file name {record.run.record_name}.json, which its run makes. Rename it."

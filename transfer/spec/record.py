@@ -9,7 +9,7 @@ from typing import Any
 from transfer.spec.mapping import Fields
 from transfer.spec.run import RunSpec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

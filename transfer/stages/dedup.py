@@ -38,6 +38,7 @@ from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
 from transfer.errors import BadOption, MissingData, UnknownName, UnusableIndex
 from transfer.spec.files import check_output
 from transfer.spec.places import suite_names
+from transfer.stages.suites import open_suite
 
 if TYPE_CHECKING:
     from transfer.stages.describing import Descriptor
@@ -186,9 +187,7 @@ def _descriptor(path: Path | None) -> Descriptor | None:
 
 
 def _tests(asked: Check) -> list[Tests]:
-    if asked.target in suite_names():
-        from transfer.stages.suites import open_suite  # OpenMMLab takes seconds that plain images need not wait for
-
+    if asked.target in suite_names() or asked.target.endswith(".toml"):
         return [
             Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images.resolve(), each.hashes)), each.hashes)
             for each in open_suite(asked.target, asked.data_root, asked.work_dir)

@@ -20,7 +20,7 @@ from transfer.stages.job import Job, in_use
 from transfer.stages.plan import Deviations, plan
 from transfer.stages.predict import predict
 from transfer.stages.processes import dividing, most_processes, on_first, process_group
-from transfer.stages.publish import check_publishable, publish, rebuild, record
+from transfer.stages.publish import check_publishable, keep_suite, publish, rebuild, record
 from transfer.stages.snapshots import score_snapshots
 
 
@@ -46,6 +46,7 @@ def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
         jobs = on_first(lambda: prepare(request))
+        on_first(lambda: keep_suite(suite_path(request.suite), request.board))
         records = [_complete(job, request) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
