@@ -124,7 +124,16 @@ def _leaves(node: Any, renames: Mapping[str, str], names: tuple[str, ...] = ()) 
         for key, value in node.items():
             yield from _leaves(value, renames, (*names, key))
     else:
-        yield ".".join(names), json.dumps(node)
+        yield ".".join(names), json.dumps(_whole(node))
+
+
+def _whole(value: Any) -> Any:
+    """Return numbers such as 2.0 as 2: a config means the same by both."""
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def main() -> int:

@@ -28,7 +28,7 @@ SIZES = {
 def config(
     *,
     crop=(192, 256),
-    sigma=2,
+    sigma=2.0,
     half_bodies=True,
     flip_test=True,
     images_per_step=512,

@@ -26,7 +26,7 @@ SIZES = {"full": {}, "small": SMALL_POSE, "mini": {**MINI_POSE, "rate": 1e-3}}
 def config(
     *,
     crop=(192, 256),
-    sigma=2,
+    sigma=2.0,
     half_bodies=True,
     flip_test=True,
     images_per_step=512,

@@ -13,7 +13,8 @@ from transfer.results.curves import Point, curves_of, fit_log_linear
 from transfer.spec.record import Record
 from transfer.spec.suite import Suite, Task
 
-SUITE = Suite("mini", "Mini", "", (0, 1), (Task("detection", "Detection", "faster_rcnn_mini", "bbox", ("AP", "AP50")),))
+TASK = Task("detection", "Detection", "faster_rcnn_fpn", "mini", "mini", "bbox", ("AP", "AP50"))
+SUITE = Suite("mini", "Mini", "", (0, 1), (TASK,))
 sizes = st.lists(st.integers(1, 10**7), min_size=3, max_size=6, unique=True)
 
 

@@ -15,7 +15,7 @@ import pytest
 from transfer.datasets import preflight
 from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, BrokenRecord, FingerprintMismatch, RunError
-from transfer.openmmlab.recipes import load_recipe
+from transfer.openmmlab.overrides import override
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256
 from transfer.spec.places import suite_path
@@ -96,18 +96,15 @@ def test_a_metric_defined_anew_scores_the_same_predictions_again(
     assert json.loads((job.folder / "run.json").read_text(encoding="utf-8"))["run"] == new.run.to_json()
 
 
-def test_another_recipe_or_other_data_is_refused(
-    work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_head_or_other_data_is_refused(work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, job, _ = finished(work_dir, tmp_path, seed=3)
 
-    def steeper(*arguments: Any) -> Any:
-        recipe = load_recipe(*arguments)
-        recipe.optim_wrapper.optimizer.lr *= 2
-        return recipe
+    def steeper(head: Any, overrides: Any) -> None:
+        override(head, overrides)
+        head.optim_wrapper.optimizer.lr *= 2
 
     with monkeypatch.context() as patch, pytest.raises(FingerprintMismatch, match="differ in work"):
-        patch.setattr(planning, "load_recipe", steeper)
+        patch.setattr(planning, "override", steeper)
         evaluate(asked)
     with monkeypatch.context() as patch, pytest.raises(FingerprintMismatch, match="differ in work"):
         patch.setattr(preflight, "check_split", lambda *a: replace(check_split(*a), sha256="0" * 64))
@@ -181,10 +178,12 @@ def test_a_run_survives_its_file_with_any_override(work_dir: Path, tmp_path: Pat
     assert resized.run == RunSpec.from_json(json.loads(json.dumps(resized.run.to_json())))
 
 
-def test_a_task_and_its_recipe_must_be_of_one_kind(work_dir: Path) -> None:
+def test_a_tasks_metric_scores_what_its_head_finds(work_dir: Path) -> None:
     suite = load_suite(suite_path("mini"))
     wrong = replace(suite, tasks=(replace(suite.tasks[0], kind="miou"),))
-    with pytest.raises(BadOption, match="kind 'miou', but its recipe 'faster_rcnn_fpn_mini' is of kind 'bbox'"):
+    with pytest.raises(
+        BadOption, match=r"scored by 'miou', but its head 'faster_rcnn_fpn' is for detection, .*'bbox' and 'voc'"
+    ):
         plan(convert("random:resnet18", work_dir), wrong, Deviations(), work_dir, work_dir)
 
 

@@ -96,6 +96,8 @@ def load_declaration(path: Path, folder: Path | None = None) -> Declaration:
     """Read one TOML. Raises BadOption that names the file, the key, and what was expected."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "tasks" in data:
+            raise BadOption(f"{path} is a suite, not a data set. Evaluate on it: transfer eval CKPT {path}")
         return _declaration(path.stem, data, folder)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadOption(f"{path} is not valid TOML: {error}") from error

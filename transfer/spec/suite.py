@@ -54,6 +54,8 @@ def load_suite(path: Path) -> Suite:
     """Read a suite's TOML. Raises BadOption that names the file, the key and what was expected."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "layout" in data:
+            raise BadOption(f"{path} is a data set, not a suite. A suite names it: dataset = {path.stem!r}.")
         tasks = tuple(_task(item) for item in data["tasks"])
         suite = Suite(path.stem, data["title"], data["description"].strip(), tuple(data["seeds"]), tasks)
     except tomllib.TOMLDecodeError as error:
