@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.config.utils import ConfigParsingError
+from mmengine.registry import MODELS, init_default_scope
 
 from transfer.errors import BadOption
+from transfer.openmmlab.stack import import_stack, quiet
 from transfer.openmmlab.tasks import TASKS, task_type
 from transfer.openmmlab.user_settings import check_schedule, check_settings
 from transfer.spec.fingerprint import fingerprint
@@ -56,6 +59,17 @@ class UserHead:
         return [
             Config(self.config.to_dict()) if kind == mine else head for kind, head in zip(found, heads, strict=True)
         ]
+
+
+def check_builds(config: Config) -> None:
+    """Raise BadOption where a composed config's model cannot be built; tried without memory for its weights."""
+    import_stack()
+    init_default_scope(config.default_scope)
+    try:
+        with quiet(), torch.device("meta"):
+            MODELS.build(config.model)
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise BadOption(f"head {config.task.file} cannot be built: {type(error).__name__}: {error}") from error
 
 
 def _parsed(path: Path) -> Config:

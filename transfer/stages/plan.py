@@ -23,7 +23,7 @@ from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.overrides import override
 from transfer.openmmlab.tasks import task_type
 from transfer.openmmlab.tasks.task_type import Classes
-from transfer.openmmlab.user_heads import UserHead
+from transfer.openmmlab.user_heads import UserHead, check_builds
 from transfer.results.curves import SUBSET
 from transfer.spec.files import replacing
 from transfer.spec.fingerprint import fingerprint
@@ -229,6 +229,8 @@ def _config(prepared: Prepared, origin: Origin, seed: int) -> str:
         classes=prepared.classes,
         seed=seed,
     )
+    if "file" in prepared.head.task:
+        check_builds(config)
     return str(config.pretty_text)
 
 

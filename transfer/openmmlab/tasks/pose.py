@@ -16,6 +16,9 @@ from transfer.spec.checkpoint import BackboneSpec
 
 ANY_STRIDE = "pose_heatmap and vitpose_simple lift every backbone's last map to the stride of heatmaps"
 
+MMPOSE_WIDTHS = (256, 256, 256)
+"""Channels of the deconvolutions that mmpose's HeatmapHead has where a config does not say any."""
+
 
 def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
     """Fit neck and head of `model`, in place; the backbone as they need it is returned. Persons are the one class."""
@@ -26,10 +29,13 @@ def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> Backbon
     if head.type == "GRMIHead":
         _check_convolutional(backbone)
         head.cells_at_corners = has_cells_at_corners(backbone, output_stride)
-    elif "deconv_width" in head:
-        _set_deconvolutions(head, _doublings(head.decoder, level.stride))
-    else:
+    elif "heatmap_size" not in head.get("decoder", {}):
+        if "in_featuremap_size" in head:
+            head.in_featuremap_size = tuple(side // level.stride for side in head.decoder.input_size)
+    elif model.get("neck", {}).get("type") == "FeatureMapProcessor":
         model.neck.scale_factor = float(2 ** _doublings(head.decoder, level.stride))
+    else:
+        _set_deconvolutions(head, _doublings(head.decoder, level.stride))
     return backbone
 
 
@@ -42,8 +48,17 @@ def _check_convolutional(backbone: BackboneSpec) -> None:
 
 
 def _set_deconvolutions(head: ConfigDict, doublings: int) -> None:
-    """Each deconvolution doubles the resolution."""
-    head.deconv_out_channels = (head.pop("deconv_width"),) * doublings
+    """Each deconvolution doubles the resolution; where a head says another number of them, all must have one width."""
+    width = head.pop("deconv_width", None)
+    widths = tuple(head.get("deconv_out_channels", MMPOSE_WIDTHS)) if width is None else (width,)
+    if width is None and len(widths) == doublings:
+        return
+    if len(set(widths)) != 1:
+        raise BadOption(
+            f"the head has {len(widths)} deconvolutions of {', '.join(map(str, widths))} channels, and from this "
+            f"backbone's last map to its heatmaps it takes {doublings}. Give all of them one number of channels."
+        )
+    head.deconv_out_channels = widths[:1] * doublings
     head.deconv_kernel_sizes = (4,) * doublings
 
 
