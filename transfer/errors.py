@@ -15,7 +15,7 @@
     │   ├── BrokenPredictions       saved predictions that contradict the data set
     │   ├── UnusableIndex           a corpus index that is unfinished, damaged or of another hash version
     │   └── BrokenOverlap           a list of near-duplicates that is damaged or of other images
-    ├── UnknownName             a suite, recipe, task, family or option that does not exist
+    ├── UnknownName             a suite, head, task, family or option that does not exist
     ├── BadOption               a value that cannot work
     ├── RunError                a run directory or a launch
     │   ├── FingerprintMismatch     work of another configuration stands where this one would go

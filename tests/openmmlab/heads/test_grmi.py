@@ -116,7 +116,7 @@ def test_a_batch_is_decoded_as_its_crops_are() -> None:
 
 def test_patches_of_stride_8_are_refused() -> None:
     vit = spec_of("vit_small_patch16_224")
-    with pytest.raises(BadOption, match=r"fully convolutional; vit .* vitpose_simple_\*"):
+    with pytest.raises(BadOption, match=r"fully convolutional; vit .* vitpose_simple"):
         composed("grmi/full", BackboneSpec("vit", "vit_small_patch8_224", {**vit.options, "patch": 8}))
 
 
