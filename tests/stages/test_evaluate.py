@@ -103,12 +103,12 @@ def test_a_finished_run_can_be_looked_at(
         assert min(*sheet.size, *curves.size) > 300
 
 
-@pytest.mark.parametrize("missing", ["predictions.json", "scores.json", "config.py", "everything"])
+@pytest.mark.parametrize("missing", ["predictions.json", "scores.json", "config.json", "everything"])
 def test_an_unfinished_run_cannot(
     finished: tuple[Path, Path], missing: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder,) = [path.parent for path in finished[0].glob("*/model.pth") if _task(path) == "pose"]
-    for name in ("run.json", "config.py", "scores.json", "predictions.json"):
+    for name in ("run.json", "config.json", "scores.json", "predictions.json"):
         if missing not in (name, "everything"):
             shutil.copy(folder / name, tmp_path / name)
     assert cli.main(["show", str(tmp_path)]) == 1

@@ -32,9 +32,9 @@ def test_a_step_on_the_embedded_data(task: Task, work_dir: Path, tmp_path: Path)
 def test_windows_of_a_plain_vit(work_dir: Path, tmp_path: Path) -> None:
     places = ["--work-dir", str(work_dir), "--board", str(tmp_path), "--tasks", "vitdet"]
     assert cli.main(["eval", "random:vit_tiny_patch16_224", "mini-heads", *SMALL, *FEW, *places]) == 0
-    (config,) = work_dir.glob("random-vit_tiny_patch16_224-*--mini-heads-vitdet--*/config.py")
+    (config,) = work_dir.glob("random-vit_tiny_patch16_224-*--mini-heads-vitdet--*/config.json")
     text = config.read_text(encoding="utf-8")
-    assert "window=4" in text and "SimpleFeaturePyramid" in text and "LayerDecay" in text
+    assert '"window": 4' in text and "SimpleFeaturePyramid" in text and "LayerDecay" in text
 
 
 @pytest.mark.real_data

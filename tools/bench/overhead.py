@@ -25,7 +25,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from transfer.openmmlab.compose import for_processes
-from transfer.openmmlab.runner import load_config, train
+from transfer.openmmlab.resolved import load_config
+from transfer.openmmlab.runner import train
 from transfer.spec.places import data_root, suite_names, suite_path
 from transfer.spec.suite import load_suite
 from transfer.stages.convert import convert
@@ -92,7 +93,7 @@ def composed(recipe: str, arch: str, steps: int, work_dir: Path) -> Config:
         if task.recipe == recipe
     )
     deviations = Deviations((task,), (0,), {"iterations": steps})
-    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir, data_root())
+    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir.resolve(), data_root().resolve())
     return load_config(job.config)
 
 

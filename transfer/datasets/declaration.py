@@ -83,9 +83,8 @@ def find_declaration(name: str, root: Path) -> Declaration:
 
     Raises UnknownName with the nearest names, BadOption where the file says nothing sensible.
     """
-    ours = configs() / "datasets" / f"{name}.toml"
-    if ours.is_file():
-        return load_declaration(ours)
+    if name in dataset_names():
+        return load_declaration(configs() / "datasets" / f"{name}.toml")
     theirs = Path(name) if name.endswith(".toml") else root / f"{name}.toml"
     if theirs.is_file():
         return load_declaration(theirs, theirs.resolve().parent)

@@ -25,11 +25,6 @@ WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypo
 """What writes the predictions of each kind of task as COCO results."""
 
 
-def load_config(path: Path) -> Config:
-    """A composed config, as `compose` made it and the plan wrote it."""
-    return Config.fromfile(path)
-
-
 def train(
     config: Config,
     folder: Path,

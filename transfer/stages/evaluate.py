@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transfer.checkpoints.filling import UNSAID, Choice
 from transfer.openmmlab.data import per_process
-from transfer.openmmlab.runner import load_config
+from transfer.openmmlab.resolved import load_config
 from transfer.spec.places import data_root, suite_path
 from transfer.spec.record import Record
 from transfer.spec.suite import load_suite
@@ -74,8 +74,9 @@ def prepare(request: Request) -> list[Job]:
     """
     suite = load_suite(suite_path(request.suite))
     overlaps = read_overlaps(request.exclude)
-    origin = convert(request.checkpoint, request.work_dir, request.choice)
-    jobs = plan(origin, suite, request.deviations, request.work_dir, data_root(), overlaps)
+    work_dir, data = request.work_dir.resolve(), data_root().resolve()  # a run goes on wherever one stands
+    origin = convert(request.checkpoint, work_dir, request.choice)
+    jobs = plan(origin, suite, request.deviations, work_dir, data, overlaps)
     check_publishable(jobs, request.board)
     return jobs
 

@@ -1,9 +1,10 @@
-"""config.py → model.pth."""
+"""config.json → model.pth."""
 
 from __future__ import annotations
 
 from transfer.openmmlab.hooks import Snapshots
-from transfer.openmmlab.runner import load_config, train
+from transfer.openmmlab.resolved import load_config
+from transfer.openmmlab.runner import train
 from transfer.stages.environment import environment
 from transfer.stages.job import Job
 from transfer.stages.processes import is_first

@@ -35,8 +35,8 @@ class Job:
 
     @property
     def config(self) -> Path:
-        """Resolved mmengine config."""
-        return self.folder / "config.py"
+        """Resolved mmengine config, as data."""
+        return self.folder / "config.json"
 
     @property
     def model(self) -> Path:

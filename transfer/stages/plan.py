@@ -20,8 +20,8 @@ from transfer.dedup.overlap import Overlap
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.compose import Classes, compose
 from transfer.openmmlab.recipes import load_recipe
+from transfer.openmmlab.resolved import check_config, holds_config, load_config, relocated, write_config
 from transfer.results.curves import SUBSET
-from transfer.spec.files import replacing
 from transfer.spec.fingerprint import fingerprint
 from transfer.spec.mapping import plain
 from transfer.spec.places import recipe_path
@@ -184,7 +184,7 @@ def _job(run: RunSpec, prepared: Prepared, origin: Origin, work_dir: Path) -> Jo
     )
 
 
-def _config(prepared: Prepared, origin: Origin, seed: int) -> str:
+def _config(prepared: Prepared, origin: Origin, seed: int) -> Any:
     config = compose(
         prepared.recipe,
         backbone=origin.backbone,
@@ -195,12 +195,11 @@ def _config(prepared: Prepared, origin: Origin, seed: int) -> str:
         classes=prepared.classes,
         seed=seed,
     )
-    return str(config.pretty_text)
+    check_config(config, f"task {prepared.task.name!r}, recipe {prepared.task.recipe!r} with what --set changes")
+    return config
 
 
-def _write_config(job: Job, text: str) -> None:
-    """A finished fit keeps the config that it was made with."""
-    if job.model.exists() and job.config.exists():
-        return
-    with replacing(job.config) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _write_config(job: Job, config: Any) -> None:
+    """A finished fit keeps the config that it was made with, but for where its files lie now."""
+    keep = job.model.exists() and holds_config(job.config)
+    write_config(job.config, relocated(load_config(job.config), config) if keep else config)

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from transfer.openmmlab.runner import load_config
+from transfer.openmmlab.resolved import load_config
 from transfer.openmmlab.runner import predict as predict_test_images
 from transfer.spec.files import write_json
 from transfer.spec.fingerprint import file_sha256

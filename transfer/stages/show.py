@@ -15,7 +15,7 @@ from PIL import Image
 
 from transfer.errors import BadOption, MissingData, RunError
 from transfer.metrics.agreement import agree_on_labels, agree_on_objects, decode_mask, surest, to_find
-from transfer.openmmlab.runner import load_config
+from transfer.openmmlab.resolved import holds_config, load_config
 from transfer.pictures.curves import plot_run
 from transfer.pictures.drawing import colour, draw_boxes, draw_joints, draw_labels, draw_masks, fit_image
 from transfer.pictures.sheet import Pair, contact_sheet
@@ -59,13 +59,14 @@ def show(folder: Path, output: Path, images: int = 3) -> str:
 def _open(folder: Path) -> tuple[RunSpec, Any, Path]:
     found = [folder / "predictions.json", folder / "predictions"]
     predictions = next((path for path in found if path.exists()), None)
-    if predictions is None or not all((folder / name).exists() for name in ("run.json", "config.py", "scores.json")):
+    finished = predictions is not None and (folder / "run.json").exists() and (folder / "scores.json").exists()
+    if predictions is None or not (finished and holds_config(folder / "config.json")):
         raise RunError(
-            f"{folder} holds no finished run: expected run.json, config.py, predictions and scores.json there. "
+            f"{folder} holds no finished run: expected run.json, config.json, predictions and scores.json there. "
             "Name a run's folder below work_dirs; an unfinished run goes on with the `transfer eval` that began it."
         )
     run = RunSpec.from_json(json.loads((folder / "run.json").read_text(encoding="utf-8"))["run"])
-    return run, load_config(folder / "config.py"), predictions
+    return run, load_config(folder / "config.json"), predictions
 
 
 def _order(test: _Test) -> tuple[float, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from transfer.openmmlab.runner import load_config
+from transfer.openmmlab.resolved import load_config
 from transfer.spec.files import write_json
 from transfer.stages.job import Job
 from transfer.stages.predict import predict
