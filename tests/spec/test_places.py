@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from transfer.errors import BrokenInstallation
-from transfer.spec.places import configs
+from transfer.errors import BrokenInstallation, UnknownName
+from transfer.spec.places import configs, recipe_path, suite_path
 
 
 def package(root: Path) -> Path:
@@ -32,3 +33,13 @@ def test_missing_declarations_say_where_they_belong(tmp_path: Path) -> None:
     with pytest.raises(BrokenInstallation, match="suites") as caught:
         configs(here)
     assert str(tmp_path / "configs") in str(caught.value) and str(here / "configs") in str(caught.value)
+
+
+@pytest.mark.parametrize("find", [suite_path, recipe_path])
+def test_a_name_does_not_reach_outside(find: Callable[[str], Path], tmp_path: Path) -> None:
+    for suffix in ("toml", "py"):
+        (tmp_path / f"x.{suffix}").write_text("", encoding="utf-8")
+    up = "../" * 30
+    for name in ("../suites/mini", "../recipes/fcn_d8_mini", f"{up}{tmp_path}/x", str(tmp_path / "x"), ".", ""):
+        with pytest.raises(UnknownName):
+            find(name)

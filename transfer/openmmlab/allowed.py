@@ -1,6 +1,6 @@
 """What a config may name: everything else is refused before OpenMMLab sees it.
 
-mmengine's registries import whatever a dotted `type` names, `_scope_` and `default_scope` import packages, an `init_cfg`
+mmengine's registries import whatever a dotted `type` names, `_scope_` and `default_scope` import packages, `init_cfg`
 downloads and unpickles, `metainfo` reads files and runs Python, and mmcv evaluates the `type` of a suppression. All of
 these begin with a text. So a text may stand in a config only under a key that is listed here, and a name only if it is
 one of NAMES: those that our heads use.
@@ -14,20 +14,31 @@ from typing import Any
 
 from transfer.errors import UnsafeConfig
 
-NAMES = frozenset(
-    """
-    ASPPHead Adam AdamW AnchorGenerator BBoxHead BN BaseSegDataset CocoDataset CrossEntropyLoss DeepLabASPPLHead
-    DefaultSampler DeltaXYWHBBoxCoder EncoderDecoder FCNHead FCNMaskHead FPN FasterRCNN Feature2Pyramid
-    FeatureMapProcessor FilterAnnotations GRMIHead GenerateTarget GetBBoxCenterScale HeatmapHead HoughVoting
-    IterBasedTrainLoop KeypointMSELoss L1Loss LN2d LastStage LastStageRoIHead LayerDecay LinearHead LinearLR
-    LoadAnnotations LoadImage LoadImageFromFile MSRAHeatmap MaskRCNN MaxIoUAssigner MultiStepLR OptimWrapper
-    PackDetInputs PackPoseInputs PackSegInputs PolyLR PoseDataPreprocessor PositionSampler PositionedDataset RPNHead
-    RandomBBoxTransform RandomChoice RandomChoiceResize RandomCrop RandomFlip RandomHalfBody RandomResize Resize
-    RoIAlign SGD SegDataPreProcessor Shared2FCBBoxHead Shared4Conv1FCBBoxHead SimpleFeaturePyramid SingleRoIExtractor
-    StandardRoIHead StepDetDataPreprocessor StepSampler TopdownAffine TopdownPoseEstimator TransferBackbone UDPHeatmap
-    UPerHead WrappedDataset nms
-    """.split()
-)
+# fmt: off
+NAMES = frozenset({
+    # networks
+    "EncoderDecoder", "FasterRCNN", "MaskRCNN", "TopdownPoseEstimator",
+    # backbones and necks
+    "Feature2Pyramid", "FeatureMapProcessor", "FPN", "LastStage", "SimpleFeaturePyramid", "TransferBackbone",
+    # heads
+    "ASPPHead", "BBoxHead", "DeepLabASPPLHead", "FCNHead", "FCNMaskHead", "GRMIHead", "HeatmapHead", "LastStageRoIHead",
+    "LinearHead", "RPNHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "StandardRoIHead", "UPerHead",
+    # parts of heads
+    "AnchorGenerator", "BN", "DeltaXYWHBBoxCoder", "HoughVoting", "LN2d", "MaxIoUAssigner", "MSRAHeatmap", "nms",
+    "PositionSampler", "RoIAlign", "SingleRoIExtractor", "UDPHeatmap",
+    # losses
+    "CrossEntropyLoss", "KeypointMSELoss", "L1Loss",
+    # data
+    "BaseSegDataset", "CocoDataset", "DefaultSampler", "PoseDataPreprocessor", "PositionedDataset",
+    "SegDataPreProcessor", "StepDetDataPreprocessor", "StepSampler", "WrappedDataset",
+    # pipelines
+    "FilterAnnotations", "GenerateTarget", "GetBBoxCenterScale", "LoadAnnotations", "LoadImage", "LoadImageFromFile",
+    "PackDetInputs", "PackPoseInputs", "PackSegInputs", "RandomBBoxTransform", "RandomChoice", "RandomChoiceResize",
+    "RandomCrop", "RandomFlip", "RandomHalfBody", "RandomResize", "Resize", "TopdownAffine",
+    # training
+    "Adam", "AdamW", "IterBasedTrainLoop", "LayerDecay", "LinearLR", "MultiStepLR", "OptimWrapper", "PolyLR", "SGD",
+})
+# fmt: on
 """Registered names that the shipped heads, and what fits them to backbones, use; a test compares both ways."""
 
 NAMING = ("type", "constructor")
@@ -35,11 +46,10 @@ NAMING = ("type", "constructor")
 
 SCOPES = frozenset({"mmdet", "mmseg", "mmpose"})
 
-WORDS = frozenset(
-    """
-    crop_type data_mode dataset direction flip_mode frozen_stages img_suffix kind meta_keys mode norm seg_map_suffix
-    """.split()
-)
+WORDS = frozenset({
+    "crop_type", "data_mode", "dataset", "direction", "flip_mode", "frozen_stages", "img_suffix", "kind", "meta_keys",
+    "mode", "norm", "seg_map_suffix",
+})  # fmt: skip
 """Keys whose texts are options of a part, or attributes of a sample: nothing is looked up or opened by them."""
 
 PATHS = frozenset({"ann_file", "img", "img_path", "seg_map_path", "weights"})

@@ -26,8 +26,9 @@ TUPLE = "()"
 FORMER = "config.py"
 """What earlier versions wrote: Python."""
 
-PARTS = ("task", "default_scope", "model", "train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper")
-PARTS += ("param_scheduler", "category_ids", "seed")
+PARTS = ("task", "default_scope", "model", "train_dataloader", "test_dataloader", "train_cfg", "optim_wrapper",
+         "param_scheduler", "category_ids", "seed")  # fmt: skip
+"""What every config has."""
 
 
 def check_config(config: Config, source: str, names: frozenset[str] = NAMES) -> None:
