@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from tests.openmmlab.conftest import composed_of
 from transfer.errors import UnsafeConfig
-from transfer.openmmlab.allowed import NAMES, NAMING, PATHS, WORDS, check_texts, names_in
+from transfer.openmmlab.allowed import NAMES, NAMING, PATHS, SHIPPED, WORDS, Vocabulary, check_texts, vocabulary_of
 
 EVIL = {"type": "subprocess.Popen", "args": ["true"]}
 
@@ -25,7 +25,7 @@ def keys_of_texts(node: Any, key: str = "") -> set[str]:
 
 def test_the_lists_are_what_shipped_heads_use(composed: dict[str, Config]) -> None:
     configs = [config.to_dict() for config in composed.values()]
-    used = frozenset().union(*map(names_in, configs))
+    used = frozenset().union(*(vocabulary_of(config).names for config in configs))
     assert sorted(used - NAMES) == [] and sorted(NAMES - used) == []
     keys = frozenset().union(*map(keys_of_texts, configs)) - {*NAMING, "default_scope"}
     assert sorted(keys - WORDS - PATHS) == [] and sorted((WORDS | PATHS) - keys) == []
@@ -101,5 +101,9 @@ def test_the_nearest_name_is_told() -> None:
 
 
 def test_names_of_a_head_of_ones_own_are_added() -> None:
-    config = {"model": {"neck": {"type": "MyNeck"}}}
-    check_texts(config, "here", NAMES | names_in(config))
+    head = {"model": {"neck": {"type": "MyNeck", "padding_mode": "zeros"}, "backbone": {"weights": "/x"}}}
+    assert vocabulary_of(head) == Vocabulary(frozenset({"MyNeck"}), frozenset({"padding_mode"}))
+    check_texts(head, "here", SHIPPED | vocabulary_of(head))
+    head["model"]["neck"]["padding_mode"] = "https://example.org"
+    with pytest.raises(UnsafeConfig, match="nothing is fetched"):
+        check_texts(head, "here", SHIPPED | vocabulary_of(head))

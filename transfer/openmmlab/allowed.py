@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from transfer.errors import UnsafeConfig
@@ -55,22 +56,41 @@ WORDS = frozenset({
 PATHS = frozenset({"ann_file", "img", "img_path", "seg_map_path", "weights"})
 """Keys of files and folders of this machine."""
 
+OTHERS = frozenset({"default_scope", "classes", "spec", ""})
+"""Keys with rules of their own: one of SCOPES, names of classes, the network as `transfer.backbones` reads it, none."""
 
-def check_texts(config: Mapping[str, Any], source: str, names: frozenset[str] = NAMES) -> None:
-    """Raise UnsafeConfig where `config` names what is not among `names`, or holds a text where none belongs.
 
-    `source` says in messages where the config comes from. A head file of the user's own is Python that they chose to
-    run; what it names is added to `names`.
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a config may say: registered names, and keys that texts may stand under."""
+
+    names: frozenset[str]
+    words: frozenset[str]
+
+    def __or__(self, other: Vocabulary) -> Vocabulary:
+        return Vocabulary(self.names | other.names, self.words | other.words)
+
+
+SHIPPED = Vocabulary(NAMES, WORDS)
+
+
+def vocabulary_of(config: Mapping[str, Any]) -> Vocabulary:
+    """Return what `config` says: for a head file of the user's own, Python that they chose to run."""
+    texts = [(key, text) for _, key, text in _texts(config, "", "", inside_spec=False) if isinstance(text, str)]
+    ours = {*NAMING, *PATHS, *OTHERS}
+    return Vocabulary(
+        frozenset(text for key, text in texts if key in NAMING), frozenset(key for key, _ in texts if key not in ours)
+    )
+
+
+def check_texts(config: Mapping[str, Any], source: str, vocabulary: Vocabulary = SHIPPED) -> None:
+    """Raise UnsafeConfig where `config` names what is not in `vocabulary`, or holds a text where none belongs.
+
+    `source` says in messages where the config comes from.
     """
     for where, key, text in _texts(config, "", "", inside_spec=False):
-        if wrong := _problem(key, text, names):
+        if wrong := _problem(key, text, vocabulary):
             raise UnsafeConfig(f"{source}: {where} is {_shown(text)}, {wrong} Nothing was built.")
-
-
-def names_in(config: Mapping[str, Any]) -> frozenset[str]:
-    """Return every name under a key of NAMING."""
-    texts = _texts(config, "", "", inside_spec=False)
-    return frozenset(text for _, key, text in texts if key in NAMING and isinstance(text, str))
 
 
 def _texts(node: Any, where: str, key: str, *, inside_spec: bool) -> Iterator[tuple[str, str, Any]]:
@@ -95,10 +115,10 @@ def _texts(node: Any, where: str, key: str, *, inside_spec: bool) -> Iterator[tu
         yield where, "spec" if inside_spec else key, node
 
 
-def _problem(key: str, text: Any, names: frozenset[str]) -> str:
+def _problem(key: str, text: Any, vocabulary: Vocabulary) -> str:
     """What is wrong with a text under a key, or nothing."""
     if key in NAMING:
-        return "" if isinstance(text, str) and text in names else _unknown(text, names)
+        return "" if isinstance(text, str) and text in vocabulary.names else _unknown(text, vocabulary.names)
     if key == "classes":
         return "but classes are a list of names."
     if not isinstance(text, str):
@@ -109,7 +129,7 @@ def _problem(key: str, text: Any, names: frozenset[str]) -> str:
         return "but nothing is fetched from an address: files lie on this machine."
     if key in PATHS:
         return "" if text == "" or text.startswith("/") else "but a path must be absolute."
-    return "" if key in WORDS or key == "spec" else f"but no head has a text under the key {key!r}."
+    return "" if key in vocabulary.words or key == "spec" else f"but no head has a text under the key {key!r}."
 
 
 def _unknown(text: Any, names: frozenset[str]) -> str:

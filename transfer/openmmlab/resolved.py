@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from mmengine.config import Config
 
 from transfer.errors import BadOption, BrokenConfig
-from transfer.openmmlab.allowed import NAMES, PATHS, check_texts
+from transfer.openmmlab.allowed import PATHS, SHIPPED, Vocabulary, check_texts
 from transfer.spec.files import write_json
 
 SCHEMA = 1
@@ -31,19 +31,19 @@ PARTS = ("task", "default_scope", "model", "train_dataloader", "test_dataloader"
 """What every config has."""
 
 
-def check_config(config: Config, source: str, names: frozenset[str] = NAMES) -> None:
+def check_config(config: Config, source: str, vocabulary: Vocabulary = SHIPPED) -> None:
     """Raise UnsafeConfig for what `check_texts` refuses, BadOption for a value that JSON cannot say."""
-    check_texts(config.to_dict(), source, names)
+    check_texts(config.to_dict(), source, vocabulary)
     _encoded(config.to_dict(), source)
 
 
-def load_config(path: Path, names: frozenset[str] = NAMES) -> Config:
-    """Read a run's config and check that it names nothing but `names`: the one way from a folder to what is built.
+def load_config(path: Path, vocabulary: Vocabulary = SHIPPED) -> Config:
+    """Read a run's config, which says nothing beyond `vocabulary`: the one way from a folder to what is built.
 
     Raises BrokenConfig for a missing, damaged or former file, UnsafeConfig for one that names more.
     """
     config = read_config(path)
-    check_texts(config.to_dict(), str(path), names)
+    check_texts(config.to_dict(), str(path), vocabulary)
     return config
 
 
