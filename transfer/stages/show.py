@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from transfer.dedup.decoding import FORMATS
 from transfer.errors import BadOption, MissingData, RunError
 from transfer.metrics.agreement import agree_on_labels, agree_on_objects, decode_mask, surest, to_find
 from transfer.openmmlab.resolved import holds_config, load_config
@@ -112,7 +113,7 @@ def _draw_label_maps(image: Path, truth: Path, prediction: Path, caption: str) -
 
 
 def _read_labels(path: Path) -> Any:
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return np.asarray(image)
 
 
@@ -170,7 +171,7 @@ def _draw_entries(
 def _open_image(path: Path) -> Image.Image:
     if not path.is_file():
         raise MissingData(f"{path}: the run's test image is no longer there. Put the data back where it was.")
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return image.convert("RGB")
 
 
