@@ -229,8 +229,8 @@ def _add_dedup(verbs: Any) -> None:
 def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Evaluate here, or launch one process per GPU that does."""
     from transfer.board.terminal import as_text
-    from transfer.stages.evaluate import evaluate, processes_for
-    from transfer.stages.processes import is_first, launch, launched
+    from transfer.launch.processes import is_first, launch, launched
+    from transfer.workflows.evaluate import evaluate, processes_for
 
     request = request_of(options)
     if not launched() and (processes := processes_for(request, options.processes)) > 1:
@@ -243,9 +243,9 @@ def run_eval(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 def run_curve(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Evaluate on every part, here or in one process per GPU, and plot."""
-    from transfer.stages.curve import requests_for, trace
-    from transfer.stages.evaluate import processes_for
-    from transfer.stages.processes import is_first, launch, launched
+    from transfer.launch.processes import is_first, launch, launched
+    from transfer.workflows.curve import requests_for, trace
+    from transfer.workflows.evaluate import processes_for
 
     request = request_of(options)
     first = requests_for(request, options.subsets)[0]
@@ -258,8 +258,8 @@ def run_curve(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def request_of(options: argparse.Namespace) -> Any:
     """What to evaluate, and where."""
-    from transfer.stages.evaluate import Request
-    from transfer.stages.plan import Deviations
+    from transfer.workflows.evaluate import Request
+    from transfer.workflows.plan import Deviations
 
     deviations = Deviations(options.tasks, options.seeds, overrides(options))
     where = (options.work_dir, options.board)
@@ -276,7 +276,7 @@ def request_of(options: argparse.Namespace) -> Any:
 
 def choice_of(options: argparse.Namespace) -> Any:
     """What the user says about the file."""
-    from transfer.checkpoints.filling import Choice
+    from transfer.checkpoints.identification.filling import Choice
 
     return Choice(options.family, options.which, options.arch, options.rules)
 
@@ -293,8 +293,8 @@ def overrides(options: argparse.Namespace) -> dict[str, Any]:
 
 def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Print a certificate without converting."""
+    from transfer.checkpoints.certificate.report import describe
     from transfer.checkpoints.loading import inspect_checkpoint
-    from transfer.checkpoints.report import describe
 
     certificate = inspect_checkpoint(options.checkpoint, choice_of(options))
     print(json.dumps(certificate.to_json(), indent=2) if options.json else describe(certificate))
@@ -302,8 +302,8 @@ def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_convert(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Write a converted trunk and its certificate."""
-    from transfer.checkpoints.report import describe
-    from transfer.spec.files import write_json
+    from transfer.checkpoints.certificate.report import describe
+    from transfer.files.atomic import write_json
 
     certificate, further = _converted(options)
     if options.json is not None:
@@ -332,7 +332,7 @@ def run_pretrain(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_show(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Draw a contact sheet and the curves of a run."""
-    from transfer.stages.show import show
+    from transfer.workflows.show import show
 
     print(show(options.run, options.output or options.run / "show.png", options.images))
 
@@ -340,7 +340,7 @@ def run_show(options: argparse.Namespace, given: Sequence[str]) -> None:
 def run_data_list(options: argparse.Namespace, given: Sequence[str]) -> None:
     """List the data sets, ours and those of the user."""
     from transfer.datasets.report import list_datasets
-    from transfer.spec.places import data_root
+    from transfer.files.places import data_root
 
     print(list_datasets(data_root()))
 
@@ -349,7 +349,7 @@ def run_data_describe(options: argparse.Namespace, given: Sequence[str]) -> None
     """Say all that the declaration of a data set says."""
     from transfer.datasets.declaration import find_declaration
     from transfer.datasets.report import describe_dataset
-    from transfer.spec.places import data_root
+    from transfer.files.places import data_root
 
     print(describe_dataset(find_declaration(options.name, data_root()), data_root()))
 
@@ -358,8 +358,8 @@ def run_data_check(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Preflight without a checkpoint; what is wrong is raised as one error."""
     from transfer.datasets.declaration import find_declaration
     from transfer.datasets.report import check_dataset, describe_checked
-    from transfer.spec.places import data_root
-    from transfer.stages.leakage import leakage_notes
+    from transfer.files.places import data_root
+    from transfer.workflows.leakage import leakage_notes
 
     declared = find_declaration(options.name, data_root())
     kinds = tuple(options.kind or declared.kinds)
@@ -385,14 +385,14 @@ def run_score(options: argparse.Namespace, given: Sequence[str]) -> None:
 def run_leaderboard(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Rebuild the leaderboard's page. Works without torch."""
     from transfer.board.markdown import build_board
-    from transfer.spec.places import load_suites
+    from transfer.files.places import load_suites
 
     print(f"wrote {build_board(options.board, load_suites())}")
 
 
 def run_suites(options: argparse.Namespace, given: Sequence[str]) -> None:
     """List the suites."""
-    from transfer.spec.places import load_suites
+    from transfer.files.places import load_suites
 
     for suite in load_suites():
         print(f"{suite.name}: {' '.join(suite.description.split())}")
@@ -418,7 +418,7 @@ def run_archs(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:
     """Check this machine; status 1 when something needed is missing."""
-    from transfer.stages.doctor import examine
+    from transfer.workflows.doctor import examine
 
     findings = examine()
     for finding in findings:
@@ -429,7 +429,7 @@ def run_doctor(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 def run_dedup_index(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Hash a corpus."""
-    from transfer.stages.dedup import Workers, index_images
+    from transfer.workflows.dedup import Workers, index_images
 
     workers = Workers(options.processes, options.ray)
     index = index_images(options.images, options.output, workers, options.descriptor, parts=options.parts)
@@ -439,8 +439,8 @@ def run_dedup_index(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_dedup_check(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Look for test images in an index."""
-    from transfer.spec.places import data_root
-    from transfer.stages.dedup import Check, Workers, check_index, summary
+    from transfer.files.places import data_root
+    from transfer.workflows.dedup import Check, Workers, check_index, summary
 
     how = options.descriptor, options.cosine, options.bits
     asked = Check(options.index, options.target, data_root(), options.work_dir, *how)
@@ -450,9 +450,9 @@ def run_dedup_check(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_dedup_self(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Look for test images among the training images beside them."""
-    from transfer.spec.places import data_root
-    from transfer.stages.dedup import summary
-    from transfer.stages.leakage import check_suite
+    from transfer.files.places import data_root
+    from transfer.workflows.dedup import summary
+    from transfer.workflows.leakage import check_suite
 
     overlap = check_suite(options.suite, options.output, data_root(), options.work_dir)
     print(f"{summary(overlap)}\nwrote {options.output}")
@@ -460,7 +460,7 @@ def run_dedup_self(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 def run_dedup_show(options: argparse.Namespace, given: Sequence[str]) -> None:
     """Draw the pairs of an overlap."""
-    from transfer.stages.show_overlap import show_overlap
+    from transfer.workflows.show_overlap import show_overlap
 
     print(show_overlap(options.overlap, options.output or options.overlap.with_suffix(".html"), options.pairs))
 

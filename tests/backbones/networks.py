@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, pad, relu
 
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 State = dict[str, Tensor]
 

@@ -11,7 +11,7 @@ from transfer.backbones.building import build_backbone, levels_of, trunk_shapes
 from transfer.backbones.kind import Level
 from transfer.backbones.vit import quarters
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "small", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 1})
 SWIN = BackboneSpec("swin", "s", {"dim": 32, "depths": [1, 2, 1, 1], "heads": [1, 2, 4, 8], "window": 4, "patch": 4})

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, gelu, layer_norm, linear
 
 from tests.backbones.networks import State, assert_close, images, random_backbone
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 DEPTHS = [1, 2, 1, 1]
 OPTIONS = {"depths": DEPTHS, "widths": [8, 16, 24, 32]}

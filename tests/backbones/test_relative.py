@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.backbones.paper import relative_error
 from transfer.backbones.building import build_backbone
 from transfer.backbones.relative import spline_weights, stretch_bias
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 interpolate = pytest.importorskip("scipy.interpolate")
 

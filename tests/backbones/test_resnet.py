@@ -20,7 +20,7 @@ from tests.backbones.networks import (
 )
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 BOTTLENECK = {"block": "bottleneck", "depths": [2, 1, 2, 2], "widths": [8, 16, 24, 32]}
 BASIC = {"block": "basic", "depths": [2, 1, 1, 1]}

@@ -11,7 +11,7 @@ from torch.nn.functional import group_norm, max_pool2d, pad, relu
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_max_pool
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 DEPTHS = [2, 1, 2, 1]
 BIT = {"depths": DEPTHS, "widths": [128, 128, 256, 256], "weight_standardised": True, "pool_padding": "zeros"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"dim": 32, "depths": [2, 2, 2, 2], "heads": [1, 2, 4, 8], "window": 4, "patch": 4}
 

@@ -14,7 +14,7 @@ from torch.nn.functional import gelu
 from tests.backbones.paper import PaperTransformer, cubic, hat, randomised, relative_error, state_of
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.errors import UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 SIZE = {"patch": 8, "dim": 64, "depth": 3, "heads": 2}
 TRAINED = {**SIZE, "image": [32, 32]}

@@ -10,7 +10,7 @@ from torch.nn.functional import leaky_relu
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_convolution
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"units": 2, "widths": [32, 64, 128]}
 

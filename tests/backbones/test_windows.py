@@ -8,7 +8,7 @@ from transfer.backbones.building import Backbone, build_backbone
 from transfer.backbones.vit import quarters
 from transfer.backbones.windows import windowed_maps
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"image": [32, 32], "patch": 8, "dim": 32, "depth": 8, "heads": 2, "layer_scale": True}
 

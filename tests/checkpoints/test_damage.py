@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.filling import Filled, fill_from
-from transfer.checkpoints.health import examine
-from transfer.checkpoints.reading import RawCheckpoint
+from transfer.checkpoints.certificate.health import examine
+from transfer.checkpoints.identification.filling import Filled, fill_from
+from transfer.checkpoints.keys.contents import contents_of
+from transfer.checkpoints.reading.checkpoint import RawCheckpoint
 from transfer.errors import CheckpointError, UnknownFamily, WeightMismatch
 
 State = dict[str, Tensor]

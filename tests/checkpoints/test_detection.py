@@ -11,10 +11,10 @@ import pytest
 from torch import Tensor
 
 from transfer.backbones.building import stage_of_tensors
-from transfer.checkpoints.certificate import unused_copies
-from transfer.checkpoints.contents import Contents, contents_of
-from transfer.checkpoints.filling import Choice, Filled, fill_from
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.certificate.certify import unused_copies
+from transfer.checkpoints.identification.filling import Choice, Filled, fill_from
+from transfer.checkpoints.keys.contents import Contents, contents_of
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 from transfer.errors import CheckpointError, UnknownName
 
 State = dict[str, Tensor]

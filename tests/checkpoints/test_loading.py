@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from transfer.backbones.building import build_backbone
-from transfer.checkpoints.filling import Choice
+from transfer.checkpoints.identification.filling import Choice
 from transfer.checkpoints.loading import (
     convert_checkpoint,
     fill_backbone,
@@ -18,7 +18,7 @@ from transfer.checkpoints.loading import (
     read_certificate,
 )
 from transfer.errors import UnknownName, UnreadableCheckpoint, WeightMismatch
-from transfer.spec.checkpoint import Certificate
+from transfer.schemas.checkpoint import Certificate
 
 TOLERANCE = 1e-4
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from transfer.datasets.declaration import find_declaration
+from transfer.files.places import load_suites, recipe_names, recipe_path
 from transfer.openmmlab.recipes import load_recipe
-from transfer.spec.places import load_suites, recipe_names, recipe_path
-from transfer.spec.suite import KINDS, Suite
+from transfer.schemas.suite import KINDS, Suite
 
 BOXES = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}
 SCORES = {

@@ -8,11 +8,11 @@ from mmengine.config import Config
 from transfer.backbones.architectures import spec_of
 from transfer.datasets.layouts import Split
 from transfer.errors import TransferError
+from transfer.files.places import load_suites, recipe_path
 from transfer.openmmlab.compose import Classes, compose
 from transfer.openmmlab.recipes import load_recipe
 from transfer.openmmlab.stack import import_stack
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
-from transfer.spec.places import load_suites, recipe_path
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 import_stack()
 

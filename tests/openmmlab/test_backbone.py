@@ -14,7 +14,7 @@ from transfer.backbones.building import build_backbone
 from transfer.backbones.swin import merge_in_timms_order
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.backbone import TransferBackbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 PLAIN = {"image": [32, 32], "patch": 16, "dim": 64, "depth": 4, "heads": 2}
 SWIN = {"dim": 32, "depths": [2, 2, 2, 2], "heads": [1, 2, 4, 8], "window": 4, "patch": 4}

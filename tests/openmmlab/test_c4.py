@@ -19,7 +19,7 @@ from transfer.checkpoints.loading import convert_checkpoint, load_converted
 from transfer.errors import WeightMismatch
 from transfer.openmmlab.backbone import LastStage, TransferBackbone, apply_norm_policies
 from transfer.openmmlab.norms import EvalBatchNorm2d
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 CONV1_TO_CONV4 = ("conv1", "bn1", "layer1", "layer2", "layer3")
 

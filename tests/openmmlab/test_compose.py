@@ -12,10 +12,10 @@ from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption, UnknownName
+from transfer.files.places import recipe_names, recipe_path
 from transfer.openmmlab.compose import Classes, compose, for_processes
 from transfer.openmmlab.recipes import load_recipe
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
-from transfer.spec.places import recipe_names, recipe_path
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 
 CLASSES = Classes(("ball", "box", "person"), (3, 5, 9))
 SPLIT = Split(Path("images"), Path("annotations"))

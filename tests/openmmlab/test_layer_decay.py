@@ -12,7 +12,7 @@ from tests.openmmlab.test_compose import composed
 from transfer.backbones.architectures import spec_of
 from transfer.errors import BadOption
 from transfer.openmmlab.layer_decay import LayerDecay
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 ADAMW = {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}}
 SPECS = [

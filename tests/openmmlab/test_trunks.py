@@ -9,12 +9,12 @@ from mmengine.registry import MODELS, init_default_scope
 
 from transfer.backbones.architectures import spec_of
 from transfer.datasets.layouts import Split
+from transfer.files.places import recipe_path
 from transfer.openmmlab.backbone import TransferBackbone, apply_norm_policies
 from transfer.openmmlab.compose import Classes, compose
 from transfer.openmmlab.recipes import load_recipe
 from transfer.openmmlab.stack import quiet
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
-from transfer.spec.places import recipe_path
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 
 SPECS = (
     spec_of("resnet18"),

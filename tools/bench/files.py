@@ -26,10 +26,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.identification import plan_for
+from transfer.checkpoints.identification.identify import plan_for
+from transfer.checkpoints.keys.contents import contents_of
 from transfer.checkpoints.loading import convert_checkpoint
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 
 INTERVAL = 0.002
 Measured = dict[str, float]

@@ -24,13 +24,13 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from transfer.files.places import data_root, suite_names, suite_path
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.resolved import load_config
 from transfer.openmmlab.runner import train
-from transfer.spec.places import data_root, suite_names, suite_path
-from transfer.spec.suite import load_suite
+from transfer.schemas.suite import load_suite
 from transfer.stages.convert import convert
-from transfer.stages.plan import Deviations, plan
+from transfer.workflows.plan import Deviations, plan
 
 
 class StepTimer(Hook):

@@ -33,9 +33,9 @@ from mutation import mutated
 from seeds import seeds
 from torch import Tensor
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.filling import UNSAID, fill_from
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.identification.filling import UNSAID, fill_from
+from transfer.checkpoints.keys.contents import contents_of
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 from transfer.errors import CheckpointError
 
 SECONDS = 10

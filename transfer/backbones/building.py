@@ -17,7 +17,7 @@ from transfer.backbones.swin import SWIN
 from transfer.backbones.vit import VIT
 from transfer.backbones.wide_resnet import WIDE_RESNET
 from transfer.errors import UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, BEIT, DINOV3, SWIN)
 

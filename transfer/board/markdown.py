@@ -11,10 +11,10 @@ from transfer.board.cells import link, missing_note, table_lines
 from transfer.board.overlap import describe_excluded, gap_lines
 from transfer.board.tables import Table, left_out, tables_of
 from transfer.board.texts import code
+from transfer.files.atomic import replacing
 from transfer.results.store import read_records
-from transfer.spec.files import replacing
-from transfer.spec.record import Record
-from transfer.spec.suite import Suite, Task
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Suite, Task
 
 LEGEND = """\
 ## How to read this

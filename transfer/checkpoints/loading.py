@@ -15,22 +15,22 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.checkpoints.certificate import certify
-from transfer.checkpoints.containers.safetensors import read_safetensors
-from transfer.checkpoints.contents import Contents, contents_of
-from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
-from transfer.checkpoints.health import examine, stored_turned
-from transfer.checkpoints.matching import match
-from transfer.checkpoints.probing.probe import judge, norms_of
-from transfer.checkpoints.reading import read_checkpoint
-from transfer.checkpoints.rules import apply_rules
-from transfer.checkpoints.twins import compare_with
-from transfer.checkpoints.values import Value
+from transfer.checkpoints.certificate.certify import certify
+from transfer.checkpoints.certificate.health import examine, stored_turned
+from transfer.checkpoints.certificate.other_weights import compare_with
+from transfer.checkpoints.certificate.probing.probe import judge, norms_of
+from transfer.checkpoints.identification.filling import UNSAID, Choice, Filled, fill_from
+from transfer.checkpoints.keys.contents import Contents, contents_of
+from transfer.checkpoints.keys.matching import match
+from transfer.checkpoints.keys.rules import apply_rules
+from transfer.checkpoints.keys.values import Value
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
+from transfer.checkpoints.reading.containers.safetensors import read_safetensors
 from transfer.checkpoints.writing import Entry, replace_metadata, write_safetensors
 from transfer.errors import UnreadableCheckpoint
-from transfer.spec.checkpoint import Certificate
-from transfer.spec.files import replacing
-from transfer.spec.fingerprint import file_sha256, text_sha256
+from transfer.files.atomic import replacing
+from transfer.files.fingerprint import file_sha256, text_sha256
+from transfer.schemas.checkpoint import Certificate
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""

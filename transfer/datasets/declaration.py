@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.places import configs
-from transfer.spec.suite import KINDS
+from transfer.files.places import configs
+from transfer.schemas.suite import KINDS
 
 LAYOUTS: Mapping[str, tuple[str, ...]] = {"coco": ("bbox",), "voc-xml": ("voc", "bbox"), "masks": ("miou",)}
 """Known layouts, and the kinds of a data set that names one path as its annotations."""

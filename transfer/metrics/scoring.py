@@ -11,7 +11,7 @@ from transfer.metrics.keypoints import score_keypoints
 from transfer.metrics.masks import score_masks
 from transfer.metrics.semantic import UNDEFINED, score_label_maps
 from transfer.metrics.voc import score_voc
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 Scores = dict[str, float]
 

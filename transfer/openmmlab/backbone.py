@@ -16,7 +16,7 @@ from transfer.backbones.windows import windowed_maps
 from transfer.checkpoints.loading import fill_backbone
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.norms import convert_norms
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 @MODELS.register_module()

@@ -18,7 +18,7 @@ from transfer.openmmlab.heads.pose import fit_pose
 from transfer.openmmlab.heads.segmentation import fit_segmenter
 from transfer.openmmlab.heads.strides import require_stride
 from transfer.openmmlab.recipes import loaders
-from transfer.spec.checkpoint import BackboneSpec, InputContract
+from transfer.schemas.checkpoint import BackboneSpec, InputContract
 
 PIXEL_SCALE = {"0-1": 255.0, "0-255": 1.0}
 """OpenMMLab normalises 0-255 pixels; a contract's mean and std are in the units of its range."""

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 from mmengine.config import Config
 
 from transfer.errors import BadOption, BrokenConfig
+from transfer.files.atomic import write_json
 from transfer.openmmlab.allowed import PATHS, SHIPPED, Vocabulary, check_texts
-from transfer.spec.files import write_json
 
 SCHEMA = 1
 

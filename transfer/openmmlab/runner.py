@@ -15,11 +15,11 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
+from transfer.files.atomic import write_json
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
-from transfer.spec.files import write_json
 
 WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypoints": "KeypointWriter"}
 """What writes the predictions of each kind of task as COCO results."""

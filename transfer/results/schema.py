@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Any
 
 from transfer.errors import BrokenRecord
-from transfer.spec.record import SCHEMA, Record
+from transfer.schemas.record import SCHEMA, Record
 
 Types = Mapping[str, tuple[type, ...]]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from transfer.launch.environment import environment
+from transfer.launch.processes import is_first
 from transfer.openmmlab.hooks import Snapshots
 from transfer.openmmlab.resolved import load_config
 from transfer.openmmlab.runner import train
-from transfer.stages.environment import environment
 from transfer.stages.job import Job
-from transfer.stages.processes import is_first
 from transfer.stages.snapshots import snapshot_steps
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from transfer.datasets.layouts import Split
 from transfer.errors import FingerprintMismatch, RunError
-from transfer.spec.files import locked, write_json
-from transfer.spec.run import RunSpec
+from transfer.files.atomic import locked, write_json
+from transfer.schemas.run import RunSpec
 from transfer.stages.exclusion import Exclusion
 
 

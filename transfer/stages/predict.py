@@ -7,12 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
+from transfer.files.atomic import write_json
+from transfer.files.fingerprint import file_sha256
+from transfer.launch.processes import is_first, on_first
 from transfer.openmmlab.resolved import load_config
 from transfer.openmmlab.runner import predict as predict_test_images
-from transfer.spec.files import write_json
-from transfer.spec.fingerprint import file_sha256
 from transfer.stages.job import Job
-from transfer.stages.processes import is_first, on_first
 
 
 def predict(job: Job) -> None:

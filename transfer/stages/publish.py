@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from transfer.board.markdown import build_board
+from transfer.files.atomic import write_json
+from transfer.files.places import load_suites
 from transfer.results.store import record_path, write_record
-from transfer.spec.files import write_json
-from transfer.spec.places import load_suites
-from transfer.spec.record import Record
+from transfer.schemas.record import Record
 from transfer.stages.exclusion import UNKNOWN, without_measuring
 from transfer.stages.job import Job
 from transfer.stages.score import measure_overlap, score

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from transfer.files.atomic import write_json
+from transfer.launch.processes import on_first
 from transfer.openmmlab.resolved import load_config
-from transfer.spec.files import write_json
 from transfer.stages.job import Job
 from transfer.stages.predict import predict
-from transfer.stages.processes import on_first
 from transfer.stages.score import score
 
 

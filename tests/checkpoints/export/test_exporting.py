@@ -22,13 +22,13 @@ from transfer.checkpoints.export import huggingface_transformers as huggingface_
 from transfer.checkpoints.export import openmmlab_transformers as openmmlab_more
 from transfer.checkpoints.export.exporting import WORLDS, export_checkpoint, express
 from transfer.checkpoints.export.folding import PACKED, class_position_in_token, register_positions_in_tokens
+from transfer.checkpoints.export.library import Export, named
 from transfer.checkpoints.export.properties import PROPERTIES, Limits, complete
-from transfer.checkpoints.export.world import Export, named
-from transfer.checkpoints.filling import Choice
+from transfer.checkpoints.identification.filling import Choice
+from transfer.checkpoints.keys.values import Value
 from transfer.checkpoints.loading import load_backbone
-from transfer.checkpoints.values import Value
 from transfer.errors import BadOption, Inexpressible, UnknownName
-from transfer.spec.checkpoint import BackboneSpec, Certificate
+from transfer.schemas.checkpoint import BackboneSpec, Certificate
 
 MODULES = (detectron2, huggingface, huggingface_more, openmmlab, openmmlab_more, timm_recipes, torchvision)
 LIMITS = [

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tests.backbones.networks import random_backbone
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.checkpoints.export.world import Export, Trunk
-from transfer.checkpoints.values import stored
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.export.library import Export, Trunk
+from transfer.checkpoints.keys.values import stored
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RGB = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 CAFFE = InputContract((103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "0-255", "BGR")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from transfer.checkpoints.export.exporting import express, world_called
-from transfer.checkpoints.export.world import Export, Trunk
-from transfer.spec.checkpoint import Certificate
+from transfer.checkpoints.export.library import Export, Trunk
+from transfer.schemas.checkpoint import Certificate
 
 
 def certificate(trunk: Trunk) -> Certificate:

@@ -11,7 +11,7 @@ import torch
 from tests.backbones.paper import PaperTransformer, cubic, hat, randomised, state_of
 from tests.checkpoints.genuine.files import Genuine, State
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 STRETCHES = {"dino": partial(cubic, offset=0.1), "bicubic": cubic, "flax": hat}
 

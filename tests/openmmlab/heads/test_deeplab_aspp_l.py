@@ -15,9 +15,9 @@ from torch import nn
 from tests.openmmlab.test_compose import composed
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import build_backbone, outline_of
+from transfer.files.places import recipe_path
 from transfer.openmmlab.recipes import load_recipe
 from transfer.openmmlab.stack import quiet
-from transfer.spec.places import recipe_path
 
 RATES = (6, 12, 18, 24)
 VOC_CLASSES, CONV5 = 21, 2048

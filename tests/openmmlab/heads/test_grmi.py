@@ -19,11 +19,11 @@ from tests.openmmlab.test_trunks import built
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import outline_of
 from transfer.errors import BadOption
+from transfer.files.places import recipe_path
 from transfer.openmmlab.heads.grmi import HoughVoting
 from transfer.openmmlab.recipes import load_recipe
 from transfer.openmmlab.stack import quiet
-from transfer.spec.checkpoint import BackboneSpec
-from transfer.spec.places import recipe_path
+from transfer.schemas.checkpoint import BackboneSpec
 
 JOINTS = 17
 MINI = (65, 89)

@@ -9,7 +9,7 @@ from tests.openmmlab.heads.test_segmenters import RESNET, SWIN, VIT, WIDE
 from tests.openmmlab.test_compose import composed
 from tests.openmmlab.test_trunks import built
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 @pytest.mark.parametrize(

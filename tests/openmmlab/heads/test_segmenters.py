@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 
 from tests.openmmlab.test_trunks import built
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "vit", {"image": [32, 32], "patch": 16, "dim": 64, "depth": 4, "heads": 1})
 SWIN = BackboneSpec("swin", "swin", {"dim": 16, "depths": [1, 1, 1, 1], "heads": [1, 1, 2, 2], "window": 4, "patch": 4})

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.export.files import write_pickle
+from transfer.checkpoints.export.library import Export, Trunk, World, named, without
 from transfer.checkpoints.export.numbered import depth_of, odd_sizes
 from transfer.checkpoints.export.properties import fitting, limits, mlp_ratio
 from transfer.checkpoints.export.statistics import byte_statistics
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
-from transfer.checkpoints.export.world import Export, Trunk, World, named, without
-from transfer.checkpoints.rules import Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Rename, Rule
+from transfer.schemas.checkpoint import InputContract
 
 RESNET = limits("detectron2's ResNet", "block depths widths groups base_width stem_width", stride_in=("3x3", "1x1"))
 RESNET_RULES: tuple[Rule, ...] = (

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from transfer.checkpoints.export.detectron2 import DETECTRON2
 from transfer.checkpoints.export.huggingface import HUGGINGFACE
+from transfer.checkpoints.export.library import Export, Trunk, World
 from transfer.checkpoints.export.openmmlab import OPENMMLAB
 from transfer.checkpoints.export.timm import TIMM
 from transfer.checkpoints.export.torchvision import TORCHVISION
-from transfer.checkpoints.export.world import Export, Trunk, World
-from transfer.checkpoints.filling import UNSAID, Choice
+from transfer.checkpoints.identification.filling import UNSAID, Choice
 from transfer.checkpoints.loading import certified, trunk_values
 from transfer.errors import Inexpressible, UnknownName
-from transfer.spec.checkpoint import Certificate
+from transfer.schemas.checkpoint import Certificate
 
 WORLDS: tuple[World, ...] = (TIMM, TORCHVISION, OPENMMLAB, DETECTRON2, HUGGINGFACE)
 

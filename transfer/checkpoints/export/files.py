@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Export
+from transfer.checkpoints.export.library import Export
+from transfer.checkpoints.keys.values import Value
 from transfer.checkpoints.loading import CERTIFICATE
-from transfer.checkpoints.values import Value
 from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import Certificate
-from transfer.spec.files import replacing, replacing_folder, write_json
+from transfer.files.atomic import replacing, replacing_folder, write_json
+from transfer.schemas.checkpoint import Certificate
 
 CONVERSION = "conversion.json"
 WEIGHTS = "model.safetensors"

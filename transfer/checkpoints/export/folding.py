@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Trunk, without
-from transfer.checkpoints.rules import Join
-from transfer.checkpoints.values import Value, combined
+from transfer.checkpoints.export.library import Trunk, without
+from transfer.checkpoints.keys.rules import Join
+from transfer.checkpoints.keys.values import Value, combined
 
 SCALES: Mapping[str, str] = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}
 """The scale of a ViT's residual → the linear layer before it."""

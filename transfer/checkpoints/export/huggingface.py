@@ -12,12 +12,12 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_folder
 from transfer.checkpoints.export.huggingface_transformers import beit, swin, vit
+from transfer.checkpoints.export.library import Export, Trunk, World, initial_norm, named
 from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm, named
-from transfer.checkpoints.rules import Apply, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Apply, Rename, Reshape, Rule
+from transfer.schemas.checkpoint import InputContract
 
 SIDE = 224
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from transfer.checkpoints.export.folding import PACKED, class_position_of_zero, register_positions_in_tokens
+from transfer.checkpoints.export.library import Trunk, named
 from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import complete, fitting, limits
 from transfer.checkpoints.export.torchvision import one_window, padding_note
 from transfer.checkpoints.export.vit_positions import interpolation_note
-from transfer.checkpoints.export.world import Trunk, named
-from transfer.checkpoints.rules import Rename, Rule, Split
-from transfer.checkpoints.values import stored
+from transfer.checkpoints.keys.rules import Rename, Rule, Split
+from transfer.checkpoints.keys.values import stored
 
 GELUS = {"exact": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
 _ATTENTION = r"encoder.layer.\1.attention.attention"

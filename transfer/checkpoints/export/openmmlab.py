@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.export.files import write_checkpoint
+from transfer.checkpoints.export.library import Export, Trunk, World, initial_norm, named
 from transfer.checkpoints.export.numbered import depth_of, odd_sizes
 from transfer.checkpoints.export.openmmlab_transformers import beit, swin, vit
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import byte_statistics
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm, named
-from transfer.checkpoints.rules import Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Rename, Rule
+from transfer.schemas.checkpoint import InputContract
 
 Config = dict[str, Any]
 

@@ -15,12 +15,12 @@ from transfer.checkpoints.export.folding import (
     shared_bias_in_blocks,
     without_layer_scale,
 )
+from transfer.checkpoints.export.library import Trunk, initial_norm, named
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.torchvision import one_window
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
-from transfer.checkpoints.export.world import Trunk, initial_norm, named
-from transfer.checkpoints.rules import Apply, Rename, Rule
-from transfer.checkpoints.values import Value, stored
+from transfer.checkpoints.keys.rules import Apply, Rename, Rule
+from transfer.checkpoints.keys.values import Value, stored
 
 Config = dict[str, Any]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Trunk
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.export.library import Trunk
+from transfer.schemas.checkpoint import InputContract
 
 Triple = tuple[float, float, float]
 BYTE = 255.0

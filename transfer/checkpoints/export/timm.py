@@ -16,11 +16,11 @@ import timm
 from torch import Tensor, nn
 
 from transfer.checkpoints.export.files import write_folder
+from transfer.checkpoints.export.library import Export, Trunk, World, initial_norm
 from transfer.checkpoints.export.properties import complete, refusal
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
-from transfer.checkpoints.export.timm_recipes import COOKS, Cook, Recipe
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm
-from transfer.checkpoints.timm_networks import outline_by_timm
+from transfer.checkpoints.export.timm_builders import COOKS, Cook, Recipe
+from transfer.checkpoints.families.shared.timm_networks import outline_by_timm
 
 HEAD_NORM = r"(head\.norm|fc_norm)\.(weight|bias)"
 """What timm keeps of a classifier without classes: a norm after the pooling."""

@@ -9,12 +9,12 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_pth
 from transfer.checkpoints.export.folding import class_position_of_zero, relative_index, without_layer_scale
+from transfer.checkpoints.export.library import Export, Trunk, World, named
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
 from transfer.checkpoints.export.vit_positions import interpolation_note
-from transfer.checkpoints.export.world import Export, Trunk, World, named
-from transfer.checkpoints.rules import Apply, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Apply, Rename, Reshape, Rule
+from transfer.schemas.checkpoint import InputContract
 
 Network = tuple[str, str]
 """An expression that builds a network of torchvision, and its attribute that is the classifier."""

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from transfer.backbones.positions import sincos2d
-from transfer.checkpoints.export.world import Trunk
-from transfer.checkpoints.values import Value
+from transfer.checkpoints.export.library import Trunk
+from transfer.checkpoints.keys.values import Value
 
 
 def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str) -> tuple[str, ...]:

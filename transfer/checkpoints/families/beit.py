@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy, with_average
-from transfer.checkpoints.declared import contract_of
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, plain_network
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.declared import contract_of
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, plain_network
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, naming_of, plan_copy, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 INCEPTION = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import InputContract
 
 CONVOLUTION = "standardized_conv2d/kernel"
 PREFIX = "resnet/"

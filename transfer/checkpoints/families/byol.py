@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Permute, Rename, Reshape, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Reshape, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 STATES = {"online": "online_{}", "target": "target_{}", "backbone": "backbone_{}"}
 """Copy of the network → how its parameters and its state are called; `backbone` in files of the evaluation."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_cae, trained_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, layout_of, names_under
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, naming_of, plan_copy
 
 PREFIXES = {"encoder": "encoder.", "teacher": "teacher."}
 NECK = Drop(r"(pretext_neck\..*|mask_token|encoder_to_decoder.*)", "regressor and decoder of the masked patches")

@@ -6,12 +6,12 @@ import re
 
 import torch
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, legacy_batchnorm, names_under
-from transfer.checkpoints.rules import Apply, Drop, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, legacy_batchnorm, names_under
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Reshape, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import InputContract
 
 STATISTICS = InputContract((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 PREFIX = "visual."

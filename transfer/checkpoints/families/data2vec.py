@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy, with_average
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_data2vec, trained_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, naming_of, plan_copy, with_average
 
 JOINT = Drop(r"beit_head\..*", "head that predicts visual words")
 UNSAID = "nothing in the file says how its images were normalised: ImageNet's mean and standard deviation are assumed."

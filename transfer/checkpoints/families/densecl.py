@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 PAIRS = {

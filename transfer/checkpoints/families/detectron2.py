@@ -7,13 +7,13 @@ import re
 
 from torch import Tensor
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
 
 NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
 BLOBS = r"res[2-5]_\d+_branch(1|2[abc])_"

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import LAYOUTS, RESNET, VIT, Layout, has_deep_stem, has_head, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.distillation import (
+    refuse_swapped,
+    teacher_and_student,
+    trained_arch,
+    trained_options,
+)
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
+    LAYOUTS,
+    RESNET,
+    VIT,
+    Layout,
+    has_deep_stem,
+    has_head,
+    layout_of,
+    names_under,
+)
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 SUCCESSORS = r"(.*\.)?(masked_embed|mask_token|register_tokens|storage_tokens|ls1\.gamma|head_dense\..*|reg_token)$"

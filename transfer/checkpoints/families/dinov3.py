@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import ORIGINAL_CONVNEXT, layout_of
-from transfer.checkpoints.rules import Drop, Rename, Rule, Split
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, layout_of
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule, Split
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 WEB = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 SATELLITE = InputContract((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import SWIN, VIT, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.distillation import (
+    refuse_swapped,
+    teacher_and_student,
+    trained_arch,
+    trained_options,
+)
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import SWIN, VIT, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RESNET_PREFIX = "backbone.backbone."
 """A ResNet stands in a wrapper of its own; transformers hold their heads themselves."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
-from transfer.checkpoints.declared import declared_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.declared import declared_contract
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 FORMULA_CLASSES = 21_000
 """Categories of the large formula-driven sets; ImageNet-21k has 21,841."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import InputContract
 
 HALF = (0.5, 0.5, 0.5)
 OPTIONS = {"gelu": "tanh", "position_interpolation": "flax"}

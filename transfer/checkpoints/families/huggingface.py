@@ -6,16 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.declared import triple
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.huggingface.models import MODELS, Model
-from transfer.checkpoints.layouts import CLASSIFIER, legacy_batchnorm, plain_branches
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.families.shared.huggingface.models import MODELS, Model
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.declared import triple
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, legacy_batchnorm, plain_branches
+from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 BESIDE: tuple[Rule, ...] = (
     Drop(r"(cls_|distillation_)?classifier\..*", CLASSIFIER),

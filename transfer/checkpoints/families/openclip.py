@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
-from transfer.checkpoints.declared import contract_of
 from transfer.checkpoints.families.clip import (
     POOLS,
     PREFIX,
@@ -18,10 +15,13 @@ from transfer.checkpoints.families.clip import (
     naming_of_tower,
     visual_tower,
 )
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, LAYOUTS, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.declared import contract_of
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, LAYOUTS, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, naming_of, plan_copy
+from transfer.schemas.checkpoint import InputContract
 
 TRUNK = "visual.trunk."
 HEAD = Drop(r"visual\.(head\..*|trunk\.attn_pool\..*)", "pooling and projection into the space of texts")

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import names_under
-from transfer.checkpoints.openmmlab_files.config import backbone_in, config_text, contract_in, dicts_in
-from transfer.checkpoints.openmmlab_files.names import openmmlab_naming
-from transfer.checkpoints.rules import Apply, Drop, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.openmmlab.config import backbone_in, config_text, contract_in, dicts_in
+from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_naming
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import names_under
+from transfer.checkpoints.keys.rules import Apply, Drop, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 OTHERS = {

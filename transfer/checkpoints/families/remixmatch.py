@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER, names_under
-from transfer.checkpoints.rules import Drop, Rule
-from transfer.checkpoints.variables import (
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, names_under
+from transfer.checkpoints.keys.rules import Drop, Rule
+from transfer.checkpoints.keys.variables import (
     CONVOLUTION,
     COUNTERS,
     NORM,
@@ -23,8 +22,9 @@ from transfer.checkpoints.variables import (
     parts,
     without_average,
 )
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 PREFIX = "classify/"
 BESIDE = (

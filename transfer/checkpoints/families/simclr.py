@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
-from transfer.checkpoints.numbered import NUMBERED, numbered_rules
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.families.shared.numbered import NUMBERED, numbered_rules
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 PIXELS = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 BLOCK = r"net\.([1-4])\.blocks\.(\d+)\."

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import names_under
-from transfer.checkpoints.rules import Drop
-from transfer.checkpoints.simclr_names import object_naming, object_network, ordered_naming, ordered_network
-from transfer.checkpoints.variables import TRAINING
+from transfer.checkpoints.families.shared.simclr_names import (
+    object_naming,
+    object_network,
+    ordered_naming,
+    ordered_network,
+)
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.variables import TRAINING
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 ORDERED = {"model": "base_model/", "ema": "ema_model/base_model/"}
 """TensorFlow 1: copy → prefix. The project's own fine-tuning loads base_model, so it comes first."""

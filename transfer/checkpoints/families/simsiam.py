@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODER = "encoder."
 BESIDE = (

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop, Rename, Rule
-from transfer.checkpoints.variables import (
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.variables import (
     COUNTERS,
     NORM,
     SLIM_CONVOLUTION,
@@ -27,7 +26,8 @@ from transfer.checkpoints.variables import (
     parts,
     without_average,
 )
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy
+from transfer.schemas.checkpoint import InputContract
 
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
 SCOPE = re.compile(r"(?:.*/)?resnet_v[12]_(\d+)/")

@@ -10,11 +10,11 @@ import timm.models
 from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
-from transfer.checkpoints.declared import contract_of, triple
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import (
+from transfer.checkpoints.families.shared.timm_networks import outline_by_timm, resnet_options, vit_options
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.declared import contract_of, triple
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
     ORIGINAL_CONVNEXT,
     RESNET,
     RESNETV2,
@@ -24,8 +24,8 @@ from transfer.checkpoints.layouts import (
     is_plain_resnet,
     plain_network,
 )
-from transfer.checkpoints.timm_networks import outline_by_timm, resnet_options, vit_options
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.weights import Copy, Traits, plan_copy, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INVISIBLE: Mapping[Layout, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     RESNET: (ResNet, resnet_options),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy, with_average
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import (
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
     BUFFER,
     CLASSIFIER,
     POOLED_NORM,
@@ -15,8 +14,9 @@ from transfer.checkpoints.layouts import (
     has_head,
     plain_network,
 )
-from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, plan_copy, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
 SWIN = Layout("torchvision Swin", "swin", r"features\.[1357]\.\d+\.(norm1|attn|mlp)\.", r"head\.")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
 from transfer.checkpoints.families.torchvision import VIT_RULES
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, layout_of, names_under
-from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.weights import Copy, Naming, Traits, naming_of, plan_copy
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 TRUNK = "classy_state_dict.base_model.model.trunk"
 LOSSES = ("classy_state_dict.loss", "loss")

@@ -11,7 +11,7 @@ from transfer.backbones.kind import Level
 from transfer.errors import BadOption
 from transfer.openmmlab.heads.strides import with_fine_levels
 from transfer.openmmlab.necks import SimpleFeaturePyramid
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from transfer.backbones.building import kind_of, levels_of
 from transfer.errors import BadOption
 from transfer.openmmlab.heads.strides import ANY_STRIDE, has_cells_at_corners
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:

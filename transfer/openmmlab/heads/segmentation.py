@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from transfer.backbones.building import levels_of
 from transfer.backbones.kind import Level
 from transfer.openmmlab.heads.strides import has_cells_at_corners, with_fine_levels
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_segmenter(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:

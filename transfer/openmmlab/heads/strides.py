@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 
 from transfer.backbones.building import KINDS, kind_of, levels_of, outline_of
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 ANY_STRIDE = {
     "miou": "linear_* and upernet_* segment on every trunk, deeplab_aspp_* at whatever stride it has",
