@@ -144,7 +144,7 @@ def _add_inspect(verbs: Any) -> None:
 
 
 def _add_convert(verbs: Any) -> None:
-    verb = _verb(verbs, "convert", run_convert, "write the trunk under its canonical (timm) names, or for a library")
+    verb = _verb(verbs, "convert", run_convert, "write the backbone under its canonical (timm) names, or for a library")
     _add_checkpoint(verb)
     verb.add_argument("--to", metavar="LIBRARY", help="timm, torchvision, openmmlab, detectron2, huggingface")
     verb.add_argument("-o", "--output", type=Path, required=True, metavar="backbone.safetensors")
@@ -301,7 +301,7 @@ def run_inspect(options: argparse.Namespace, given: Sequence[str]) -> None:
 
 
 def run_convert(options: argparse.Namespace, given: Sequence[str]) -> None:
-    """Write a converted trunk and its certificate."""
+    """Write a converted backbone and its certificate."""
     from transfer.checkpoints.certificate.report import describe
     from transfer.files.atomic import write_json
 

@@ -21,7 +21,7 @@ def random_backbone(kind: str, options: dict[str, Any], **how: Any) -> Backbone:
     """A network in evaluation mode whose norms are not the identity and whose variances are near `eps`."""
     draw = torch.Generator().manual_seed(0)
     backbone = build_backbone(BackboneSpec(kind, kind, options), **how).eval()
-    for name, tensor in backbone.trunk.state_dict().items():
+    for name, tensor in backbone.network.state_dict().items():
         if name.endswith("running_var"):
             tensor.copy_(torch.rand(tensor.shape, generator=draw) * 0.02 + 0.005)
         elif tensor.ndim > 1:

@@ -45,6 +45,6 @@ def composed() -> dict[str, Config]:
         for arch in ARCHS:
             try:
                 found[f"{recipe} on {arch}"] = composed_of(recipe, arch)
-            except TransferError:  # a head for convolutional trunks only
+            except TransferError:  # a head for convolutional backbones only
                 assert arch != "resnet18"
     return found

@@ -1,4 +1,4 @@
-"""The C4 split: conv1 to conv4 are the trunk, conv5 stands in the box head; both are the checkpoint's network."""
+"""The C4 split: conv1 to conv4 are the backbone, conv5 stands in the box head; both are the checkpoint's network."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def of(network: ResNet, names: tuple[str, ...]) -> list[nn.Module]:
 def test_the_jft_papers_detector_layer_by_layer() -> None:
     """Conv1 to conv4 shared, stride 16, 1024 channels; conv5 on regions; classifier and boxes on its average."""
     model, reference = detector("faster_rcnn_c4_coco", "resnet101").eval(), resnet101()
-    trunk, conv5, head = model.backbone, model.roi_head.shared_head, model.roi_head.bbox_head
-    assert parameters([trunk]) == parameters(of(reference, CONV1_TO_CONV4)) == 42_500_160 - 14_964_736
+    network, conv5, head = model.backbone, model.roi_head.shared_head, model.roi_head.bbox_head
+    assert parameters([network]) == parameters(of(reference, CONV1_TO_CONV4)) == 42_500_160 - 14_964_736
     assert parameters([conv5]) == parameters([reference.layer4]) == 14_964_736
     (features,) = model.extract_feat(torch.randn(1, 3, 224, 320))
     assert features.shape == (1, 1024, 14, 20)
@@ -67,9 +67,9 @@ def test_mocos_detector_ends_conv5_with_a_norm_and_masks_come_from_it() -> None:
 
 @torch.no_grad()
 def test_cells_lie_sixteen_pixels_apart() -> None:
-    (trunk,) = [randomised(detector("faster_rcnn_c4_voc", "resnet50")).eval().backbone]
+    (network,) = [randomised(detector("faster_rcnn_c4_voc", "resnet50")).eval().backbone]
     images = torch.randn(1, 3, 640, 640)
-    (here,), (there,) = trunk(images), trunk(images.roll(16, dims=3))
+    (here,), (there,) = network(images), network(images.roll(16, dims=3))
     inside = slice(16, 24)  # conv4's last unit sees 291 pixels of a ResNet-50
     assert relative_error(there[..., inside, 17:25], here[..., inside, 16:24]) < 1e-5
 
@@ -83,20 +83,20 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @torch.no_grad()
-def test_trunk_and_box_head_are_the_checkpoints_network(converted: Path) -> None:
+def test_backbone_and_box_head_are_the_checkpoints_network(converted: Path) -> None:
     """Every tensor of the file is in exactly one of them, and the features are those of the whole network."""
     whole = load_converted(converted)
     spec = whole.spec.to_json()
-    trunk, conv5 = TransferBackbone(spec, str(converted), last_stage=False), LastStage(spec, str(converted))
-    for part in (trunk, conv5):
+    network, conv5 = TransferBackbone(spec, str(converted), last_stage=False), LastStage(spec, str(converted))
+    for part in (network, conv5):
         part.init_weights()
         part.eval()
     images = torch.randn(1, 3, 96, 128)
     expected = whole(images)
-    (conv4,) = trunk(images)
+    (conv4,) = network(images)
     assert conv4.equal(expected[-2]) and conv5(conv4).equal(expected[-1])
-    halves = [*trunk.state_dict().values(), *conv5.state_dict().values()]
-    assert sum(tensor.numel() for tensor in halves) == sum(t.numel() for t in whole.trunk.state_dict().values())
+    halves = [*network.state_dict().values(), *conv5.state_dict().values()]
+    assert sum(tensor.numel() for tensor in halves) == sum(t.numel() for t in whole.network.state_dict().values())
 
 
 @pytest.mark.parametrize("part", ["trunk", "last stage"])
@@ -113,14 +113,14 @@ SPLIT = (SLIM, *map(spec_of, ("resnetv2_50x1_bit", "convnext_tiny", "resnet50_cl
 
 @pytest.mark.parametrize("spec", SPLIT, ids=lambda spec: f"{spec.arch} {spec.options.get('stride_in', '')}")
 @torch.no_grad()
-def test_every_convolutional_trunk_can_be_split(spec: BackboneSpec) -> None:
+def test_every_convolutional_backbone_can_be_split(spec: BackboneSpec) -> None:
     model = detector("faster_rcnn_c4_voc", spec).eval()
     backbone, conv5 = model.backbone, model.roi_head.shared_head
     whole = build_backbone(BackboneSpec.from_json(composed("faster_rcnn_c4_voc", spec).model.backbone.spec)).eval()
     backbone.backbone.load_state_dict(
         {n: t for n, t in whole.state_dict().items() if n in backbone.backbone.state_dict()}
     )
-    behind = [whole.trunk.get_submodule(name) for name in whole.kind.after_levels]
+    behind = [whole.network.get_submodule(name) for name in whole.kind.after_levels]
     last = nn.Sequential(*(module for module in whole.stages()[-1] if module not in behind))
     conv5.stage.load_state_dict(last.state_dict())
     images = torch.randn(1, 3, 64, 64)
@@ -132,8 +132,8 @@ def test_every_convolutional_trunk_can_be_split(spec: BackboneSpec) -> None:
 @pytest.mark.parametrize(
     ("trunk", "tuned"), [("full", {"trunk", "conv5"}), ("before-conv5", {"conv5"}), ("frozen", set())]
 )
-def test_what_is_tuned_counts_conv5_to_the_trunk(trunk: str, tuned: set[str]) -> None:
-    model = detector("faster_rcnn_c4_voc", "resnet18", trunk=trunk).train()
+def test_what_is_tuned_counts_conv5_to_the_backbone(network: str, tuned: set[str]) -> None:
+    model = detector("faster_rcnn_c4_voc", "resnet18", network=network).train()
     parts = {"trunk": model.backbone, "conv5": model.roi_head.shared_head.stage}
     assert {name for name, part in parts.items() if any(p.requires_grad for p in part.parameters())} == tuned
     training = {name for name, part in parts.items() if any(m.training for m in part.modules() if is_norm(m))}
@@ -142,7 +142,7 @@ def test_what_is_tuned_counts_conv5_to_the_trunk(trunk: str, tuned: set[str]) ->
 
 
 @pytest.mark.parametrize("norm", ["eval", "frozen"])
-def test_conv5_has_the_norm_policy_of_the_trunk(norm: str) -> None:
+def test_conv5_has_the_norm_policy_of_the_backbone(norm: str) -> None:
     model = apply_norm_policies(detector("faster_rcnn_c4_voc", "resnet18", norm=norm), processes=1).train()
     for part in (model.backbone, model.roi_head.shared_head):
         norms = [module for module in part.modules() if is_norm(module)]

@@ -58,13 +58,13 @@ def sensible(recipe: str, arch: str) -> bool:
 
 
 @pytest.mark.parametrize(("recipe", "arch"), list(product(C4, CANNOT_SPLIT)))
-def test_c4_refuses_trunks_without_conv5_and_names_what_does(recipe: str, arch: str) -> None:
+def test_c4_refuses_backbones_without_conv5_and_names_what_does(recipe: str, arch: str) -> None:
     with pytest.raises(BadOption, match=rf"'{arch}' has none .*resnet, resnetv2, convnext.*\*_rcnn_fpn_\*"):
         composed(recipe, shallow(arch))
 
 
 @pytest.mark.parametrize(("recipe", "arch"), [p for p in product(recipe_names(), ARCHITECTURES) if sensible(*p)])
-def test_every_recipe_composes_with_every_kind_of_trunk_that_it_can_stand_on(recipe: str, arch: str) -> None:
+def test_every_recipe_composes_with_every_kind_of_backbone_that_it_can_stand_on(recipe: str, arch: str) -> None:
     config = composed(recipe, shallow(arch))
     assert config.model.backbone.spec["arch"] == arch
     assert config.model.data_preprocessor.mean == pytest.approx([123.675, 116.28, 103.53])
@@ -72,7 +72,7 @@ def test_every_recipe_composes_with_every_kind_of_trunk_that_it_can_stand_on(rec
 
 
 @pytest.mark.parametrize(("recipe", "arch"), list(product(STRIDE_8, CANNOT_DILATE)))
-def test_heads_of_stride_8_refuse_trunks_that_cannot_dilate_and_name_what_does(recipe: str, arch: str) -> None:
+def test_heads_of_stride_8_refuse_backbones_that_cannot_dilate_and_name_what_does(recipe: str, arch: str) -> None:
     others = "pose_heatmap_" if recipe.startswith("grmi") else r"linear_\* and upernet_\*"
     with pytest.raises(BadOption, match=rf"'{arch}' has (4|16|32) .* resnet, resnetv2, convnext.*{others}"):
         composed(recipe, shallow(arch))
@@ -119,7 +119,7 @@ def test_plain_vits_get_a_simple_feature_pyramid() -> None:
 
 
 @pytest.mark.parametrize(("arch", "stride"), [("wide_resnet28_2", 4), ("resnet18_cifar", 8)])
-def test_trunks_for_small_images_get_a_simple_feature_pyramid(arch: str, stride: int) -> None:
+def test_backbones_for_small_images_get_a_simple_feature_pyramid(arch: str, stride: int) -> None:
     neck = composed("faster_rcnn_fpn_coco", arch).model.neck
     assert (neck.type, neck.stride) == ("SimpleFeaturePyramid", stride)
 
@@ -148,7 +148,7 @@ def test_pyramids_on_tf_slim_begin_before_its_strides() -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_convolutional_trunks_dilate(arch: str) -> None:
+def test_convolutional_backbones_dilate(arch: str) -> None:
     convolutional = "patch" not in arch and "wide" not in arch
     assert ("output_stride" in composed("deeplab_aspp_mini", arch).model.backbone) == convolutional
 
@@ -228,11 +228,11 @@ def test_keys_must_lead_somewhere(key: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_what_of_the_trunk_is_tuned_is_one_option(recipe: str) -> None:
-    for trunk, frozen in (("full", -1), ("before-conv5", "all_but_last"), ("frozen", "all")):
-        assert composed(recipe, trunk=trunk).model.backbone.frozen_stages == frozen
+def test_what_of_the_backbone_is_tuned_is_one_option(recipe: str) -> None:
+    for network, frozen in (("full", -1), ("before-conv5", "all_but_last"), ("frozen", "all")):
+        assert composed(recipe, network=network).model.backbone.frozen_stages == frozen
     with pytest.raises(UnknownName, match="Available: before-conv5, frozen, full"):
-        composed(recipe, trunk="conv5")
+        composed(recipe, network="conv5")
 
 
 @pytest.mark.parametrize("recipe", recipe_names())

@@ -77,7 +77,7 @@ def test_a_script_describes_with_unit_length(scripted: Path) -> None:
     assert not np.allclose(found[0], found[1], atol=1e-3)
 
 
-def test_a_converted_trunk_describes_as_well(checkpoint: Path) -> None:
+def test_a_converted_backbone_describes_as_well(checkpoint: Path) -> None:
     found = Descriptor.of(checkpoint)(FILES)
     assert (found.shape, found.dtype) == ((3, 512), np.float16)
     np.testing.assert_allclose(np.linalg.norm(found.astype(np.float32), axis=1), 1, atol=2e-3)

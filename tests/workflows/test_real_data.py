@@ -17,9 +17,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.real_data]
 
 
 def dino_file(path: Path) -> None:
-    trunk = {f"module.backbone.{k}": v for k, v in resnet18().state_dict().items() if not k.startswith("fc.")}
+    backbone = {f"module.backbone.{k}": v for k, v in resnet18().state_dict().items() if not k.startswith("fc.")}
     head = {"module.head.mlp.0.weight": torch.randn(64, 512), "module.head.mlp.0.bias": torch.zeros(64)}
-    branches = {"student": trunk | head, "teacher": dict(trunk | head)}
+    branches = {"student": backbone | head, "teacher": dict(backbone | head)}
     loss = {"center": torch.zeros(1, 64)}
     args = argparse.Namespace(arch="resnet18")
     torch.save(branches | {"optimizer": {}, "epoch": 1, "args": args, "dino_loss": loss}, path)

@@ -58,7 +58,7 @@ def compose(
     config = Config(recipe.to_dict())
     kind = config.task.kind
     require_stride(config.task, backbone)
-    _set_trunk(config.model, backbone, weights, len(classes.names), kind)
+    _set_backbone(config.model, backbone, weights, len(classes.names), kind)
     _set_input(config.model.data_preprocessor, contract, backbone.options.get("patch", 1), kind)
     config.train_dataloader = _train_loader(config, train, classes, seed)
     config.test_dataloader = _test_loader(config, test, classes)
@@ -67,7 +67,7 @@ def compose(
     return config
 
 
-def _set_trunk(model: ConfigDict, backbone: BackboneSpec, weights: Path | None, classes: int, kind: str) -> None:
+def _set_backbone(model: ConfigDict, backbone: BackboneSpec, weights: Path | None, classes: int, kind: str) -> None:
     if not kind_of(backbone).dilates:
         model.backbone.pop("output_stride", None)
     fitted = FITTING[kind](model, backbone, classes)

@@ -1,4 +1,4 @@
-"""Feature pyramids for trunks that have only one resolution."""
+"""Feature pyramids for backbones that have only one resolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODELS.register_module("LN2d", module=LayerNorm2d)
 class SimpleFeaturePyramid(BaseModule):
     """Strides 4 to 32 from one map by (de)convolution (Li et al., ViTDet, ECCV 2022, section 3).
 
-    That map is the last of a plain ViT, or of a trunk for small images.
+    That map is the last of a plain ViT, or of a backbone for small images.
 
     `(B, in_channels, H/stride, W/stride)` → `num_outs` (at least 4) maps of `out_channels`; those beyond the fourth
     subsample the one before. H and W are multiples of `stride` and of 32.

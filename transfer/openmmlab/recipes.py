@@ -11,15 +11,15 @@ from mmengine.config import Config, ConfigDict
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.norms import POLICIES
 
-TRUNKS: Mapping[str, int | str] = {"full": -1, "before-conv5": "all_but_last", "frozen": "all"}
-"""What of the trunk is tuned → `frozen_stages`: all, the last stage (Sun et al., ICCV 2017, Figure 4), nothing.
+BACKBONES: Mapping[str, int | str] = {"full": -1, "before-conv5": "all_but_last", "frozen": "all"}
+"""What of the backbone is tuned → `frozen_stages`: all, the last stage (Sun et al., ICCV 2017, Figure 4), nothing.
 
 What is frozen keeps the statistics of its batch normalisations, too.
 """
 
 
 def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
-    """Read a recipe and apply deviations: `iterations`, `images_per_step`, `image_size`, `trunk`, `norm`, config keys.
+    """Read a recipe and apply deviations: `iterations`, `images_per_step`, `image_size`, `network`, `norm`, config keys.
 
     The result names no path and no checkpoint: it is the part of a protocol that the recipe decides.
     """
@@ -31,8 +31,8 @@ def load_recipe(path: Path, overrides: Mapping[str, Any]) -> Config:
         config.task.images_per_step = _positive("images-per-step", images_per_step)
     if (image_size := plain.pop("image_size", None)) is not None:
         _resize_images(config, image_size)
-    if (trunk := plain.pop("trunk", None)) is not None:
-        config.model.backbone.frozen_stages = TRUNKS[_one_of("trunk", trunk, TRUNKS)]
+    if (network := plain.pop("trunk", None)) is not None:
+        config.model.backbone.frozen_stages = BACKBONES[_one_of("trunk", network, BACKBONES)]
     if (norm := plain.pop("norm", None)) is not None:
         config.model.backbone.norm = _one_of("norm", norm, POLICIES)
     _check_keys(config, plain)

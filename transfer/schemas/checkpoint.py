@@ -14,13 +14,13 @@ ChannelOrder = Literal["RGB", "BGR"]
 
 @dataclass(frozen=True, eq=True)
 class InputContract(Fields):
-    """What the trunk was trained to see.
+    """What the backbone was trained to see.
 
     A pixel is scaled to `range`, channels are put into `channel_order`, then `(value - mean) / std`
     with `mean` and `std` in the units of `range`.
 
     `size` is the (height, width) of the position embedding's image in pixels, None where any size fits;
-    `patch` the side of a patch in pixels, None for convolutional trunks;
+    `patch` the side of a patch in pixels, None for convolutional backbones;
     `source` says who declared it: `file`, `family default`, or `user`.
     """
 
@@ -68,10 +68,10 @@ class BackboneSpec(Fields):
 class Certificate(Fields):
     """What was found in a checkpoint file and what became of every tensor.
 
-    `coverage` is the share of trunk parameters and buffers (by element) filled from the file, 0 to 1; `stages` the same
+    `coverage` is the share of backbone parameters and buffers (by element) filled from the file, 0 to 1; `stages` the same
     for each stage. `dropped` and `initialised` map a tensor's name to the reason; `resized` maps it to what was done.
     `assumptions` are properties of the network that leave no trace in names and shapes, and what they were taken for;
-    `health` maps a tensor (`*`: the whole trunk) to what is suspicious about its numbers; `confidence` says how sure
+    `health` maps a tensor (`*`: the whole backbone) to what is suspicious about its numbers; `confidence` says how sure
     the input contract is, and `probe` how well batch-norm statistics agree with it and its rivals.
     """
 

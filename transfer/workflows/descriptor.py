@@ -1,4 +1,4 @@
-"""Copy-detection descriptors beside the hash: a TorchScript file such as SSCD's, or any trunk that converts."""
+"""Copy-detection descriptors beside the hash: a TorchScript file such as SSCD's, or any backbone that converts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transfer.errors import BadOption, CorruptImage, UnreadableCheckpoint
 from transfer.files.fingerprint import file_sha256
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
-SCRIPT_SIDE, TRUNK_SIDE = 320, 224
+SCRIPT_SIDE, BACKBONE_SIDE = 320, 224
 """Height and width that images are stretched to, pixels: SSCD's recommendation for batches, and the usual one."""
 
 POWER = 3.0
@@ -71,19 +71,19 @@ class Descriptor:
 def _network(descriptor: Descriptor) -> tuple[Callable[[Tensor], Tensor], InputContract, int]:
     if is_script(descriptor.path):
         return load_script(descriptor.path), InputContract(IMAGENET_MEAN, IMAGENET_STD), SCRIPT_SIDE
-    trunk, certificate = load_backbone(descriptor.path)
-    side = certificate.input.size[0] if certificate.input.size else TRUNK_SIDE
-    return _Pooled(trunk.eval()), certificate.input, side
+    backbone, certificate = load_backbone(descriptor.path)
+    side = certificate.input.size[0] if certificate.input.size else BACKBONE_SIDE
+    return _Pooled(backbone.eval()), certificate.input, side
 
 
 class _Pooled:
-    """The generalised mean over the positions of a trunk's last level."""
+    """The generalised mean over the positions of a backbone's last level."""
 
-    def __init__(self, trunk: Callable[[Tensor], Sequence[Tensor]]) -> None:
-        self.trunk = trunk
+    def __init__(self, backbone: Callable[[Tensor], Sequence[Tensor]]) -> None:
+        self.network = backbone
 
     def __call__(self, images: Tensor) -> Tensor:
-        level = self.trunk(images)[-1].clamp(min=1e-6)
+        level = self.network(images)[-1].clamp(min=1e-6)
         return level.pow(POWER).mean(dim=(2, 3)).pow(1 / POWER)
 
 

@@ -29,12 +29,12 @@ def written(query: State, key: State, folder: Path) -> Path:
 
 
 @pytest.fixture
-def trunk() -> State:
+def backbone() -> State:
     return without("fc.", small_resnet().state_dict())
 
 
-def test_copies_that_follow_each_other_are_well(trunk: State, tmp_path: Path) -> None:
-    assert not inspect_checkpoint(written(trunk, followed(trunk), tmp_path)).health
+def test_copies_that_follow_each_other_are_well(backbone: State, tmp_path: Path) -> None:
+    assert not inspect_checkpoint(written(backbone, followed(backbone), tmp_path)).health
 
 
 @pytest.mark.parametrize(
@@ -46,25 +46,25 @@ def test_copies_that_follow_each_other_are_well(trunk: State, tmp_path: Path) ->
         ("layer4.0.conv2.weight", torch.randn_like, "is unlike its copy in the key"),
     ],
 )
-def test_a_turned_tensor_is_named(name: str, turn: Any, text: str, trunk: State, tmp_path: Path) -> None:
-    query: dict[str, Tensor] = {**trunk, name: turn(trunk[name])}
-    health = inspect_checkpoint(written(query, followed(trunk), tmp_path)).health
+def test_a_turned_tensor_is_named(name: str, turn: Any, text: str, backbone: State, tmp_path: Path) -> None:
+    query: dict[str, Tensor] = {**backbone, name: turn(backbone[name])}
+    health = inspect_checkpoint(written(query, followed(backbone), tmp_path)).health
     assert list(health) == [name] and text in health[name]
 
 
-def test_copies_that_have_nothing_in_common_say_nothing(trunk: State, tmp_path: Path) -> None:
-    other = {name: torch.randn_like(t) if t.is_floating_point() else t for name, t in trunk.items()}
+def test_copies_that_have_nothing_in_common_say_nothing(backbone: State, tmp_path: Path) -> None:
+    other = {name: torch.randn_like(t) if t.is_floating_point() else t for name, t in backbone.items()}
     other = {name: t.abs() if name.endswith("running_var") else t for name, t in other.items()}
-    assert not inspect_checkpoint(written(trunk, other, tmp_path)).health
+    assert not inspect_checkpoint(written(backbone, other, tmp_path)).health
 
 
-def test_a_tensor_that_lies_transposed_in_the_file_is_named(trunk: State, tmp_path: Path) -> None:
-    state = {**trunk, "layer2.0.conv2.weight": trunk["layer2.0.conv2.weight"].transpose(0, 1)}
+def test_a_tensor_that_lies_transposed_in_the_file_is_named(backbone: State, tmp_path: Path) -> None:
+    state = {**backbone, "layer2.0.conv2.weight": backbone["layer2.0.conv2.weight"].transpose(0, 1)}
     torch.save({**state, "fc.weight": torch.ones(2, 512)}, tmp_path / "file.pth")
     assert "layer2.0.conv2.weight" in inspect_checkpoint(tmp_path / "file.pth").health
 
 
-def test_channels_last_files_are_well(trunk: State, tmp_path: Path) -> None:
-    state = {n: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for n, t in trunk.items()}
+def test_channels_last_files_are_well(backbone: State, tmp_path: Path) -> None:
+    state = {n: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for n, t in backbone.items()}
     torch.save({**state, "fc.weight": torch.ones(2, 512)}, tmp_path / "file.pth")
     assert not inspect_checkpoint(tmp_path / "file.pth").health

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from transfer.backbones.building import trunk_shapes
+from transfer.backbones.building import backbone_shapes
 from transfer.checkpoints.families import FAMILIES
 from transfer.checkpoints.identification.identify import plan_for
 from transfer.checkpoints.inference.spec import infer_spec
 from transfer.checkpoints.keys.contents import contents_of
-from transfer.checkpoints.keys.matching import Excuse, match
+from transfer.checkpoints.keys.matching import AllowedMissing, match
 from transfer.checkpoints.keys.rules import apply_rules
 from transfer.checkpoints.reading.checkpoint import read_checkpoint
 from transfer.errors import UnknownName, WeightMismatch
@@ -37,11 +37,11 @@ def test_stale_excuses_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
     name = next(name for name in layouts if name.startswith(f"{family.name}:"))
     contents = contents_of(read_checkpoint(layouts[name]().write(tmp_path)))
     _, plan = plan_for(contents, family.name, None)
-    renamed = apply_rules(plan.branch.tensors, plan.rules)
+    renamed = apply_rules(plan.state_dict.tensors, plan.rules)
     spec = infer_spec(renamed.shapes, plan)
-    excuses = (*plan.may_init, Excuse(r"norm_pre\..*", "no longer needed"))
+    allowed_missing = (*plan.allowed_missing, AllowedMissing(r"norm_pre\..*", "no longer needed"))
     with pytest.raises(WeightMismatch, match="excuses nothing"):
-        match(trunk_shapes(spec), renamed, excuses, title="file", family=family.name)
+        match(backbone_shapes(spec), renamed, allowed_missing, title="file", family=family.name)
 
 
 @each_family

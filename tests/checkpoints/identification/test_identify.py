@@ -66,7 +66,7 @@ def test_other_networks_are_unknown(names: list[str]) -> None:
     ],
     ids=["stylegan", "vgg", "densenet"],
 )
-def test_networks_that_are_no_trunks_are_called_by_their_name(names: list[str], what: str) -> None:
+def test_networks_that_are_no_backbones_are_called_by_their_name(names: list[str], what: str) -> None:
     with pytest.raises(UnknownFamily, match=rf"holds a {what}.*cannot be evaluated"):
         identify(contents({name: torch.ones(2) for name in names}))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from transfer.backbones.architectures import ARCHITECTURES, RESNETS, VIT_SIZES, name_of
-from transfer.backbones.building import trunk_shapes
+from transfer.backbones.building import backbone_shapes
 from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
@@ -31,7 +31,7 @@ DINOV3 = {"patch": 8, "dim": 64, "depth": 2, "heads": 2, "registers": 4}
 
 
 def shapes_of(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in trunk_shapes(spec).items()}
+    return {name: tuple(tensor.shape) for name, tensor in backbone_shapes(spec).items()}
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50d", "resnext50_32x4d", "wide_resnet50_2", "vit_tiny_patch16_224",
@@ -231,7 +231,7 @@ def test_squeeze_and_excitation_has_no_place() -> None:
     from transfer.checkpoints.keys.matching import match
     from transfer.checkpoints.keys.rules import apply_rules
 
-    target = trunk_shapes(ARCHITECTURES["resnet18"])
+    target = backbone_shapes(ARCHITECTURES["resnet18"])
     state = {name: torch.ones(tensor.shape, dtype=tensor.dtype) for name, tensor in target.items()}
     state["layer1.0.se.fc1.weight"] = torch.ones(4, 64, 1, 1)
     with pytest.raises(WeightMismatch, match=r"1 unused\n  \+ layer1\.0\.se\.fc1"):

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from transfer.checkpoints.certificate.health import examine
-from transfer.checkpoints.keys.matching import Excuse, match
-from transfer.checkpoints.keys.rules import Drop, Rename, Strip, apply_rules
+from transfer.checkpoints.keys.matching import AllowedMissing, match
+from transfer.checkpoints.keys.rules import Drop, RemovePrefix, Rename, apply_rules
 from transfer.errors import WeightMismatch
 
 TARGET = {
@@ -40,7 +40,7 @@ def test_long_lists_are_cut_but_keep_what_the_file_has() -> None:
 
 def test_excused_tensors_are_initialised_with_their_reason() -> None:
     file = {"layer4.2.bn3.weight": torch.ones(2048)}
-    matched = match(TARGET, apply_rules(file, ()), (Excuse(r".*\.running_mean", "why"),), title="t", family="f")
+    matched = match(TARGET, apply_rules(file, ()), (AllowedMissing(r".*\.running_mean", "why"),), title="t", family="f")
     assert matched.initialised == {"layer4.2.bn3.running_mean": "why"}
     assert matched.coverage == 0.5 and list(matched.sources) == ["layer4.2.bn3.weight"]
 
@@ -61,7 +61,7 @@ def test_values_that_are_not_finite(value: float) -> None:
 
 
 def test_rules_in_order() -> None:
-    rules = (Drop(r"queue", "negatives"), Strip("q."), Drop(r"fc\..*", "head"), Rename(r"(a)\.(b)", r"\2.\1"))
+    rules = (Drop(r"queue", "negatives"), RemovePrefix("q."), Drop(r"fc\..*", "head"), Rename(r"(a)\.(b)", r"\2.\1"))
     tensors = dict.fromkeys(("queue", "q.fc.x", "q.a.b", "q.c", "other"), torch.ones(1))
     renamed = apply_rules(tensors, rules)
     assert renamed.dropped == {"queue": "negatives", "q.fc.x": "head"}
@@ -70,7 +70,7 @@ def test_rules_in_order() -> None:
 
 
 def test_a_name_outside_the_prefix_cannot_fill() -> None:
-    renamed = apply_rules({"a": torch.ones(1)}, (Strip("q."),))
+    renamed = apply_rules({"a": torch.ones(1)}, (RemovePrefix("q."),))
     with pytest.raises(WeightMismatch, match=r"- a .*\n  \+ a"):
         match({"a": torch.empty(1, device="meta")}, renamed, (), title="t", family="f")
 
@@ -85,7 +85,7 @@ def test_missing_tensors_are_named_as_the_file_would() -> None:
         match(target, apply_rules({}, rules), (), title="t", family="f")
 
 
-def test_the_prefix_of_a_branch_is_not_repeated() -> None:
+def test_the_prefix_of_a_state_dict_is_not_repeated() -> None:
     target = {"conv1.weight": torch.empty(2, device="meta")}
     with pytest.raises(WeightMismatch, match=r"- conv1\.weight   \(2,\)\n  \+ conv1\.w        \(2,\)   closest\n"):
-        match(target, apply_rules({"q.conv1.w": torch.ones(2)}, (Strip("q."),)), (), title="t", family="f")
+        match(target, apply_rules({"q.conv1.w": torch.ones(2)}, (RemovePrefix("q."),)), (), title="t", family="f")

@@ -36,14 +36,14 @@ def filled(tree: Any, **choice: Any) -> Filled:
 def test_every_copy_is_the_others_twin(name: str, other: str, layouts: Any) -> None:
     tree = layouts[name]().tree
     default, chosen = filled(tree), filled(tree, which=other)
-    assert chosen.plan.which == other and other in default.plan.twins[0].label
-    assert default.plan.which in chosen.plan.twins[0].label
+    assert chosen.plan.which == other and other in default.plan.other_weights[0].label
+    assert default.plan.which in chosen.plan.other_weights[0].label
     assert chosen.matched.sources.keys() == default.matched.sources.keys()
     one, two = next(iter(default.matched.sources)), next(iter(chosen.matched.sources))
     assert not torch.equal(default.matched.load(one), chosen.matched.load(two))
 
 
-def test_a_trunk_stored_again_must_be_the_same(layouts: Any) -> None:
+def test_a_backbone_stored_again_must_be_the_same(layouts: Any) -> None:
     tree = layouts["densecl: training"]().tree
     state = tree["state_dict"]
     swapped = {
@@ -75,8 +75,8 @@ def test_selective_kernels_are_refused_by_name(layouts: Any) -> None:
 
 def test_regnets_are_refused_by_name() -> None:
     names = ("conv1.0.weight", "res2.block1-0.f.a.0.weight", "res3.block2-0.proj.0.weight")
-    trunk = {f"_feature_blocks.{name}": torch.ones(4, 4, 1, 1) for name in names}
-    tree = {"classy_state_dict": {"base_model": {"model": {"trunk": trunk}}}}
+    backbone = {f"_feature_blocks.{name}": torch.ones(4, 4, 1, 1) for name in names}
+    tree = {"classy_state_dict": {"base_model": {"model": {"trunk": backbone}}}}
     with pytest.raises(WeightMismatch, match=r"RegNet.*\n.*_feature_blocks\.conv1\.0"):
         filled(tree)
 

@@ -144,7 +144,7 @@ def test_a_tree_that_contains_itself_ends(tmp_path: Path) -> None:
     tree: dict[str, Any] = {"state_dict": {"weight": torch.ones(2)}}
     tree["self"] = tree
     torch.save(tree, tmp_path / "cycle.pth")
-    assert list(contents_of(read_checkpoint(tmp_path / "cycle.pth")).branches) == ["state_dict"]
+    assert list(contents_of(read_checkpoint(tmp_path / "cycle.pth")).state_dicts) == ["state_dict"]
 
 
 def test_a_deep_tree_ends(tmp_path: Path) -> None:

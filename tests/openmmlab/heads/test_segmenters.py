@@ -1,4 +1,4 @@
-"""Every segmenter on trunks of every kind: scores in place, finite losses, and a gradient wherever something trains."""
+"""Every segmenter on backbones of every kind: scores in place, finite losses, and a gradient wherever something trains."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from tests.openmmlab.test_backbones import built
 
-from tests.openmmlab.test_trunks import built
 from transfer.errors import BadOption
 from transfer.schemas.checkpoint import BackboneSpec
 

@@ -21,8 +21,8 @@ def certify(
     """The certificate of one conversion."""
     plan, matched = filled.plan, filled.matched
     reason = f"another part of the file: {plan.which} was chosen"
-    used = plan.branch.parts or (plan.branch.path,)
-    others = (path for path in contents.branches if not any(f"{path}.".startswith(f"{part}.") for part in used))
+    used = plan.state_dict.parts or (plan.state_dict.path,)
+    others = (path for path in contents.state_dicts if not any(f"{path}.".startswith(f"{part}.") for part in used))
     contract = _complete(plan.input, filled.spec)
     return Certificate(
         family=filled.family,
@@ -60,17 +60,17 @@ UNUSED = (
 
 def unused_copies(contents: Contents, plan: Plan) -> tuple[str, ...]:
     """State dicts that look like a copy of the chosen network, but that the family does not know as one."""
-    known = {id(plan.branch.tensors), *(id(twin.tensors) for twin in plan.twins)}
-    names = set(plan.branch.tensors)
+    known = {id(plan.state_dict.tensors), *(id(other.tensors) for other in plan.other_weights)}
+    names = set(plan.state_dict.tensors)
     longest = max(names, key=len)
     warnings = []
-    for path, branch in contents.branches.items():
-        prefix = next((name.removesuffix(longest) for name in branch.tensors if name.endswith(longest)), None)
-        if prefix is None or id(branch.tensors) in known:
+    for path, state_dict in contents.state_dicts.items():
+        prefix = next((name.removesuffix(longest) for name in state_dict.tensors if name.endswith(longest)), None)
+        if prefix is None or id(state_dict.tensors) in known:
             continue
-        count = sum(f"{prefix}{name}" in branch.tensors for name in names)
+        count = sum(f"{prefix}{name}" in state_dict.tensors for name in names)
         if count >= MOST * len(names):
-            said = {"path": path, "count": count, "all": len(names), "chosen": plan.branch.path, "prefix": prefix}
+            said = {"path": path, "count": count, "all": len(names), "chosen": plan.state_dict.path, "prefix": prefix}
             warnings.append(UNUSED.format(**said, which=plan.which))
     return tuple(warnings)
 

@@ -15,9 +15,7 @@ from transfer.errors import WeightMismatch
 SHOWN = 40
 MINORITY = 0.1
 LARGEST_HALF = 65504.0
-UNTRAINED = (
-    "this trunk looks untrained: {evidence}. Training moves these numbers; pass the checkpoint that was saved after it"
-)
+UNTRAINED = "this backbone looks untrained: {evidence}. Training moves these numbers; pass the checkpoint that was saved after it"
 NORM = r"(.*\.)?(bn|norm|ln|gn)[^.]*|.*downsample\.[12]|conv1\.[14]"
 """Modules that normalise, by their canonical names."""
 
@@ -38,7 +36,7 @@ class Summary:
 
 
 def examine(matched: Matched, title: str) -> dict[str, str]:
-    """Name → what is suspicious about it; the key `*` stands for the whole trunk.
+    """Name → what is suspicious about it; the key `*` stands for the whole backbone.
 
     Raises WeightMismatch for NaN, infinite values and negative variances, naming the tensors of the file.
     """

@@ -12,7 +12,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.keys.family import Twin
+from transfer.checkpoints.keys.family import OtherWeights
 from transfer.checkpoints.keys.matching import Matched
 from transfer.checkpoints.keys.rules import Source, apply_rules
 
@@ -27,9 +27,9 @@ TURNS: Mapping[str, tuple[int, Callable[[Tensor], Tensor]]] = {
 """What may have been done to a tensor, its least number of dimensions, and how to do it."""
 
 
-def compare_with(twin: Twin, matched: Matched) -> dict[str, str]:
+def compare_with(other: OtherWeights, matched: Matched) -> dict[str, str]:
     """Canonical name → how this tensor differs from the twin's, for the few that do where most agree."""
-    others = apply_rules(twin.tensors, twin.rules).kept
+    others = apply_rules(other.tensors, other.rules).kept
     pairs = {
         name: (source, others[name]) for name, source in matched.sources.items() if _comparable(name, others, source)
     }
@@ -37,7 +37,7 @@ def compare_with(twin: Twin, matched: Matched) -> dict[str, str]:
     if not cosines or median(cosines.values()) < ALIKE:
         return {}
     odd = {name: pairs[name] for name, value in cosines.items() if value < UNLIKE}
-    return {name: f"is unlike its copy in {twin.label}{_turn(*pair)}" for name, pair in odd.items()}
+    return {name: f"is unlike its copy in {other.label}{_turn(*pair)}" for name, pair in odd.items()}
 
 
 def _comparable(name: str, others: Mapping[str, Source], source: Source) -> bool:

@@ -9,14 +9,14 @@ from transfer.schemas.checkpoint import Certificate
 
 
 def describe(certificate: Certificate) -> str:
-    """A screen of text: what the file is, what the trunk expects, and what became of every tensor."""
+    """A screen of text: what the file is, what the backbone expects, and what became of every tensor."""
     contract = certificate.input
     values = (f"{name} {', '.join(f'{value:g}' for value in contract[name])}" for name in ("mean", "std"))
     lines = [
         f"{certificate.checkpoint}  sha256 {certificate.sha256[:16]}",
         f"family      {certificate.family} ({certificate.which})",
         f"arch        {certificate.arch}",
-        f"coverage    {100 * certificate.coverage:.2f}% of the trunk's values come from the file",
+        f"coverage    {100 * certificate.coverage:.2f}% of the backbone's values come from the file",
         f"input       {contract.channel_order}, {contract.range}, {', '.join(values)} ({certificate.confidence})",
     ]
     if contract.patch is not None:

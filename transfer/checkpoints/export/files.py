@@ -54,7 +54,7 @@ def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> No
 def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
     """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it.
 
-    Detectors keep their trunk under a prefix, which only detectron2's heuristics bridge: without them nothing would be
+    Detectors keep their backbone under a prefix, which only detectron2's heuristics bridge: without them nothing would be
     loaded, with a warning. Raises BadOption for a name that detectron2 takes for another format.
     """
     if path.suffix != ".pkl":

@@ -1,4 +1,4 @@
-"""What leaves for another library: a trunk goes in, named tensors and the words that go with them come out."""
+"""What leaves for another library: a backbone goes in, named tensors and the words that go with them come out."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from transfer.schemas.checkpoint import BackboneSpec, Certificate, InputContract
 
 
 @dataclass(frozen=True)
-class Trunk:
-    """A converted trunk: its network, what it was trained to see, and its tensors under canonical names.
+class ConvertedBackbone:
+    """A converted backbone: its network, what it was trained to see, and its tensors under canonical names.
 
     `notes` say what was done to the tensors on the way to another library.
     """
@@ -28,11 +28,11 @@ class Trunk:
     values: Mapping[str, Value]
     notes: tuple[str, ...] = ()
 
-    def with_values(self, values: Mapping[str, Value], *notes: str) -> Trunk:
+    def with_values(self, values: Mapping[str, Value], *notes: str) -> ConvertedBackbone:
         """The same network with other tensors."""
         return replace(self, values=values, notes=(*self.notes, *notes))
 
-    def noting(self, *notes: str) -> Trunk:
+    def noting(self, *notes: str) -> ConvertedBackbone:
         """The same with more to say."""
         return replace(self, notes=(*self.notes, *notes))
 
@@ -50,19 +50,19 @@ class Export:
     files: Mapping[str, Any] = field(default_factory=dict)
 
 
-Express = Callable[[Trunk, Path], Export]
-"""A pure function of a trunk and the place where the result will stand. Raises Inexpressible."""
+Exporter = Callable[[ConvertedBackbone, Path], Export]
+"""A pure function of a backbone and the place where the result will stand. Raises Inexpressible."""
 
 
 @dataclass(frozen=True)
-class World:
+class Library:
     """A library that other people's code loads from.
 
     `kinds` maps a kind of network to what expresses it; `write(path, export, certificate)` writes all files.
     """
 
     name: str
-    kinds: Mapping[str, Express]
+    kinds: Mapping[str, Exporter]
     write: Callable[[Path, Export, Certificate], None]
 
 

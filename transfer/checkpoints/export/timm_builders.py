@@ -9,7 +9,7 @@ from typing import Any
 from timm.layers.pos_embed_sincos import RotaryEmbeddingDinoV3
 
 from transfer.checkpoints.export.folding import PACKED, class_position_in_token, with_kernels_times
-from transfer.checkpoints.export.library import Trunk, named, without
+from transfer.checkpoints.export.library import ConvertedBackbone, named, without
 from transfer.checkpoints.export.properties import fitting, limits, mlp_ratio, refuse
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
 
@@ -28,7 +28,7 @@ class Recipe:
     fixed: bool = False
 
 
-Cook = Callable[[Trunk], tuple[Trunk, Recipe]]
+Build = Callable[[ConvertedBackbone], tuple[ConvertedBackbone, Recipe]]
 
 RESNET = limits(
     "timm's ResNet",
@@ -37,11 +37,11 @@ RESNET = limits(
 )
 
 
-def resnet(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """ResNet, ResNeXt, wide ResNet, ResNet-D, CLIP's."""
-    plain = trunk.spec.options.get("stem", "") == "" and trunk.spec.options.get("stem_width", 64) != 64
+    plain = backbone.spec.options.get("stem", "") == "" and backbone.spec.options.get("stem_width", 64) != 64
     reasons = ["its stem of one 7x7 convolution has 64 channels"] if plain else []
-    options = fitting(trunk.spec, RESNET, reasons)
+    options = fitting(backbone.spec, RESNET, reasons)
     args: dict[str, Any] = {
         "layers": options["depths"],
         "channels": options["widths"],
@@ -56,8 +56,10 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Recipe]:
     names = ["resnet18"] if options["block"] == "basic" else ["resnet50"]
     if options["antialias"]:
         names = ["resnetaa34d"] if options["block"] == "basic" else ["resnetaa50d"]
-        trunk = trunk.noting("at sizes with odd feature maps timm's average pools see their last row, CLIP's do not")
-    return trunk, Recipe(names, args, "fc")
+        backbone = backbone.noting(
+            "at sizes with odd feature maps timm's average pools see their last row, CLIP's do not"
+        )
+    return backbone, Recipe(names, args, "fc")
 
 
 CONVNEXT = limits(
@@ -66,9 +68,9 @@ CONVNEXT = limits(
 )
 
 
-def convnext(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """ConvNeXt and ConvNeXt V2."""
-    options = fitting(trunk.spec, CONVNEXT)
+    options = fitting(backbone.spec, CONVNEXT)
     args = {
         "depths": options["depths"],
         "dims": options["widths"],
@@ -81,7 +83,7 @@ def convnext(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "conv_bias": options["bias"],
         "norm_eps": options["eps"],
     }
-    return trunk, Recipe(["convnext_tiny"], args, "head.fc")
+    return backbone, Recipe(["convnext_tiny"], args, "head.fc")
 
 
 VIT = limits(
@@ -95,13 +97,13 @@ PLAIN_NAMES = ("vit_base_patch16_224", "vit_base_patch16_clip_224")
 GATED_NAMES = ("vit_giant_patch14_dinov2",)
 
 
-def vit(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """Plain vision transformers."""
-    options = fitting(trunk.spec, VIT)
+    options = fitting(backbone.spec, VIT)
     unembedded = options["no_embed_class"] or options["positions"] != "learnt"
     if options["registers"] and options["no_embed_registers"] and options["class_token"] and not unembedded:
-        trunk, unembedded = class_position_in_token(trunk), True
-    trunk, gated, hidden = _packed(sincos_table(trunk, options), options)
+        backbone, unembedded = class_position_in_token(backbone), True
+    backbone, gated, hidden = _packed(sincos_table(backbone, options), options)
     args = {
         "img_size": options["image"],
         **_transformer(options, hidden),
@@ -120,16 +122,18 @@ def vit(trunk: Trunk) -> tuple[Trunk, Recipe]:
     if options["gelu"] in ACTIVATIONS and not gated:
         args["act_layer"] = ACTIVATIONS[options["gelu"]]
     if options["positions"] == "learnt":
-        trunk = trunk.noting(*interpolation_note(options["position_interpolation"], "timm", options["image"], "timm"))
+        backbone = backbone.noting(
+            *interpolation_note(options["position_interpolation"], "timm", options["image"], "timm")
+        )
     image = (options["image"][0], options["image"][1])
-    return trunk, Recipe(GATED_NAMES if gated else PLAIN_NAMES, args, "head", image, fixed=True)
+    return backbone, Recipe(GATED_NAMES if gated else PLAIN_NAMES, args, "head", image, fixed=True)
 
 
-def _packed(trunk: Trunk, options: Mapping[str, Any]) -> tuple[Trunk, bool, int]:
-    """The trunk with gates and values in one layer, whether it has gates, and the width of that layer."""
+def _packed(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> tuple[ConvertedBackbone, bool, int]:
+    """The backbone with gates and values in one layer, whether it has gates, and the width of that layer."""
     if options["mlp"] == "swiglu":
-        return trunk.with_values(named(trunk.values, PACKED)), True, 2 * options["mlp_hidden"]
-    return trunk, options["mlp"] == "swiglu_packed", options["mlp_hidden"]
+        return backbone.with_values(named(backbone.values, PACKED)), True, 2 * options["mlp_hidden"]
+    return backbone, options["mlp"] == "swiglu_packed", options["mlp_hidden"]
 
 
 def _transformer(options: Mapping[str, Any], hidden: int) -> dict[str, Any]:
@@ -149,9 +153,9 @@ BEIT = limits(
 )
 
 
-def beit(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """BEiT and its kin."""
-    options = fitting(trunk.spec, BEIT)
+    options = fitting(backbone.spec, BEIT)
     args = {
         "img_size": options["image"],
         **_transformer(options, options["mlp_hidden"]),
@@ -164,18 +168,18 @@ def beit(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "global_pool": "token" if options["final_norm"] else "avg",
     }
     height, width = options["image"]
-    trunk = trunk.noting(f"timm's Beit is built for {height}x{width} pixels: other sizes need img_size=")
-    return trunk, Recipe(["beit_base_patch16_224"], args, "head", (height, width), fixed=True)
+    backbone = backbone.noting(f"timm's Beit is built for {height}x{width} pixels: other sizes need img_size=")
+    return backbone, Recipe(["beit_base_patch16_224"], args, "head", (height, width), fixed=True)
 
 
 DINOV3 = limits("timm's Eva", "patch dim depth heads mlp mlp_hidden registers qkv_bias layer_scale final_norm")
 PERIODS = "rope.periods"
 
 
-def dinov3(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def dinov3(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """DINOv3's vision transformers, if their rotary periods are those that timm computes."""
-    options = fitting(trunk.spec, DINOV3, _odd_periods(trunk))
-    trunk = trunk.with_values(without(trunk.values, PERIODS))
+    options = fitting(backbone.spec, DINOV3, _odd_periods(backbone))
+    backbone = backbone.with_values(without(backbone.values, PERIODS))
     args = {
         **_transformer(options, options["mlp_hidden"]),
         "qkv_bias": options["qkv_bias"],
@@ -186,11 +190,11 @@ def dinov3(trunk: Trunk) -> tuple[Trunk, Recipe]:
         "use_post_transformer_norm": options["final_norm"],
     }
     name = "vit_base_patch16_dinov3_qkvb" if options["qkv_bias"] else "vit_base_patch16_dinov3"
-    return trunk, Recipe([name], args, "head", (16 * options["patch"],) * 2)
+    return backbone, Recipe([name], args, "head", (16 * options["patch"],) * 2)
 
 
-def _odd_periods(trunk: Trunk) -> list[str]:
-    stored = trunk.values[PERIODS].load().double()
+def _odd_periods(backbone: ConvertedBackbone) -> list[str]:
+    stored = backbone.values[PERIODS].load().double()
     computed = RotaryEmbeddingDinoV3(4 * len(stored), temperature=100.0).periods.double()
     error = float(((stored - computed) / computed).abs().max())
     if error < 1e-6:
@@ -201,9 +205,9 @@ def _odd_periods(trunk: Trunk) -> list[str]:
 SWIN = limits("timm's SwinTransformer", "dim depths heads window last_window patch mlp_ratio qkv_bias padding")
 
 
-def swin(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """Swin transformers."""
-    options = fitting(trunk.spec, SWIN)
+    options = fitting(backbone.spec, SWIN)
     # a last stage of one window, as the canonical network is built: timm shrinks windows to the map of the image
     side = options["patch"] * 8 * options["last_window"]
     args = {
@@ -218,8 +222,8 @@ def swin(trunk: Trunk) -> tuple[Trunk, Recipe]:
     }
     if options["padding"] != "timm":
         note = f"features are the same at {side}x{side} pixels; at other sizes timm pads and shifts its own way"
-        trunk = trunk.noting(f"{note}, not the {options['padding']} way of the network's project")
-    return trunk, Recipe(["swin_tiny_patch4_window7_224"], args, "head.fc", (side, side), fixed=True)
+        backbone = backbone.noting(f"{note}, not the {options['padding']} way of the network's project")
+    return backbone, Recipe(["swin_tiny_patch4_window7_224"], args, "head.fc", (side, side), fixed=True)
 
 
 RESNETV2 = limits(
@@ -231,9 +235,9 @@ STANDARDISED_EPS = 1e-8
 """What timm adds to the variance of BiT's kernels."""
 
 
-def resnetv2(trunk: Trunk) -> tuple[Trunk, Recipe]:
+def resnetv2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     """Pre-activation ResNets: BiT and those with batch normalisation."""
-    options = fitting(trunk.spec, RESNETV2)
+    options = fitting(backbone.spec, RESNETV2)
     bit = options["weight_standardised"]
     if bit:
         wanted = {"norm": "group", "pool_padding": "zeros", "stem": "", "avg_down": False}
@@ -242,9 +246,9 @@ def resnetv2(trunk: Trunk) -> tuple[Trunk, Recipe]:
             for name, value in wanted.items()
             if options[name] != value
         ]
-        refuse(trunk.spec, "timm's BiT, its only network with standardised kernels,", odd)
+        refuse(backbone.spec, "timm's BiT, its only network with standardised kernels,", odd)
     if bit:  # their sizes are part of their names
-        return _timms_standardisation(trunk, options["weight_eps"]), Recipe(["resnetv2_50x1_bit"], {}, "head.fc")
+        return _timms_standardisation(backbone, options["weight_eps"]), Recipe(["resnetv2_50x1_bit"], {}, "head.fc")
     args = {
         "layers": options["depths"],
         "channels": options["widths"],
@@ -256,22 +260,22 @@ def resnetv2(trunk: Trunk) -> tuple[Trunk, Recipe]:
     args["stem_type"] = "_".join(part for part in (options["stem"], STEM_SUFFIX[options["pool_padding"]]) if part)
     args["avg_down"] = options["avg_down"]
     name = "resnetv2_50" if options["norm"] == "batch" else "resnetv2_50d_gn"
-    return trunk, Recipe([name], args, "head.fc")
+    return backbone, Recipe([name], args, "head.fc")
 
 
-def _timms_standardisation(trunk: Trunk, eps: float) -> Trunk:
+def _timms_standardisation(backbone: ConvertedBackbone, eps: float) -> ConvertedBackbone:
     """Kernels so much larger that timm's epsilon does to them what the network's own did: k W / sqrt(k² v + e')."""
     if eps == STANDARDISED_EPS:
-        return trunk
+        return backbone
     factor = (STANDARDISED_EPS / eps) ** 0.5
     note = (
         f"standardised kernels are multiplied by {factor:g}: timm adds {STANDARDISED_EPS:g} to their variance, the "
         f"network's project {eps:g}; features are the same, learning rates of kernels mean less"
     )
-    return with_kernels_times(trunk, factor, note)
+    return with_kernels_times(backbone, factor, note)
 
 
-COOKS: Mapping[str, Cook] = {
+COOKS: Mapping[str, Build] = {
     "resnet": resnet,
     "resnetv2": resnetv2,
     "convnext": convnext,

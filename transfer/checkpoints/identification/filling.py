@@ -11,7 +11,7 @@ from transfer.checkpoints.identification.identify import plan_for
 from transfer.checkpoints.identification.user_rules import plan_by_rules
 from transfer.checkpoints.inference.spec import infer_spec
 from transfer.checkpoints.keys.contents import Contents, refuse_mixed_wrappers
-from transfer.checkpoints.keys.family import Plan, Twin
+from transfer.checkpoints.keys.family import OtherWeights, Plan
 from transfer.checkpoints.keys.matching import Matched, match
 from transfer.checkpoints.keys.rules import Renamed, apply_rules
 from transfer.errors import WeightMismatch
@@ -56,14 +56,14 @@ class Filled:
 def fill_from(contents: Contents, choice: Choice = Choice()) -> Filled:
     """Identify, rename, infer the network and match exactly. Raises a CheckpointError or UnknownName."""
     family, plan = _family_and_plan(contents, choice)
-    refuse_mixed_wrappers(plan.branch, contents.raw.path.name)
-    renamed = apply_rules(plan.branch.tensors, plan.rules)
+    refuse_mixed_wrappers(plan.state_dict, contents.raw.path.name)
+    renamed = apply_rules(plan.state_dict.tensors, plan.rules)
     spec = infer_spec(renamed.shapes, plan)
     title = f"{contents.raw.path.name} → {spec.arch}"
     outline = outline_of(spec)
-    matched = match(outline.trunk.state_dict(), renamed, plan.may_init, title=title, family=family)
-    for twin in plan.twins:
-        _refuse_different_twin(renamed, twin, title)
+    matched = match(outline.network.state_dict(), renamed, plan.allowed_missing, title=title, family=family)
+    for other in plan.other_weights:
+        _refuse_different_names(renamed, other, title)
     return Filled(family, plan, outline, renamed, matched)
 
 
@@ -77,14 +77,14 @@ def _family_and_plan(contents: Contents, choice: Choice) -> tuple[str, Plan]:
     return family.name, plan
 
 
-def _refuse_different_twin(renamed: Renamed, twin: Twin, title: str) -> None:
+def _refuse_different_names(renamed: Renamed, other: OtherWeights, title: str) -> None:
     """A copy with other names means that whole blocks of one network stand in the other."""
-    other = apply_rules(twin.tensors, twin.rules)
-    lacks, extra = sorted(set(other.kept) - set(renamed.kept)), sorted(set(renamed.kept) - set(other.kept))
+    theirs, ours = set(apply_rules(other.tensors, other.rules).kept), set(renamed.kept)
+    lacks, extra = sorted(theirs - ours), sorted(ours - theirs)
     if lacks or extra:
         lines = [f"  - {name}" for name in lacks[:SHOWN]] + [f"  + {name}" for name in extra[:SHOWN]]
         raise WeightMismatch(
-            f"{title}: {twin.label} should be a copy of the network, but has {len(lacks)} tensors that it "
+            f"{title}: {other.label} should be a copy of the network, but has {len(lacks)} tensors that it "
             f"lacks and lacks {len(extra)} that it has:\n"
             + "\n".join(lines)
             + "\nThe file mixes two networks, or one of them is incomplete: keep one network's weights only."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from transfer.checkpoints.families import FAMILIES
-from transfer.checkpoints.identification.nested import insides, seen_from_outside
+from transfer.checkpoints.identification.nested import nested_modules, seen_from_outside
 from transfer.checkpoints.keys.contents import Contents
 from transfer.checkpoints.keys.family import Claim, Family, Plan
 from transfer.errors import AmbiguousFamily, UnknownFamily, UnknownName
@@ -16,7 +16,7 @@ OTHERS: Mapping[str, str] = {
     r"features\.\d+\.(weight|bias)$": "a VGG or an AlexNet, which have no canonical form here",
     r"features\.denseblock\d\.": "a DenseNet, which has no canonical form here",
 }
-"""Names → networks that projects publish beside trunks, with what they are instead."""
+"""Names → networks that projects publish beside backbones, with what they are instead."""
 
 
 def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple[Family, Plan]:
@@ -38,10 +38,10 @@ def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple
 
 
 def _plan_within(contents: Contents, family: Family, which: str | None) -> Plan | None:
-    for inside in insides(contents):
-        plan = family.plan(inside.contents, which) or _plan_within(inside.contents, family, which)
+    for nested in nested_modules(contents):
+        plan = family.plan(nested.contents, which) or _plan_within(nested.contents, family, which)
         if plan is not None:
-            return seen_from_outside(plan, inside, contents)
+            return seen_from_outside(plan, nested, contents)
     return None
 
 
@@ -69,8 +69,8 @@ def _candidates(contents: Contents) -> list[tuple[Family, Claim]]:
 
 
 def _candidates_within(contents: Contents) -> list[tuple[Family, Claim]]:
-    for inside in insides(contents):
-        if found := _candidates(inside.contents) or _candidates_within(inside.contents):
+    for nested in nested_modules(contents):
+        if found := _candidates(nested.contents) or _candidates_within(nested.contents):
             return found
     return []
 
@@ -86,25 +86,25 @@ def _several(contents: Contents, candidates: list[tuple[Family, Claim]]) -> str:
 def _none(contents: Contents) -> str:
     lines = "\n".join(f"  {family.name}: {'; '.join(family.layouts)}" for family in FAMILIES)
     if (instead := _other_network(contents)) is not None:
-        return f"{contents.raw.path} holds {instead}: {_held(contents)}. It cannot be evaluated as a trunk."
+        return f"{contents.raw.path} holds {instead}: {_held(contents)}. It cannot be evaluated as a backbone."
     return (
         f"no family recognises {contents.raw.path}. It holds {_held(contents)}. Known families and what they look "
         f"like:\n{lines}\nIf it is one of them in another form, pass --family; a VGG or another network "
-        "without a ResNet, ConvNeXt, ViT or Swin trunk cannot be evaluated."
+        "without a ResNet, ConvNeXt, ViT or Swin backbone cannot be evaluated."
     )
 
 
 def _other_network(contents: Contents) -> str | None:
-    """What the file holds, where its names say that no trunk is in it."""
-    names = [name for branch in contents.branches.values() for name in branch.tensors]
+    """What the file holds, where its names say that no backbone is in it."""
+    names = [name for state_dict in contents.state_dicts.values() for name in state_dict.tensors]
     return next((what for pattern, what in OTHERS.items() if any(re.match(pattern, name) for name in names)), None)
 
 
 def _held(contents: Contents) -> str:
     """Names from every state dict: the first ones, and those that no other state dict shares."""
     parts = []
-    for branch in list(contents.branches.values())[:6]:
-        names = list(branch.tensors)
+    for state_dict in list(contents.state_dicts.values())[:6]:
+        names = list(state_dict.tensors)
         shown = ", ".join(names if len(names) <= 6 else [*names[:3], "…", *names[-2:]])
-        parts.append(f"{len(names)} tensors in {branch.where} ({shown})")
+        parts.append(f"{len(names)} tensors in {state_dict.where} ({shown})")
     return "; ".join(parts)

@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from transfer.backbones.building import KINDS
-from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import declared_contract
 from transfer.checkpoints.keys.family import Plan
-from transfer.checkpoints.keys.matching import Excuse
-from transfer.checkpoints.keys.rules import Drop, Join, Permute, Rename, Reshape, Rule, Split, Strip
+from transfer.checkpoints.keys.matching import AllowedMissing
+from transfer.checkpoints.keys.rules import Drop, Join, Permute, RemovePrefix, Rename, Reshape, Rule, Split
 from transfer.errors import BadOption, UnknownName, UnreadableCheckpoint
 
 KEYS = {"kind", "path", "arch", "heads", "input", "options", "rules", "may_init"}
 FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Rule]]] = {
-    "strip": ((), Strip),
+    "strip": ((), RemovePrefix),
     "rename": (("to",), Rename),
     "drop": (("reason",), Drop),
     "transpose": (("dims",), lambda pattern, dims: Permute(pattern, tuple(dims))),
@@ -43,10 +43,10 @@ def plan_by_rules(contents: Contents, path: Path) -> Plan:
     return Plan(
         which="rules",
         kind=kind,
-        branch=_branch(contents, data.get("path", ""), path),
+        state_dict=_state_dict(contents, data.get("path", ""), path),
         rules=tuple(_rule(entry, index, path) for index, entry in enumerate(data.get("rules", []), 1)),
         input=_contract(data, path),
-        may_init=tuple(Excuse(entry["pattern"], entry["reason"]) for entry in data.get("may_init", [])),
+        allowed_missing=tuple(AllowedMissing(entry["pattern"], entry["reason"]) for entry in data.get("may_init", [])),
         options=data.get("options", {}),
         arch=data.get("arch"),
         heads=data.get("heads"),
@@ -65,12 +65,12 @@ def _read(path: Path) -> dict[str, Any]:
     return data
 
 
-def _branch(contents: Contents, wanted: str, path: Path) -> Branch:
-    if wanted not in contents.branches:
+def _state_dict(contents: Contents, wanted: str, path: Path) -> StateDict:
+    if wanted not in contents.state_dicts:
         raise UnknownName.among(
-            f"state dict (`path` in {path.name}) in {contents.raw.path.name}", wanted, contents.branches
+            f"state dict (`path` in {path.name}) in {contents.raw.path.name}", wanted, contents.state_dicts
         )
-    return contents.branches[wanted]
+    return contents.state_dicts[wanted]
 
 
 def _contract(data: Mapping[str, Any], path: Path) -> Any:

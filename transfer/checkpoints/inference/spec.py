@@ -71,7 +71,7 @@ def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan)
     ]
     if spec.kind != claimed.kind or differences:
         raise WeightMismatch(
-            f"the file says that it holds {plan.arch}, but its tensors in {plan.branch.where} are those of "
+            f"the file says that it holds {plan.arch}, but its tensors in {plan.state_dict.where} are those of "
             f"{spec.arch}: {'; '.join(differences) or f'a {spec.kind}, not a {claimed.kind}'}. Part of the network is "
             "missing, or the file was put together from two."
         )

@@ -26,7 +26,7 @@ TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 
 @dataclass(frozen=True)
-class Branch:
+class StateDict:
     """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
 
     `wrapper` is what was stripped from the beginning of every name, `inner` from the middle of some; `parts` are the
@@ -63,7 +63,7 @@ class Contents:
     """A checkpoint laid out for identification: its state dicts, and what it says about itself."""
 
     raw: RawCheckpoint
-    branches: Mapping[str, Branch]
+    state_dicts: Mapping[str, StateDict]
 
     @property
     def keys(self) -> frozenset[str]:
@@ -114,36 +114,36 @@ class Contents:
 
 def contents_of(raw: RawCheckpoint) -> Contents:
     """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none."""
-    branches = {path: _branch(path, tensors) for path, tensors in _state_dicts(raw.tree)}
-    for branch in branches.values():
-        _refuse_partitioned(branch, raw.path.name)
-    if not branches and (nameless := nameless_averages(raw.tree)):
+    state_dicts = {path: _state_dict(path, tensors) for path, tensors in _state_dicts(raw.tree)}
+    for state_dict in state_dicts.values():
+        _refuse_partitioned(state_dict, raw.path.name)
+    if not state_dicts and (nameless := nameless_averages(raw.tree)):
         raise UnreadableCheckpoint(
             f"{raw.path} holds tensors without names under `{nameless[0]}`, a moving average as torch_ema saves it: "
             "which tensor is which cannot be told. Copy it into the model (ema.copy_to(model.parameters())) and save "
             "model.state_dict()."
         )
-    if not branches:
+    if not state_dicts:
         held = ", ".join(f"{key} ({type(value).__name__})" for key, value in list(raw.tree.items())[:8])
         raise UnreadableCheckpoint(
             f"{raw.path} holds no tensors: expected a state dict at the root or under a key such as state_dict, model "
             f"or teacher; found {held or 'an empty dictionary'}. Save model.state_dict() with its weights."
         )
-    return Contents(raw, branches)
+    return Contents(raw, state_dicts)
 
 
-def _branch(path: str, tensors: Mapping[str, Tensor]) -> Branch:
+def _state_dict(path: str, tensors: Mapping[str, Tensor]) -> StateDict:
     names, wrapper = unwrapped(tensors)
-    return Branch(path, names, wrapper, inner=inner_wrappers(tensors))
+    return StateDict(path, names, wrapper, inner=inner_wrappers(tensors))
 
 
-def _refuse_partitioned(branch: Branch, source: str) -> None:
+def _refuse_partitioned(state_dict: StateDict, source: str) -> None:
     """Raise UnreadableCheckpoint for one process's share of weights: pieces without names or shapes."""
-    flat = next((name for name in branch.tensors if re.fullmatch(FLAT, name)), None)
-    empty = [name for name, tensor in branch.tensors.items() if tuple(tensor.shape) == (0,)]
-    if flat or 2 * len(empty) > len(branch.tensors):
+    flat = next((name for name in state_dict.tensors if re.fullmatch(FLAT, name)), None)
+    empty = [name for name, tensor in state_dict.tensors.items() if tuple(tensor.shape) == (0,)]
+    if flat or 2 * len(empty) > len(state_dict.tensors):
         raise UnreadableCheckpoint(
-            f"{source}: {branch.where} holds {flat or f'empty tensors such as {empty[0]}'}: the weights were cut into "
+            f"{source}: {state_dict.where} holds {flat or f'empty tensors such as {empty[0]}'}: the weights were cut into "
             "pieces for several processes (FSDP, DeepSpeed ZeRO-3). Put them together first: FSDP's "
             "FULL_STATE_DICT, DeepSpeed's zero_to_fp32.py, or Accelerate's merge-weights."
         )
@@ -189,15 +189,15 @@ def _modules(node: Mapping[Any, Any]) -> dict[str, Tensor]:
     return tensors if all(isinstance(value, Tensor) for value in tensors.values()) else {}
 
 
-def refuse_mixed_wrappers(branch: Branch, source: str) -> None:
+def refuse_mixed_wrappers(state_dict: StateDict, source: str) -> None:
     """Raise WeightMismatch if some names, but not all, are inside a wrapper: two networks in one state dict."""
     for prefix in OUTER[:-1]:
-        inside = [name for name in branch.tensors if name.startswith(prefix)]
-        outside = [name for name in branch.tensors if not name.startswith(prefix)]
-        if inside and outside:
+        nested = [name for name in state_dict.tensors if name.startswith(prefix)]
+        outside = [name for name in state_dict.tensors if not name.startswith(prefix)]
+        if nested and outside:
             raise WeightMismatch(
-                f"{source}: {branch.where} mixes prefixes: {len(inside)} of {len(branch.tensors)} names are under "
+                f"{source}: {state_dict.where} mixes prefixes: {len(nested)} of {len(state_dict.tensors)} names are under "
                 f"{prefix} and {len(outside)} are not:\n"
-                + "\n".join(f"  + {name}" for name in [*inside[:10], *outside[:10]])
+                + "\n".join(f"  + {name}" for name in [*nested[:10], *outside[:10]])
                 + "\nThey may belong to two networks. Write one network's weights under one prefix."
             )

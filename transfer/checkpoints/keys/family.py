@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from transfer.checkpoints.keys.contents import Branch, Contents
-from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Rule
 from transfer.errors import UnknownName
 from transfer.schemas.checkpoint import InputContract
@@ -24,7 +24,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Twin:
+class OtherWeights:
     """Another copy of the network in the file (key encoder, student, moving average): the same names and shapes."""
 
     label: str
@@ -36,7 +36,7 @@ class Twin:
 class Plan:
     """How one file is taken apart.
 
-    `which` names the chosen copy of the network, `branch` holds it, `rules` lead to canonical names, `may_init` excuses
+    `which` names the chosen copy of the network, `state_dict` holds it, `rules` lead to canonical names, `allowed_missing` excuses
     what the file lacks; `options` are those of the network that leave no trace in shapes, or that the file states in so
     many words (None: the builder's default), `arch`, `heads` and `image` what it says about itself; `input` is the
     contract without size and patch.
@@ -44,15 +44,15 @@ class Plan:
 
     which: str
     kind: str
-    branch: Branch
+    state_dict: StateDict
     rules: tuple[Rule, ...]
     input: InputContract
-    may_init: tuple[Excuse, ...] = ()
+    allowed_missing: tuple[AllowedMissing, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     arch: str | None = None
     heads: int | None = None
     image: tuple[int, int] | None = None
-    twins: tuple[Twin, ...] = ()
+    other_weights: tuple[OtherWeights, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from transfer.checkpoints.keys.contents import Branch, Contents
-from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Rename, Reshape, Rule
 
 PLAIN_KEYS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "app", "checkpoint")
@@ -16,14 +16,14 @@ PLAIN_KEYS = ("state_dict", "model", "module", "model_state_dict", "net", "netwo
 AVERAGES = ("state_dict_ema", "model_ema", "ema_model", "ema", "ema_state_dict", "shadow")
 """Where training scripts keep the moving average of the weights."""
 
-CLASSIFIER = "classifier: not part of the trunk"
+CLASSIFIER = "classifier: not part of the backbone"
 POOLED_NORM = "norm between pooling and classifier"
 BUFFER = "buffer that follows from the window size"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of one kind of network: any that matches `body` tells it, `head` matches those after the trunk."""
+    """Names of one kind of network: any that matches `body` tells it, `head` matches those after the backbone."""
 
     name: str
     kind: str
@@ -50,33 +50,33 @@ def layout_of(names: Iterable[str], layouts: Iterable[Layout] = LAYOUTS) -> Layo
     return next((layout for layout in layouts if any(re.match(layout.body, name) for name in names)), None)
 
 
-def has_head(branch: Branch, layout: Layout) -> bool:
-    """Whether something stands after the trunk."""
-    return any(re.match(layout.head, name) for name in branch.tensors)
+def has_head(state_dict: StateDict, layout: Layout) -> bool:
+    """Whether something stands after the backbone."""
+    return any(re.match(layout.head, name) for name in state_dict.tensors)
 
 
-def plain_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[Branch, Layout] | None:
+def plain_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[StateDict, Layout] | None:
     """The first plain state dict that has a layout, and that layout; a moving average where there is nothing else."""
     layouts = tuple(layouts)
-    for branch in (*plain_branches(contents), *averages(contents)):
-        if layout := layout_of(branch.tensors, layouts):
-            return branch, layout
+    for state_dict in (*plain_state_dicts(contents), *averages(contents)):
+        if layout := layout_of(state_dict.tensors, layouts):
+            return state_dict, layout
     return None
 
 
-def plain_branches(contents: Contents) -> list[Branch]:
+def plain_state_dicts(contents: Contents) -> list[StateDict]:
     """State dicts under plain keys in any nesting, the outer and preferred ones first, and last that at the root."""
 
     def order(path: str) -> tuple[bool, int, list[int]]:
         return not path, path.count("."), [PLAIN_KEYS.index(key) for key in path.split(".") if path]
 
-    paths = [path for path in contents.branches if set(path.split(".")) <= {*PLAIN_KEYS, ""}]
-    return [contents.branches[path] for path in sorted(paths, key=order)]
+    paths = [path for path in contents.state_dicts if set(path.split(".")) <= {*PLAIN_KEYS, ""}]
+    return [contents.state_dicts[path] for path in sorted(paths, key=order)]
 
 
-def averages(contents: Contents) -> list[Branch]:
+def averages(contents: Contents) -> list[StateDict]:
     """Moving averages, in any nesting with plain keys."""
-    return [branch for path, branch in contents.branches.items() if is_average(path)]
+    return [state_dict for path, state_dict in contents.state_dicts.items() if is_average(path)]
 
 
 def is_average(path: str) -> bool:
@@ -85,19 +85,19 @@ def is_average(path: str) -> bool:
     return bool(keys & set(AVERAGES)) and keys <= {*AVERAGES, *PLAIN_KEYS}
 
 
-def has_deep_stem(branch: Branch) -> bool:
+def has_deep_stem(state_dict: StateDict) -> bool:
     """ResNet-C, -D and the like: three convolutions instead of one of 7x7."""
-    return any(re.match(r"conv1\.\d", name) for name in branch.tensors)
+    return any(re.match(r"conv1\.\d", name) for name in state_dict.tensors)
 
 
-def names_under(branch: Branch, prefix: str) -> list[str]:
+def names_under(state_dict: StateDict, prefix: str) -> list[str]:
     """What follows `prefix` in the names that begin with it."""
-    return [name.removeprefix(prefix) for name in branch.tensors if name.startswith(prefix)]
+    return [name.removeprefix(prefix) for name in state_dict.tensors if name.startswith(prefix)]
 
 
-def is_plain_resnet(branch: Branch, layout: Layout) -> bool:
+def is_plain_resnet(state_dict: StateDict, layout: Layout) -> bool:
     """Names that a torchvision ResNet has too."""
-    return layout == RESNET and not has_deep_stem(branch)
+    return layout == RESNET and not has_deep_stem(state_dict)
 
 
 def canonical_rules(names: Iterable[str], layout: Layout) -> tuple[Rule, ...]:
@@ -181,8 +181,8 @@ _RULES: dict[Layout, Callable[[Iterable[str]], tuple[Rule, ...]]] = {
 }
 
 
-def legacy_batchnorm(names: Iterable[str]) -> tuple[Excuse, ...]:
+def legacy_batchnorm(names: Iterable[str]) -> tuple[AllowedMissing, ...]:
     """The excuse of a ResNet saved before torch 0.4.1, which did not count batches."""
     if any(name.endswith("num_batches_tracked") for name in names):
         return ()
-    return (Excuse(r".*\.num_batches_tracked|bn1\.num_batches_tracked", "torch < 0.4.1 counted no batches: 0"),)
+    return (AllowedMissing(r".*\.num_batches_tracked|bn1\.num_batches_tracked", "torch < 0.4.1 counted no batches: 0"),)

@@ -1,4 +1,4 @@
-"""Exact matching: every tensor of the trunk has one source or a declared reason; every source has a place."""
+"""Exact matching: every tensor of the backbone has one source or a declared reason; every source has a place."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ SHOWN = 40
 
 
 @dataclass(frozen=True)
-class Excuse:
-    """Trunk tensors that may keep their initial value: names that `pattern` matches as a whole, and why."""
+class AllowedMissing:
+    """Backbone tensors that may keep their initial value: names that `pattern` matches as a whole, and why."""
 
     pattern: str
     reason: str
@@ -29,7 +29,7 @@ class Excuse:
 class Matched:
     """Canonical name → its source (absent where initialised), and what was noteworthy.
 
-    `numbers` counts the elements of each tensor of the trunk, filled or not, without counts of batches.
+    `numbers` counts the elements of each tensor of the backbone, filled or not, without counts of batches.
     """
 
     sources: Mapping[str, Source]
@@ -40,11 +40,11 @@ class Matched:
 
     @property
     def coverage(self) -> float:
-        """Share of the trunk's elements that the file fills."""
+        """Share of the backbone's elements that the file fills."""
         return share(self.numbers, self.sources)
 
     def load(self, name: str) -> Tensor:
-        """The tensor in the trunk's precision, contiguous; it may share memory with the file."""
+        """The tensor in the backbone's precision, contiguous; it may share memory with the file."""
         return self.sources[name].value.load().to(self.dtypes[name]).contiguous()
 
 
@@ -55,14 +55,19 @@ def share(numbers: Mapping[str, int], filled: Iterable[str]) -> float:
 
 
 def match(
-    target: Mapping[str, Tensor], renamed: Renamed, excuses: Sequence[Excuse], *, title: str, family: str
+    target: Mapping[str, Tensor],
+    renamed: Renamed,
+    allowed_missing: Sequence[AllowedMissing],
+    *,
+    title: str,
+    family: str,
 ) -> Matched:
     """Fill `target` (names and shapes) from `renamed`, without reading a number.
 
     Raises WeightMismatch that lists `-` unfilled and `+` unused names with their shapes and the closest match, for
     other shapes, other kinds of numbers, and excuses that excuse nothing.
     """
-    initialised = _initialised(target, renamed.kept, excuses, title, family)
+    initialised = _initialised(target, renamed.kept, allowed_missing, title, family)
     unfilled = [name for name in target if name not in renamed.kept and name not in initialised]
     reshaped = [n for n, s in renamed.kept.items() if n in target and not _fits(s.value, target[n])]
     unused = {name: source for name, source in renamed.kept.items() if name not in target} | dict(renamed.foreign)
@@ -82,18 +87,22 @@ def _fits(value: Value, tensor: Tensor) -> bool:
 
 
 def _initialised(
-    target: Mapping[str, Tensor], kept: Mapping[str, Source], excuses: Sequence[Excuse], title: str, family: str
+    target: Mapping[str, Tensor],
+    kept: Mapping[str, Source],
+    allowed_missing: Sequence[AllowedMissing],
+    title: str,
+    family: str,
 ) -> dict[str, str]:
     initialised: dict[str, str] = {}
-    for excuse in excuses:
-        names = [name for name in target if name not in kept and re.fullmatch(excuse.pattern, name)]
+    for allowed in allowed_missing:
+        names = [name for name in target if name not in kept and re.fullmatch(allowed.pattern, name)]
         if not names:
             raise WeightMismatch(
-                f"{title}: the excuse {excuse.pattern!r} ({excuse.reason}) excuses nothing: no such tensor of the "
-                f"trunk lacks a source. Remove it from transfer/checkpoints/families/{family}.py or declare it only "
+                f"{title}: the excuse {allowed.pattern!r} ({allowed.reason}) excuses nothing: no such tensor of the "
+                f"backbone lacks a source. Remove it from transfer/checkpoints/families/{family}.py or declare it only "
                 "for the files that need it."
             )
-        initialised |= dict.fromkeys(names, excuse.reason)
+        initialised |= dict.fromkeys(names, allowed.reason)
     return initialised
 
 

@@ -14,7 +14,7 @@ from transfer.errors import WeightMismatch
 
 
 @dataclass(frozen=True)
-class Strip:
+class RemovePrefix:
     """Names must begin with `prefix`, which goes; others stay without a place."""
 
     prefix: str
@@ -30,7 +30,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Drop:
-    """A name that `pattern` matches as a whole is no part of the trunk, because of `reason`."""
+    """A name that `pattern` matches as a whole is no part of the backbone, because of `reason`."""
 
     pattern: str
     reason: str
@@ -84,7 +84,7 @@ class Split:
     dim: int = 0
 
 
-Rule = Strip | Rename | Drop | Permute | Reshape | Apply | Join | Split
+Rule = RemovePrefix | Rename | Drop | Permute | Reshape | Apply | Join | Split
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def apply_to_values(values: Mapping[str, Value], rules: Sequence[Rule]) -> Renam
             case Drop():
                 gone = [name for name in kept if re.fullmatch(rule.pattern, name)]
                 dropped |= {kept.pop(name).name: rule.reason for name in gone}
-            case Strip():
+            case RemovePrefix():
                 outside = [name for name in kept if not name.startswith(rule.prefix)]
                 foreign |= {name: kept.pop(name) for name in outside}
                 kept = {name.removeprefix(rule.prefix): source for name, source in kept.items()}
@@ -215,7 +215,7 @@ def _unique(named: Iterator[Named]) -> dict[str, Source]:
 def _follow(name: str, rules: Sequence[Rule]) -> str | None:
     """Where one name leads by itself, None if it is left out."""
     for rule in rules:
-        if isinstance(rule, Strip):
+        if isinstance(rule, RemovePrefix):
             if not name.startswith(rule.prefix):
                 return None
             name = name.removeprefix(rule.prefix)
@@ -234,7 +234,7 @@ def name_in_file(name: str, rules: Sequence[Rule]) -> str:
     """
     sources = [name]
     for rule in reversed(rules):
-        if isinstance(rule, Strip):
+        if isinstance(rule, RemovePrefix):
             sources = [rule.prefix + source for source in sources]
         elif isinstance(rule, Rename):
             sources = [_undo(source, rule.pattern, rule.replacement) for source in sources]

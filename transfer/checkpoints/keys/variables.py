@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from transfer.checkpoints.keys.matching import Excuse
+from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
 
 AVERAGE = "ExponentialMovingAverage"
@@ -17,7 +17,7 @@ TRAINING = (
 )
 """Beside every network that was saved while it trained."""
 
-COUNTERS = (Excuse(r"(.*\.)?num_batches_tracked", "TensorFlow counts no batches: 0"),)
+COUNTERS = (AllowedMissing(r"(.*\.)?num_batches_tracked", "TensorFlow counts no batches: 0"),)
 """What its batch normalisation has not."""
 
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}

@@ -1,1 +1,1 @@
-"""What stands on a trunk: each kind of head fitted to the trunk's levels and to the classes of the data."""
+"""What stands on a backbone: each kind of head fitted to the backbone's levels and to the classes of the data."""

@@ -1,4 +1,4 @@
-"""Detectors on a trunk: its levels reach the neck, the classes the box head."""
+"""Detectors on a backbone: its levels reach the neck, the classes the box head."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
-    """Fit neck and heads of `model`, in place; the trunk as the detector needs it is returned.
+    """Fit neck and heads of `model`, in place; the backbone as the detector needs it is returned.
 
-    Raises BadOption where the last stage of the trunk cannot be a part of the box head that the recipe wants it to be,
+    Raises BadOption where the last stage of the backbone cannot be a part of the box head that the recipe wants it to be,
     or its blocks cannot attend within the recipe's windows.
     """
     backbone = with_fine_levels(backbone)
@@ -38,7 +38,7 @@ def _set_window(options: ConfigDict, backbone: BackboneSpec) -> None:
         return
     if len({level.stride for level in levels_of(backbone)}) == 1:
         raise BadOption(
-            f"windows of {options.window} cells are for trunks of kind 'vit', and {backbone.arch!r} is a "
+            f"windows of {options.window} cells are for backbones of kind 'vit', and {backbone.arch!r} is a "
             f"{backbone.kind}, whose positions are relative to the whole map. Pass --set model.backbone.window=0 to "
             "let every block attend to all of the image, at a higher cost."
         )
@@ -53,8 +53,8 @@ def _share_last_stage(model: ConfigDict, backbone: BackboneSpec) -> None:
         convolutional = ", ".join(kind.name for kind in KINDS if kind.dilates)
         raise BadOption(
             "a C4 detector moves the last convolutional stage, from stride 16 to 32, into its box head; "
-            f"{backbone.kind} {backbone.arch!r} has none (strides {', '.join(map(str, strides))}). Kinds of trunk that "
-            f"have one: {convolutional}. For this trunk: the recipes *_rcnn_fpn_*, which build a pyramid on any."
+            f"{backbone.kind} {backbone.arch!r} has none (strides {', '.join(map(str, strides))}). Kinds of backbone that "
+            f"have one: {convolutional}. For this backbone: the recipes *_rcnn_fpn_*, which build a pyramid on any."
         )
     before, last = levels[-2:]
     model.backbone.last_stage = False
@@ -67,7 +67,7 @@ def _share_last_stage(model: ConfigDict, backbone: BackboneSpec) -> None:
 
 
 def _set_neck(model: ConfigDict, levels: Sequence[Level]) -> None:
-    """The recipe's pyramid where the trunk has its strides, else one made of the last level alone."""
+    """The recipe's pyramid where the backbone has its strides, else one made of the last level alone."""
     neck = model.neck
     if tuple(level.stride for level in levels) == SimpleFeaturePyramid.STRIDES:
         neck.in_channels = [level.channels for level in levels]

@@ -1,4 +1,4 @@
-"""Pose heads on a trunk: its last level is lifted to the stride of heatmaps, or to the crop's own size."""
+"""Pose heads on a backbone: its last level is lifted to the stride of heatmaps, or to the crop's own size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
-    """Fit neck and head of `model`, in place; the trunk as they need it is returned. Persons are the one class."""
+    """Fit neck and head of `model`, in place; the backbone as they need it is returned. Persons are the one class."""
     output_stride = model.backbone.get("output_stride", 32)
     level = levels_of(backbone, output_stride=output_stride)[-1]
     head = model.head
@@ -31,8 +31,8 @@ def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> Backbon
 def _check_convolutional(backbone: BackboneSpec) -> None:
     if not kind_of(backbone).dilates:
         raise BadOption(
-            f"G-RMI's trunk is fully convolutional; {backbone.kind} {backbone.arch!r} cuts its crops of 8 n + 1 "
-            f"pixels into patches. For this trunk: {ANY_STRIDE['keypoints']}."
+            f"G-RMI's backbone is fully convolutional; {backbone.kind} {backbone.arch!r} cuts its crops of 8 n + 1 "
+            f"pixels into patches. For this backbone: {ANY_STRIDE['keypoints']}."
         )
 
 
@@ -48,7 +48,7 @@ def _doublings(decoder: ConfigDict, stride: int) -> int:
     doublings = round(math.log2(stride * heatmap[0] / size[0]))
     if any(side % stride for side in size) or size[0] // stride * 2**doublings != heatmap[0]:
         raise BadOption(
-            f"pose crops of {size[0]}x{size[1]} pixels with heatmaps of {heatmap[0]}x{heatmap[1]} need a trunk whose "
+            f"pose crops of {size[0]}x{size[1]} pixels with heatmaps of {heatmap[0]}x{heatmap[1]} need a backbone whose "
             f"stride divides them by a power of two; this one's is {stride}. Change head.decoder with --set."
         )
     return doublings

@@ -1,4 +1,4 @@
-"""Segmenters on a trunk: its last level, dilated where the trunk allows it, or all of its levels reach the head."""
+"""Segmenters on a backbone: its last level, dilated where the backbone allows it, or all of its levels reach the head."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_segmenter(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
-    """Fit the head of `model`, in place; the trunk as the segmenter needs it is returned.
+    """Fit the head of `model`, in place; the backbone as the segmenter needs it is returned.
 
-    A head whose recipe lists levels (`in_index`) gets all that the trunk has. One whose recipe aligns corners does so
-    where the trunk's cells lie there.
+    A head whose recipe lists levels (`in_index`) gets all that the backbone has. One whose recipe aligns corners does so
+    where the backbone's cells lie there.
     """
     head, stride = model.decode_head, model.backbone.get("output_stride", 32)
     head.num_classes = classes

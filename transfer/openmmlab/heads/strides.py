@@ -1,4 +1,4 @@
-"""Strides that heads ask of trunks."""
+"""Strides that heads ask of backbones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from transfer.errors import BadOption
 from transfer.schemas.checkpoint import BackboneSpec
 
 ANY_STRIDE = {
-    "miou": "linear_* and upernet_* segment on every trunk, deeplab_aspp_* at whatever stride it has",
-    "keypoints": "pose_heatmap_* and vitpose_simple_* lift every trunk's last map to the stride of heatmaps",
+    "miou": "linear_* and upernet_* segment on every backbone, deeplab_aspp_* at whatever stride it has",
+    "keypoints": "pose_heatmap_* and vitpose_simple_* lift every backbone's last map to the stride of heatmaps",
 }
 """Recipes without a demand, by kind of task."""
 
@@ -26,7 +26,7 @@ def with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:
 
 
 def require_stride(task: ConfigDict, backbone: BackboneSpec) -> None:
-    """Raise BadOption where a recipe says `task.stride` and the trunk's last map cannot have it."""
+    """Raise BadOption where a recipe says `task.stride` and the backbone's last map cannot have it."""
     wanted = task.get("stride")
     if wanted is None:
         return
@@ -35,8 +35,8 @@ def require_stride(task: ConfigDict, backbone: BackboneSpec) -> None:
         dilating = ", ".join(kind.name for kind in KINDS if kind.dilates)
         raise BadOption(
             f"this recipe's head works on a last map of stride {wanted}, but that of {backbone.kind} "
-            f"{backbone.arch!r} has {has} and cannot be changed. Kinds of trunk that dilate to it: {dilating}. "
-            f"For this trunk: {ANY_STRIDE[task.kind]}."
+            f"{backbone.arch!r} has {has} and cannot be changed. Kinds of backbone that dilate to it: {dilating}. "
+            f"For this backbone: {ANY_STRIDE[task.kind]}."
         )
 
 

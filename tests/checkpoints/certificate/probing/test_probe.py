@@ -85,7 +85,7 @@ def test_random_statistics_tell_nothing() -> None:
     assert verdict.text.startswith("cannot tell") and not verdict.wrong
 
 
-def test_a_trunk_without_batch_norms_tells_nothing() -> None:
+def test_a_backbone_without_batch_norms_tells_nothing() -> None:
     assert "no batch normalisation" in judge(nn.Sequential(nn.Conv2d(3, 8, 3)), IMAGENET).text
 
 

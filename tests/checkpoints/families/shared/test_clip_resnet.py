@@ -5,7 +5,7 @@ import re
 import torch
 
 from transfer.backbones.architectures import spec_of
-from transfer.backbones.building import trunk_shapes
+from transfer.backbones.building import backbone_shapes
 from transfer.checkpoints.families.shared.clip_resnet import NAMING, OPTIONS, is_clip_resnet
 from transfer.checkpoints.inference.resnet import infer_resnet
 from transfer.checkpoints.keys.rules import apply_rules
@@ -23,7 +23,7 @@ def openais_name(name: str) -> str:
 
 def test_every_tensor_has_its_place() -> None:
     spec = spec_of("resnet50_clip")
-    target = trunk_shapes(spec)
+    target = backbone_shapes(spec)
     state = {openais_name(name): tensor for name, tensor in target.items()}
     assert len(state) == len(target) and is_clip_resnet(state)
     renamed = apply_rules(state | {"attnpool.q_proj.weight": torch.zeros(1)}, NAMING.rules)
@@ -33,5 +33,5 @@ def test_every_tensor_has_its_place() -> None:
 
 
 def test_other_resnets_are_no_clips() -> None:
-    assert not is_clip_resnet(trunk_shapes(spec_of("resnet50")))
-    assert not is_clip_resnet(trunk_shapes(spec_of("resnet50d")))
+    assert not is_clip_resnet(backbone_shapes(spec_of("resnet50")))
+    assert not is_clip_resnet(backbone_shapes(spec_of("resnet50d")))

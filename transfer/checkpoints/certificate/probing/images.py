@@ -38,8 +38,8 @@ def _dead_leaves(size: int, draw: torch.Generator) -> Tensor:
     """Every pixel shows the first disc that covers it: discs further down are never seen."""
     fine = size * FINER
     rows, columns = _distances(fine, draw)
-    inside = rows[:, :, None] + columns[:, None, :] <= _radii(draw)[:, None, None] ** 2
-    leaves = _colours(LEAVES, draw)[inside.byte().argmax(0)].permute(2, 0, 1)
+    nested = rows[:, :, None] + columns[:, None, :] <= _radii(draw)[:, None, None] ** 2
+    leaves = _colours(LEAVES, draw)[nested.byte().argmax(0)].permute(2, 0, 1)
     noise = torch.randn(1, size, size, generator=draw) * TEXTURE
     image: Tensor = (avg_pool2d(leaves, FINER) + noise).clamp(0, 1)
     return image

@@ -20,7 +20,7 @@ from transfer.errors import BadOption
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 COUNT, SIZE, DEEP = 32, 96, 16
-"""Images of the probe, their side in pixels, and how many of them go through the whole trunk."""
+"""Images of the probe, their side in pixels, and how many of them go through the whole backbone."""
 
 CAFFE_MEAN = (103.53, 116.28, 123.675)
 VGG_MEAN = (123.68, 116.78, 103.94)
@@ -59,9 +59,9 @@ class _Enough(Exception):
     """The first batch norm was reached."""
 
 
-def norms_of(trunk: nn.Module) -> dict[str, nn.BatchNorm2d]:
+def norms_of(backbone: nn.Module) -> dict[str, nn.BatchNorm2d]:
     """Batch norms with statistics, in the order of the modules."""
-    found = {name: m for name, m in trunk.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    found = {name: m for name, m in backbone.named_modules() if isinstance(m, nn.BatchNorm2d)}
     return {name: norm for name, norm in found.items() if norm.track_running_stats}
 
 
@@ -81,10 +81,10 @@ def prepared(images: Tensor, contract: InputContract) -> Tensor:
 
 
 @torch.no_grad()
-def disagreements(trunk: nn.Module, images: Tensor, *, first_only: bool = False) -> list[Disagreement]:
+def disagreements(backbone: nn.Module, images: Tensor, *, first_only: bool = False) -> list[Disagreement]:
     """Of every batch norm in the order of the forward pass, for `(B, 3, H, W)` prepared images."""
     found: list[Disagreement] = []
-    norms = norms_of(trunk)
+    norms = norms_of(backbone)
 
     def look(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -96,7 +96,7 @@ def disagreements(trunk: nn.Module, images: Tensor, *, first_only: bool = False)
 
     handles = [norm.register_forward_pre_hook(look(name)) for name, norm in norms.items()]
     try:
-        trunk.forward_features(images)  # type: ignore[operator]
+        backbone.forward_features(images)  # type: ignore[operator]
     except _Enough:
         pass
     finally:
@@ -127,25 +127,25 @@ class Verdict:
     wrong: bool = False
 
 
-def judge(trunk: nn.Module, declared: InputContract) -> Verdict:
-    """What the batch norms of a filled trunk say about its declared contract, and about its kernels."""
-    if (reason := _nothing_to_tell(trunk)) is not None:
+def judge(backbone: nn.Module, declared: InputContract) -> Verdict:
+    """What the batch norms of a filled backbone say about its declared contract, and about its kernels."""
+    if (reason := _nothing_to_tell(backbone)) is not None:
         return Verdict(f"cannot tell: {reason}", {})
     images = natural_images(COUNT, SIZE)
     contracts = {"declared": declared, **{name: rival for name, rival in RIVALS.items() if not _same(rival, declared)}}
-    found = {name: disagreements(trunk, prepared(images, c), first_only=True) for name, c in contracts.items()}
+    found = {name: disagreements(backbone, prepared(images, c), first_only=True) for name, c in contracts.items()}
     ranked = sorted(((name, round(seen[0].divergence, 3)) for name, seen in found.items()), key=lambda pair: pair[1])
     verdict = _on_contract(dict(ranked))
     if verdict.wrong or not verdict.text.startswith("agrees"):
         return verdict
-    odd = _first_jump(disagreements(trunk, prepared(images[:DEEP], declared)))
+    odd = _first_jump(disagreements(backbone, prepared(images[:DEEP], declared)))
     return verdict if odd is None else Verdict(f"{verdict.text}; but {odd}", verdict.divergences, wrong=True)
 
 
-def _nothing_to_tell(trunk: nn.Module) -> str | None:
-    norms = norms_of(trunk)
+def _nothing_to_tell(backbone: nn.Module) -> str | None:
+    norms = norms_of(backbone)
     if not norms:
-        return "the trunk has no batch normalisation"
+        return "the backbone has no batch normalisation"
     mean, variance = _memory(next(iter(norms.values())))
     if not mean.any() and bool((variance == 1).all()):
         return "batch normalisation counted no images"

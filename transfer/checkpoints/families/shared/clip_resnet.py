@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from transfer.checkpoints.keys.rules import Drop, Rename
-from transfer.checkpoints.keys.weights import Naming
+from transfer.checkpoints.keys.weights import KeyMapping
 
 OPTIONS = {"antialias": True}
 """Average pools stand in the place of strides: without it the same names are those of a ResNet-D."""
 
-NAMING = Naming(
+NAMING = KeyMapping(
     "resnet",
     (
-        Drop(r"attnpool\..*", "attention pooling: not part of the trunk"),
+        Drop(r"attnpool\..*", "attention pooling: not part of the backbone"),
         Rename(r"conv1\.(.*)", r"conv1.0.\1"),
         Rename(r"bn1\.(.*)", r"conv1.1.\1"),
         Rename(r"conv2\.(.*)", r"conv1.3.\1"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.layouts import SWIN, VIT, Layout
 from transfer.errors import WeightMismatch
 
@@ -14,13 +14,13 @@ LABELS = ("teacher", "student")
 """Keys of the two networks; the teacher is what is evaluated."""
 
 
-def teacher_and_student(contents: Contents, accepts: Callable[[Branch], bool]) -> dict[str, Branch]:
+def teacher_and_student(contents: Contents, accepts: Callable[[StateDict], bool]) -> dict[str, StateDict]:
     """The two networks' state dicts, as far as the file has them; none if `accepts` neither.
 
     A teacher that is not accepted beside a student that is stays: it is damaged, and the match says where.
     """
-    found = {label: contents.branches[label] for label in LABELS if label in contents.branches}
-    return found if any(accepts(branch) for branch in found.values()) else {}
+    found = {label: contents.state_dicts[label] for label in LABELS if label in contents.state_dicts}
+    return found if any(accepts(state_dict) for state_dict in found.values()) else {}
 
 
 def refuse_swapped(contents: Contents, project: str, masked: str | None = None) -> None:
@@ -29,18 +29,18 @@ def refuse_swapped(contents: Contents, project: str, masked: str | None = None) 
     Training wraps the student for several processes, and the teacher only where it has batch norms; only a student
     has the token `masked` that stands in for hidden patches.
     """
-    branches = contents.branches
-    if not {*LABELS} <= branches.keys():
+    state_dicts = contents.state_dicts
+    if not {*LABELS} <= state_dicts.keys():
         return
-    teacher, student = (branches[label] for label in LABELS)
+    teacher, student = (state_dicts[label] for label in LABELS)
     if teacher.wrapper and not student.wrapper:
         raise WeightMismatch(_swapped(contents, f"the teacher's names begin with {teacher.wrapper}", project))
     if masked and _has(teacher, masked) and not _has(student, masked):
         raise WeightMismatch(_swapped(contents, f"the teacher has {masked}", project))
 
 
-def _has(branch: Branch, last: str) -> bool:
-    return any(name.rpartition(".")[2] == last for name in branch.tensors)
+def _has(state_dict: StateDict, last: str) -> bool:
+    return any(name.rpartition(".")[2] == last for name in state_dict.tensors)
 
 
 def _swapped(contents: Contents, difference: str, project: str) -> str:

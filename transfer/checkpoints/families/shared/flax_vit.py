@@ -7,7 +7,7 @@ from collections import Counter
 
 from torch import Tensor
 
-from transfer.checkpoints.keys.contents import Branch, Contents
+from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Apply, Drop, Join, Permute, Rename, Reshape, Rule, Split
 
@@ -32,7 +32,7 @@ def _merged(kernel: Tensor) -> Tensor:
 
 VIT_RULES: tuple[Rule, ...] = (
     Drop(r"(head|pre_logits)/.*", CLASSIFIER),
-    Drop(r"MAPHead_0/.*", "attention pooling: not part of the trunk"),
+    Drop(r"MAPHead_0/.*", "attention pooling: not part of the backbone"),
     Permute(r"embedding/kernel", (3, 2, 0, 1)),
     Apply(rf"{BLOCK}{_ATTENTION}/(query|key|value)/kernel", _out_first, "joining heads"),
     Reshape(rf"{BLOCK}{_ATTENTION}/(query|key|value)/bias", (-1,)),
@@ -58,14 +58,14 @@ VIT_RULES: tuple[Rule, ...] = (
 )
 
 
-def flax_vit(contents: Contents) -> tuple[Branch, str] | None:
+def flax_vit(contents: Contents) -> tuple[StateDict, str] | None:
     """The state dict with a flax ViT, and the prefix of its names; the image tower where there are two."""
-    for branch in contents.branches.values():
-        found = (re.match(rf"((?:\w+/)*?)(?:{BLOCK}|{STACKED})", name) for name in branch.tensors)
+    for state_dict in contents.state_dicts.values():
+        found = (re.match(rf"((?:\w+/)*?)(?:{BLOCK}|{STACKED})", name) for name in state_dict.tensors)
         prefixes = Counter(match[1] for match in found if match)
-        towers = [prefix for prefix in prefixes if any(_embeds(name, prefix) for name in branch.tensors)]
+        towers = [prefix for prefix in prefixes if any(_embeds(name, prefix) for name in state_dict.tensors)]
         if towers:
-            return branch, max(towers, key=lambda prefix: ("img" in prefix, prefixes[prefix]))
+            return state_dict, max(towers, key=lambda prefix: ("img" in prefix, prefixes[prefix]))
     return None
 
 
@@ -79,10 +79,10 @@ def beside(prefix: str) -> tuple[Rule, ...]:
     return (Drop(rf"(?!{re.escape(prefix)}).*", "not the image tower"),) if prefix else ()
 
 
-def unstacked(branch: Branch, prefix: str) -> tuple[Rule, ...]:
+def unstacked(state_dict: StateDict, prefix: str) -> tuple[Rule, ...]:
     """Rules that take stacked blocks apart, for names without prefix."""
     start = prefix + STACKED
-    stacks = Counter(tensor.shape[0] for name, tensor in branch.tensors.items() if name.startswith(start))
+    stacks = Counter(tensor.shape[0] for name, tensor in state_dict.tensors.items() if name.startswith(start))
     if not stacks:
         return ()
     depth = stacks.most_common(1)[0][0]
@@ -91,10 +91,12 @@ def unstacked(branch: Branch, prefix: str) -> tuple[Rule, ...]:
     return (Split(rf"{STACKED}(.*)", names), chunk)
 
 
-def heads_of(branch: Branch, prefix: str) -> int | None:
+def heads_of(state_dict: StateDict, prefix: str) -> int | None:
     """Heads are a dimension of flax's kernels."""
-    stacked = any(name.startswith(prefix + STACKED) for name in branch.tensors)
+    stacked = any(name.startswith(prefix + STACKED) for name in state_dict.tensors)
     rank, place = (4, 2) if stacked else (3, 1)
-    kernels = (t for name, t in branch.tensors.items() if re.search(rf"{_ATTENTION}/(query|key|value)/kernel$", name))
+    kernels = (
+        t for name, t in state_dict.tensors.items() if re.search(rf"{_ATTENTION}/(query|key|value)/kernel$", name)
+    )
     votes = Counter(t.shape[place] for t in kernels if t.ndim == rank)
     return votes.most_common(1)[0][0] if votes else None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.keys.rules import Rename, Rule
 from transfer.checkpoints.keys.variables import CONVOLUTION, COUNTERS, NORM, count_created, created, kernels, parts
-from transfer.checkpoints.keys.weights import Naming
+from transfer.checkpoints.keys.weights import KeyMapping
 
 DEPTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("basic", (2, 2, 2, 2)),
@@ -35,7 +35,7 @@ def ordered_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     return next(fitting, DEPTHS[-1])
 
 
-def ordered_naming(block: str, depths: Sequence[int]) -> Naming:
+def ordered_naming(block: str, depths: Sequence[int]) -> KeyMapping:
     """From layers in the order of creation to canonical names."""
     places = _places(block, depths)
     norms = [place.replace("conv", "bn").replace("downsample.0", "downsample.1") for place in places]
@@ -46,7 +46,7 @@ def ordered_naming(block: str, depths: Sequence[int]) -> Naming:
         *created("conv2d", places),
         *created("batch_normalization", norms),
     )
-    return Naming("resnet", rules, COUNTERS)
+    return KeyMapping("resnet", rules, COUNTERS)
 
 
 def _places(block: str, depths: Sequence[int]) -> list[str]:
@@ -69,7 +69,7 @@ def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     return next(fitting, DEPTHS[-1])
 
 
-def object_naming(block: str) -> Naming:
+def object_naming(block: str) -> KeyMapping:
     """From paths through the objects of a network to canonical names."""
     rules = (
         Rename(rf"(.*){re.escape(VALUE)}", r"\1"),
@@ -80,7 +80,7 @@ def object_naming(block: str) -> Naming:
         Rename(r"initial_conv_relu_max_pool/2/bn\.(.*)", r"bn1.\1"),
         *(rule for group in range(4) for rule in _group_rules(group, block)),
     )
-    return Naming("resnet", rules, COUNTERS)
+    return KeyMapping("resnet", rules, COUNTERS)
 
 
 def _group_rules(group: int, block: str) -> list[Rule]:

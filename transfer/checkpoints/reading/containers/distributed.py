@@ -120,7 +120,7 @@ def _value(name: str, info: Inert, chunks: Mapping[Any, Any], places: _Places) -
 
 def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
     """Chunks must fill the tensor: inside it, as many numbers as it has, none of them twice."""
-    inside = all(
+    nested = all(
         len(offsets) == len(sizes) == len(size)
         and all(
             start >= 0 and n >= 0 and start + n <= side for start, n, side in zip(offsets, sizes, size, strict=True)
@@ -128,7 +128,7 @@ def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
         for offsets, sizes in boxes
     )
     count = sum(math.prod(sizes) for _, sizes in boxes)
-    if not inside or count != math.prod(size) or (len(boxes) > 1 and not _covered(size, boxes)):
+    if not nested or count != math.prod(size) or (len(boxes) > 1 and not _covered(size, boxes)):
         raise UnreadableCheckpoint(f"the planned chunks of {name} do not fill its {size}: the plan is damaged")
 
 

@@ -42,9 +42,9 @@ def _records(archive: Archive, name: str) -> dict[str, Entry]:
     folders = [entry.removesuffix("data.pkl") for entry in archive.entries if entry.count("/") == 1]
     folder = next((f for f in folders if f + "data.pkl" in archive.entries), None)
     if folder is None:
-        inside = ", ".join(list(archive.entries)[:3]) or "nothing"
+        nested = ", ".join(list(archive.entries)[:3]) or "nothing"
         raise UnreadableCheckpoint(
-            f"{name} is a zip archive, but not one that torch.save wrote: it holds {inside}. If the checkpoint "
+            f"{name} is a zip archive, but not one that torch.save wrote: it holds {nested}. If the checkpoint "
             "is inside, unpack it first."
         )
     return {n.removeprefix(folder): entry for n, entry in archive.entries.items() if n.startswith(folder)}

@@ -52,7 +52,7 @@ class Machine:
         self._storage, self._nested = storage, nested
         self._globals: dict[tuple[str, str], Any] = {}
         self._containers = self._tensors = self._odd_keys = self._repeated = 0
-        self._copies = FREE + COPIES * len(data)
+        self._all_weights = FREE + COPIES * len(data)
 
     def take(self, size: int) -> memoryview:
         """The next `size` bytes."""
@@ -136,8 +136,8 @@ class Machine:
 
         An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
         """
-        self._copies -= sum(len(value) for value in values if isinstance(value, SIZED))
-        if self._copies < 0:
+        self._all_weights -= sum(len(value) for value in values if isinstance(value, SIZED))
+        if self._all_weights < 0:
             refuse("copies the same values again and again")
 
     def _count_tensor(self, tensor: torch.Tensor | None = None) -> None:

@@ -17,7 +17,7 @@ def decompress(data: memoryview) -> memoryview:
     out = bytearray()
     while at < len(data):
         kind = data[at] & 3
-        at = _literal(data, at, out) if kind == 0 else _copy(data, at, kind, out)
+        at = _literal(data, at, out) if kind == 0 else _weights_of(data, at, kind, out)
         if len(out) > length:
             break
     if len(out) != length:
@@ -37,7 +37,7 @@ def _literal(data: memoryview, at: int, out: bytearray) -> int:
     return end
 
 
-def _copy(data: memoryview, at: int, kind: int, out: bytearray) -> int:
+def _weights_of(data: memoryview, at: int, kind: int, out: bytearray) -> int:
     """Repeat `size` bytes from `back` bytes before the end; they may overlap what they produce."""
     tag, extra = data[at], (0, 1, 2, 4)[kind]
     back = int.from_bytes(data[at + 1 : at + 1 + extra], "little")

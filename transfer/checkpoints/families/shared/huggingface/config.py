@@ -82,7 +82,7 @@ def swin_options(config: Config) -> Options:
 
 
 def convnext_options(config: Config) -> Options:
-    """ConvNeXt; the epsilon of its trunk's norms is fixed, `layer_norm_eps` is that of the pooled one."""
+    """ConvNeXt; the epsilon of its backbone's norms is fixed, `layer_norm_eps` is that of the pooled one."""
     _refuse_activation(config)
     options = picked(config, depths="depths", widths="hidden_sizes")
     if "patch_size" in config:

@@ -1,4 +1,4 @@
-"""What the text of a config says about the trunk. It is parsed, never run."""
+"""What the text of a config says about the backbone. It is parsed, never run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def contract_in(dicts: list[dict[str, Any]]) -> InputContract | None:
 
 
 def backbone_in(dicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The entries of the backbone's own dict: the first that names a type of trunk."""
+    """The entries of the backbone's own dict: the first that names a type of backbone."""
     types = ("ResNet", "ResNeXt", "ResNetV1", "SwinTransformer", "VisionTransformer", "BEiT", "ConvNeXt", "MAEViT")
     named = (entries for entries in dicts if isinstance(entries.get("type"), str))
     return next((entries for entries in named if entries["type"].rpartition(".")[2].startswith(types)), {})

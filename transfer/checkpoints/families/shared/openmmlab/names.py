@@ -1,4 +1,4 @@
-"""Names of OpenMMLab's trunks → canonical names."""
+"""Names of OpenMMLab's backbones → canonical names."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from transfer.backbones.swin import merge_in_timms_order
 from transfer.checkpoints.keys.layouts import BUFFER, POOLED_NORM, legacy_batchnorm
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import Naming
+from transfer.checkpoints.keys.weights import KeyMapping
 
-LEVEL_NORM = "norm of a level for the detector's neck: not part of the trunk"
+LEVEL_NORM = "norm of a level for the detector's neck: not part of the backbone"
 MASK = "token that stands in for masked patches in pre-training"
 
 RESNET: tuple[Rule, ...] = (
-    Drop(r"fc\..*", "classifier: not part of the trunk"),
+    Drop(r"fc\..*", "classifier: not part of the backbone"),
     Rename(r"stem\.7\.(.*)", r"bn1.\1"),
     Rename(r"stem\.(\d)\.(.*)", r"conv1.\1.\2"),
 )
@@ -71,13 +71,13 @@ BODIES: tuple[tuple[str, str, tuple[Rule, ...]], ...] = (
     (r"layers\.\d+\.(ffn\.layers|ln1|attn\.attn)\.", "vit", VIT),
     (r"layer[1-4]\.\d+\.(conv|bn)\d\.", "resnet", RESNET),
 )
-"""Names that tell a kind of trunk, in the order in which they are tried."""
+"""Names that tell a kind of backbone, in the order in which they are tried."""
 
 
-def openmmlab_naming(names: Iterable[str]) -> Naming | None:
-    """How a trunk without prefix is named, None if it is none of OpenMMLab's here."""
+def openmmlab_naming(names: Iterable[str]) -> KeyMapping | None:
+    """How a backbone without prefix is named, None if it is none of OpenMMLab's here."""
     names = list(names)
     for body, kind, rules in BODIES:
         if any(re.match(body, name) for name in names):
-            return Naming(kind, rules, legacy_batchnorm(names) if kind == "resnet" else ())
+            return KeyMapping(kind, rules, legacy_batchnorm(names) if kind == "resnet" else ())
     return None
