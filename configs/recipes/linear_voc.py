@@ -3,7 +3,7 @@
 Data:      VOC 2012 trainaug (10,582 images with the SBD annotations) and val (1,449), 21 classes, 255 ignored.
 Schedule:  40,000 steps of 16 crops of 512x512 (60 epochs), AdamW, rate 1e-3 with 1,500 steps of warm-up, linear decay
            to 0, weight decay 1e-4; scales 0.5 to 2, flips. Tested at full size, one scale, no flip.
-Trunk:     nothing of it is tuned (`--trunk full` tunes it: another protocol), and every trunk keeps its own stride:
+Trunk:     nothing of it is tuned (`--tune full` tunes it: another protocol), and every trunk keeps its own stride:
            the score tells what its features say in place, ViTs of small patches at an advantage. A batch
            normalisation and a 1x1 convolution are all that is trained.
 Launch:    tools/eval.sh CKPT voc-seg --tasks linear       (8 GPUs: tools/dist.sh 8 CKPT voc-seg --tasks linear)

@@ -124,7 +124,7 @@ class Ours:
 
 
 class OursWithParts(Ours):
-    """The same where the index keeps local features, too (`transfer dedup index --parts`)."""
+    """The same where the index keeps local features, too (`transfer dedup index --local-features`)."""
 
     kept = Detail(parts=MOST_TEST), Detail(parts=MOST)
     points = ((Column("ours, + parts", 0), _judged),)

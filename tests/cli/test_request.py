@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfer import cli
+from transfer.cli.request import TUNED, overrides, request_of
+
+
+def parsed(*arguments: str, verb: str = "eval") -> argparse.Namespace:
+    return cli.parser().parse_args([verb, "ckpt.pth", "mini", *arguments])
+
+
+def test_deviations_have_the_names_that_published_records_hash() -> None:
+    options = parsed("--steps", "3", "--images-per-step", "4", "--image-size", "5", "--tune", "last-stage")
+    expected = {"iterations": 3, "images_per_step": 4, "image_size": 5, "trunk": "before-conv5"}
+    assert overrides(options) == expected
+
+
+@pytest.mark.parametrize(("option", "protocol"), [("full", "full"), ("last-stage", "before-conv5"), ("none", "frozen")])
+def test_what_is_tuned(option: str, protocol: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert TUNED[option] == protocol
+    assert overrides(parsed("--tune", option)) == {"trunk": protocol}
+    assert not capsys.readouterr().err
+    assert overrides(parsed("--trunk", protocol)) == {"trunk": protocol}
+    note = f"transfer eval: --backbone {protocol} is now --tune {option}; the next release forgets it.\n"
+    assert capsys.readouterr().err == note
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("a.b=0.1", 0.1), ("a.b=SGD", "SGD"), ("a.b=(1, 2)", [1, 2]), ("a.b=x=y", "x=y"), ("a.b=", "")]
+)
+def test_values_of_set(text: str, value: Any) -> None:
+    assert overrides(parsed("--set", text)) == {"a.b": value}
+
+
+@pytest.mark.parametrize(
+    ("key", "option"), [("iterations", "--steps"), ("trunk", "--tune"), ("image_size", "--image-size")]
+)
+def test_set_leaves_to_options_what_they_do(key: str, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["eval", "random:resnet18", "mini", "--set", f"{key}=3"]) == 1
+    assert capsys.readouterr().err == f"transfer: BadOption: --set {key}: use {option}.\n"
+
+
+def test_a_request_has_all_that_was_said() -> None:
+    options = parsed(
+        "--family", "dino", "--tasks", "pose,detection", "--seeds", "0,1", "--work-dir", "w", "--board", "b"
+    )
+    request = request_of(options)
+    assert (request.checkpoint, request.suite, request.choice.family) == ("ckpt.pth", "mini", "dino")
+    assert (request.deviations.tasks, request.deviations.seeds) == (("pose", "detection"), (0, 1))
+    assert (request.work_dir, request.board) == (Path("w"), Path("b"))
+    assert request.deviations.overrides == {}
