@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -54,3 +55,37 @@ def test_a_request_has_all_that_was_said() -> None:
     assert (request.deviations.tasks, request.deviations.seeds) == (("pose", "detection"), (0, 1))
     assert (request.work_dir, request.board) == (Path("w"), Path("b"))
     assert request.deviations.overrides == {}
+
+
+def request_of_main(monkeypatch: pytest.MonkeyPatch, workflow: str, *arguments: str) -> Any:
+    """The request that a verb hands on; nothing is evaluated."""
+    asked = Mock(side_effect=KeyboardInterrupt)
+    monkeypatch.setattr(workflow, asked)
+    assert cli.main(arguments) == 130
+    return asked.call_args.args[0]
+
+
+def test_what_only_eval_asks_for_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ["--subset", "10%", "--snapshots", "2", "--exclude", "a.json", "--exclude", "b.json"]
+    request = request_of_main(monkeypatch, "transfer.workflows.evaluate.evaluate", "eval", "c", "mini", *options)
+    assert request.deviations.overrides == {"subset": "10%"}
+    assert (request.snapshots, request.exclude) == (2, (Path("a.json"), Path("b.json")))
+
+
+def test_a_curve_has_no_subset_of_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    request = request_of_main(monkeypatch, "transfer.workflows.curve.trace", "curve", "c", "mini", "--steps", "2")
+    assert (request.deviations.overrides, request.snapshots, request.exclude) == ({"iterations": 2}, 0, ())
+    capsys.readouterr()
+    assert cli.main(["curve", "c", "mini", "--set", "subset='10%'"]) == 1
+    assert "Name the parts with --subsets." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["eval", "curve"])
+def test_several_processes_get_the_same_command(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = Mock(side_effect=SystemExit)
+    monkeypatch.setattr("transfer.launch.processes.launch", launch)
+    monkeypatch.setattr("transfer.workflows.evaluate.processes_for", lambda request, asked: asked)
+    command = [verb, "c", "mini", "--processes", "2", "--set", "a.b=1"]
+    with pytest.raises(SystemExit):
+        cli.main(command)
+    launch.assert_called_once_with(2, command)

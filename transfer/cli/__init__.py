@@ -99,13 +99,13 @@ def _report(error: TransferError | OSError | KeyboardInterrupt) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         case OSError():
-            print(f"transfer: {_of_the_system(error)}", file=sys.stderr)
+            print(f"transfer: {_system_message(error)}", file=sys.stderr)
         case TransferError():
             print(f"transfer: {type(error).__name__}: {error}", file=sys.stderr)
     return 1
 
 
-def _of_the_system(error: OSError) -> str:
+def _system_message(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
             f"the disk is full ({error.filename or 'while writing'}). Nothing half-written was kept: "

@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(verbs, "curve", run, text, "transfer curve ckpt.pth mini --tasks pose --subsets 25%,100%")
     add_request(verb)
     whole = ("1%", "10%", "100%")
-    verb.add_argument("--subsets", type=names, default=whole, metavar="1%%,10%%,100%%", help="which parts")
+    verb.add_argument("--subsets", type=names, default=whole, metavar="1%,10%,100%", help="which parts")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ def add(verbs: Verbs) -> None:
     verb = add_verb(verbs, "eval", run, text, *examples)
     protocol = add_request(verb)
     text = "a share of the training images, or images per class"
-    protocol.add_argument("--subset", metavar="10%%|5pc", help=text)
+    protocol.add_argument("--subset", metavar="10%|5pc", help=text)
     verb.add_argument("--snapshots", type=count, default=0, metavar="N", help="score N models on the way, too")
     text = "rank by the test images that this overlap does not know from pre-training; may be repeated"
     verb.add_argument("--exclude", type=Path, action="append", default=[], metavar="overlap.json", help=text)

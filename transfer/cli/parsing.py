@@ -1,4 +1,4 @@
-"""What all verbs parse with: argparse, which here names the nearest valid name and knows former spellings."""
+"""Parsing for all verbs: argparse that names the nearest valid name and knows former spellings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(given, namespace)
 
     def _options_in(self, given: Iterable[str]) -> Iterator[str]:
-        """The names that argparse will take for options of this parser, without those of the verb that follows."""
+        """Yield what argparse will take for options of this parser, without those of a verb that follows."""
         for text in given:
             if text == "--" or (self._subparsers is not None and not text.startswith("-")):
                 return

@@ -1,4 +1,4 @@
-"""What the verbs that train share: a checkpoint, a suite, where to work, and deviations from the suite's protocol."""
+"""Options of the verbs that train: a checkpoint, a suite, where to work, and deviations from the suite's protocol."""
 
 from __future__ import annotations
 
