@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import subprocess
 import sys
@@ -115,7 +116,7 @@ def test_scoring_imports_no_torch(scored: tuple[str, str]) -> None:
 @pytest.mark.parametrize("text", ["lr0.1", "=", "=3", "nothing"])
 def test_set_needs_an_assignment(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        cli.main(["eval", "random:resnet18", "mini", "--set", text])
+        cli.parser().parse_args(["eval", "random:resnet18", "mini", "--set", text])
     assert ended.value.code == 2
     message = "argument --set: expected KEY=VALUE, for example optim_wrapper.optimizer.lr=0.01; got"
     assert f"{message} {text!r}" in capsys.readouterr().err
@@ -155,6 +156,7 @@ def test_errors_of_the_system_without_a_file_are_messages(
 
 
 def test_a_reader_of_the_output_may_leave() -> None:
-    command = f"set -o pipefail; {sys.executable} -m transfer archs | true"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    command = f"set -o pipefail; {sys.executable} -m transfer families | true"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=buffered)
     assert (done.returncode, done.stderr) == (141, "")

@@ -111,7 +111,6 @@ def add_former(
         nargs=current.nargs,
         type=current.type or str,
         choices=tuple(values) if values else current.choices,
-        default=argparse.SUPPRESS,
         help=argparse.SUPPRESS,
     )
 
