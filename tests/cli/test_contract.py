@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.walk import Command, commands, verbs
 from transfer import cli
+from transfer.cli.parsing import Former
 
 MODULES = [import_module(f"transfer.cli.{found.name}") for found in pkgutil.iter_modules(cli.__path__)]
 OF_VERBS = [module for module in MODULES if hasattr(module, "add")]
@@ -57,8 +58,7 @@ def test_a_command_has_a_description_and_examples(command: Command) -> None:
 def test_every_option_says_what_it_does(command: Command) -> None:
     for action in command.parser._actions:
         assert action.help, action
-        former = type(action).__name__ == "_Former"
-        assert (action.help == argparse.SUPPRESS) == former, action
+        assert (action.help == argparse.SUPPRESS) == isinstance(action, Former), action
 
 
 @pytest.mark.parametrize("words", [(), *(verb.words for verb in verbs() if verb.actions)], ids=" ".join)

@@ -20,7 +20,10 @@ MISUSED = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one message with the nearest valid name instead of the whole usage."""
+    """A parser whose errors are one message with the nearest valid name instead of the whole usage.
+
+    argparse itself suggests names from Python 3.14 on, and then for verbs and choices only.
+    """
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, but refuse a mistyped option first: argparse would only miss what was to be given with it."""
@@ -79,7 +82,7 @@ def add_verb(verbs: Verbs, name: str, run: Run, text: str, *examples: str) -> Pa
     return verb
 
 
-class _Former(argparse.Action):
+class Former(argparse.Action):
     """A former spelling of the option `current`: does what that one does, and says so. `values` maps former values."""
 
     def __init__(self, *args: Any, current: argparse.Action, values: Mapping[str, str], **options: Any) -> None:
@@ -104,7 +107,7 @@ def add_former(
     """Take a former spelling of an option for one more release, hidden from the help; `values` maps former values."""
     parser.add_argument(
         spelling,
-        action=_Former,
+        action=Former,
         current=current,
         values=values or {},
         dest=current.dest,
