@@ -59,7 +59,7 @@ def test_a_former_spelling_changes_no_default() -> None:
         ("eval c mini --steps 0", "argument --steps: expected a whole number from 1 on, got '0'."),
         ("eval c mini --steps", "argument --steps: expected one argument"),
         ("eval c mini --tune fool", "there is no --tune 'fool'. Did you mean full? Available: full, last-stage, none."),
-        ("eval c mini --backbone half", "there is no --backbone 'half'. Available: before-conv5, frozen, full."),
+        ("eval c mini --trunk half", "there is no --trunk 'half'. Available: before-conv5, frozen, full."),
         ("eval c mini --seeds a", "argument --seeds: expected whole numbers, as 0,1; got 'a'."),
         ("eval c mini --snapshots -1", "argument --snapshots: expected a whole number from 0 on, got '-1'."),
         ("eval c mini --processes two", "argument --processes: expected a whole number, got 'two'."),

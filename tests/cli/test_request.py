@@ -28,7 +28,7 @@ def test_what_is_tuned(option: str, protocol: str, capsys: pytest.CaptureFixture
     assert overrides(parsed("--tune", option)) == {"trunk": protocol}
     assert not capsys.readouterr().err
     assert overrides(parsed("--trunk", protocol)) == {"trunk": protocol}
-    note = f"transfer eval: --backbone {protocol} is now --tune {option}; the next release forgets it.\n"
+    note = f"transfer eval: --trunk {protocol} is now --tune {option}; the next release forgets it.\n"
     assert capsys.readouterr().err == note
 
 
