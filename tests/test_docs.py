@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torchvision.models import resnet18
 
 from tests.openmmlab.test_user_heads import COCO_DETECTION, RETINANET
+from tests.reader import draw_images, save_checkpoint, write_predictions
 from transfer import cli
 from transfer.checkpoints.families import FAMILIES
 from transfer.datasets.declaration import find_declaration
+from transfer.files.places import head_path, suite_path
 from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.user_heads import UserHead
-from transfer.spec.places import head_path, suite_path
-from transfer.spec.suite import load_suite
+from transfer.schemas.suite import load_suite
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXTS = {file.name: file.read_text(encoding="utf-8") for file in sorted(DOCS.glob("*.md"))}
@@ -35,38 +32,13 @@ COMMANDS = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a reader would stand: a checkpoint, and the examples of the rules and of a data set."""
     here = tmp_path_factory.mktemp("docs")
-    torch.save(resnet18().state_dict(), here / "ckpt.pth")
+    save_checkpoint(here)
     (example,) = re.findall(r"```toml\n(.*?)```", TEXTS["rules.md"], re.DOTALL)
     (here / "my_rules.toml").write_text(example, encoding="utf-8")
     _street(here / "data")
-    _predictions(here)
-    _images(here)
+    write_predictions(here)
+    draw_images(here)
     return here
-
-
-def _images(here: Path) -> None:
-    """Some photographs of nothing, and a list of them."""
-    (here / "images").mkdir()
-    for number in range(3):
-        pixels = np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8)
-        Image.fromarray(pixels).resize((160, 120)).save(here / "images" / f"{number}.jpg")
-    (here / "list.txt").write_text("images/0.jpg\nimages/2.jpg\n", encoding="utf-8")
-
-
-def _predictions(here: Path) -> None:
-    """Of boxes, masks and people in one file; of label maps those of the street as their own prediction."""
-    entry = {
-        "image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 8], "segmentation": {"size": [8, 8], "counts": [0, 32, 32]},
-        "keypoints": [4, 4, 2] * 17,
-    }  # fmt: skip
-    target = {**entry, "id": 1, "num_keypoints": 17, "area": 32, "iscrowd": 0, "difficult": 0}
-    image, category = {"id": 1, "height": 8, "width": 8}, {"id": 1, "name": "person"}
-    truth = {"images": [image], "categories": [category], "annotations": [target]}
-    (here / "truth.json").write_text(json.dumps(truth), encoding="utf-8")
-    (here / "predictions.json").write_text(json.dumps([{**entry, "score": 0.5}]), encoding="utf-8")
-    for folder in ("predicted", "masks"):
-        (here / folder).mkdir()
-        Image.new("L", (8, 8), 3).save(here / folder / "street.png")
 
 
 def _street(data: Path) -> None:

@@ -20,11 +20,14 @@ from typing import Any
 
 BACKBONES = ("resnet18", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_tiny")
 
+FORMER = {"trunk": "network"}
+"""What parts of networks were called → what they are called now."""
+
 
 def dump() -> dict[str, Any]:
     """Return suite/task/backbone → resolved config, digest of the network, and how it is scored."""
+    from transfer.files.places import load_suites
     from transfer.openmmlab.stack import import_stack
-    from transfer.spec.places import load_suites
 
     import_stack()
     digests: dict[str, str] = {}
@@ -55,11 +58,11 @@ def composed(task: Any, arch: str) -> Any:
     """Return the config of a suite's task on a randomly initialised network and placeholder data."""
     from transfer.backbones.architectures import spec_of
     from transfer.datasets.layouts import Split
+    from transfer.files.places import head_path
     from transfer.openmmlab.compose import compose
     from transfer.openmmlab.head_files import load_head
     from transfer.openmmlab.tasks.task_type import Classes
-    from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
-    from transfer.spec.places import head_path
+    from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
     suffix = ".png" if task.dataset == "camvid" else ".jpg"
     split = Split(Path("images"), Path("annotations"), image_suffix=suffix)
@@ -87,7 +90,10 @@ def _digest(model: Any, scope: str) -> str:
         built = apply_norm_policies(MODELS.build(model), 1)
     tuned = {name for name, weight in built.named_parameters() if weight.requires_grad}
     tensors = [[name, list(value.shape), name in tuned] for name, value in built.state_dict().items()]
-    return hashlib.sha256(json.dumps([str(built), tensors]).encode()).hexdigest()
+    text = json.dumps([str(built), tensors])
+    for former, name in FORMER.items():
+        text = text.replace(former, name)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _encoded(value: Any) -> Any:

@@ -21,6 +21,8 @@
     │   ├── FingerprintMismatch     work of another configuration stands where this one would go
     │   ├── StageFailed             a stage ended without its output
     │   ├── BrokenRecord            a record that is damaged or contradicts itself
+    │   ├── BrokenConfig            a run's config that is missing, damaged or an earlier version's
+    │   ├── UnsafeConfig            a config that names more than this package's parts
     │   └── FailedElsewhere         another process met the error and reports it
     ├── BrokenInstallation      files that belong to this package are not there
     └── MissingOp               a compiled operator that nothing here can replace
@@ -124,6 +126,14 @@ class StageFailed(RunError):
 
 class BrokenRecord(RunError):
     """A record is damaged or contradicts itself."""
+
+
+class BrokenConfig(RunError):
+    """A run's config is missing, damaged, or the program that an earlier version wrote."""
+
+
+class UnsafeConfig(RunError):
+    """A config names code or files that are no part of a run."""
 
 
 class FailedElsewhere(RunError):

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, pad, relu
 
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 State = dict[str, Tensor]
 
@@ -21,7 +21,7 @@ def random_backbone(kind: str, options: dict[str, Any], **how: Any) -> Backbone:
     """A network in evaluation mode whose norms are not the identity and whose variances are near `eps`."""
     draw = torch.Generator().manual_seed(0)
     backbone = build_backbone(BackboneSpec(kind, kind, options), **how).eval()
-    for name, tensor in backbone.trunk.state_dict().items():
+    for name, tensor in backbone.network.state_dict().items():
         if name.endswith("running_var"):
             tensor.copy_(torch.rand(tensor.shape, generator=draw) * 0.02 + 0.005)
         elif tensor.ndim > 1:

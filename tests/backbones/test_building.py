@@ -7,11 +7,11 @@ import timm
 import torch
 
 from transfer.backbones.architectures import ARCHITECTURES, spec_of
-from transfer.backbones.building import build_backbone, levels_of, trunk_shapes
+from transfer.backbones.building import backbone_shapes, build_backbone, levels_of
 from transfer.backbones.kind import Level
 from transfer.backbones.vit import quarters
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "small", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 1})
 SWIN = BackboneSpec("swin", "s", {"dim": 32, "depths": [1, 2, 1, 1], "heads": [1, 2, 4, 8], "window": 4, "patch": 4})
@@ -31,13 +31,13 @@ def test_names_and_shapes_are_timms(arch: str) -> None:
     if not timm.is_model(arch):
         pytest.skip(f"this timm has no {arch}")
     if arch.endswith("_clip"):
-        pytest.skip("timm names this network like its ByobNet; the trunk here has its ResNet's names")
+        pytest.skip("timm names this network like its ByobNet; the backbone here has its ResNet's names")
     with torch.device("meta"):
         expected = timm.create_model(arch, num_classes=0).state_dict()
     # ConvNeXt's classifier begins with a norm, which timm keeps without it
-    trunk = {n: t.shape for n, t in expected.items() if not n.startswith("head.norm")}
-    ours = {n: t.shape for n, t in trunk_shapes(spec_of(arch)).items()}
-    assert ours == trunk
+    network = {n: t.shape for n, t in expected.items() if not n.startswith("head.norm")}
+    ours = {n: t.shape for n, t in backbone_shapes(spec_of(arch)).items()}
+    assert ours == network
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_names_of_other_kinds_are_timms(arch: str, spec: BackboneSpec) -> None:
         expected = timm.create_model(arch, num_classes=0, global_pool="token").state_dict()
     if spec.kind == "dinov3":
         expected["rope.periods"] = torch.empty(16)  # computed in timm, read from files here
-    assert {n: t.shape for n, t in trunk_shapes(spec).items()} == {n: t.shape for n, t in expected.items()}
+    assert {n: t.shape for n, t in backbone_shapes(spec).items()} == {n: t.shape for n, t in expected.items()}
 
 
 @each_kind
@@ -88,7 +88,7 @@ def test_strides_that_cannot_be(spec: BackboneSpec, stride: int) -> None:
 
 
 @each_kind
-def test_stages_cover_the_trunk_once(spec: BackboneSpec) -> None:
+def test_stages_cover_the_backbone_once(spec: BackboneSpec) -> None:
     backbone = build_backbone(spec)
     stages = backbone.stages()
     assert len(stages) == 1 + len(backbone.levels)
@@ -109,7 +109,7 @@ def test_frozen_stages_come_first(spec: BackboneSpec) -> None:
 def test_vit_levels_end_the_quarters_before_the_norm() -> None:
     backbone = build_backbone(VIT).eval()
     seen: list[Any] = []
-    for block in backbone.trunk.blocks:  # type: ignore[union-attr]
+    for block in backbone.network.blocks:  # type: ignore[union-attr]
         block.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     maps = backbone(torch.randn(2, 3, 32, 48))
     for end, features in zip(quarters(6), maps, strict=True):

@@ -10,7 +10,7 @@ from torch.nn.functional import conv2d, gelu, layer_norm, linear
 
 from tests.backbones.networks import State, assert_close, images, random_backbone
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 DEPTHS = [1, 2, 1, 1]
 OPTIONS = {"depths": DEPTHS, "widths": [8, 16, 24, 32]}
@@ -55,7 +55,7 @@ def reference(state: State, x: Tensor, eps: float) -> list[Tensor]:
 @torch.no_grad()
 def test_from_the_papers(options: dict[str, Any]) -> None:
     backbone = random_backbone("convnext", {**OPTIONS, **options})
-    expected = reference(backbone.trunk.state_dict(), images(64, 96), options.get("eps", 1e-6))
+    expected = reference(backbone.network.state_dict(), images(64, 96), options.get("eps", 1e-6))
     for ours, theirs in zip(backbone(images(64, 96)), expected, strict=True):
         assert_close(ours, theirs)
     assert_close(backbone.forward_features(images(64, 96)), expected[-1])
@@ -67,7 +67,7 @@ def test_torchvisions() -> None:
     original = torchvision.models.convnext_tiny().eval()
     spec = {"depths": [3, 3, 9, 3], "widths": [96, 192, 384, 768]}
     backbone = random_backbone("convnext", spec)
-    ours = backbone.trunk.state_dict()
+    ours = backbone.network.state_dict()
     order = ["conv_dw", "norm", "mlp.fc1", "mlp.fc2"]
     for name, tensor in original.features.state_dict().items():
         position, *rest = name.split(".")
@@ -86,11 +86,11 @@ def test_torchvisions() -> None:
 
 
 @torch.no_grad()
-def test_a_norm_before_pooling_belongs_to_the_trunk() -> None:
+def test_a_norm_before_pooling_belongs_to_the_backbone() -> None:
     backbone = random_backbone("convnext", {**OPTIONS, "final_norm": True})
-    x = reference(backbone.trunk.state_dict(), images(), 1e-6)[-1].permute(0, 2, 3, 1)
-    state = backbone.trunk.state_dict()
+    x = reference(backbone.network.state_dict(), images(), 1e-6)[-1].permute(0, 2, 3, 1)
+    state = backbone.network.state_dict()
     expected = layer_norm(x, x.shape[-1:], state["norm_pre.weight"], state["norm_pre.bias"], 1e-6)
     assert_close(backbone.forward_features(images()), expected.permute(0, 3, 1, 2))
-    usual = build_backbone(BackboneSpec("convnext", "c", OPTIONS)).trunk.state_dict()
+    usual = build_backbone(BackboneSpec("convnext", "c", OPTIONS)).network.state_dict()
     assert not any("head" in name or "norm_pre" in name for name in usual)

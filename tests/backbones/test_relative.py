@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.backbones.paper import relative_error
 from transfer.backbones.building import build_backbone
 from transfer.backbones.relative import spline_weights, stretch_bias
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 interpolate = pytest.importorskip("scipy.interpolate")
 
@@ -58,5 +58,5 @@ def test_stretched_biases_learn() -> None:
     spec = BackboneSpec("beit", "b", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 1, "heads": 2})
     backbone = build_backbone(spec)
     backbone(torch.randn(1, 3, 48, 24))[-1].square().mean().backward()
-    gradient = backbone.trunk.get_parameter("blocks.0.attn.relative_position_bias_table").grad
+    gradient = backbone.network.get_parameter("blocks.0.attn.relative_position_bias_table").grad
     assert gradient is not None and gradient.abs().sum() > 0

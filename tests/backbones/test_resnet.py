@@ -20,7 +20,7 @@ from tests.backbones.networks import (
 )
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 BOTTLENECK = {"block": "bottleneck", "depths": [2, 1, 2, 2], "widths": [8, 16, 24, 32]}
 BASIC = {"block": "basic", "depths": [2, 1, 1, 1]}
@@ -32,10 +32,10 @@ def test_torchvisions(arch: str) -> None:
     block, depths = ("basic", [2, 2, 2, 2]) if arch == "resnet18" else ("bottleneck", [3, 4, 6, 3])
     backbone = random_backbone("resnet", {"block": block, "depths": depths})
     original = torchvision.models.get_model(arch).eval()
-    original.load_state_dict(backbone.trunk.state_dict(), strict=False)
+    original.load_state_dict(backbone.network.state_dict(), strict=False)
     layers = torch.nn.Sequential(*list(original.children())[:-2])
     assert_close(backbone.forward_features(images()), layers(images()))
-    assert_close(resnet_maps(backbone.trunk.state_dict(), images(), depths)[-1], layers(images()))
+    assert_close(resnet_maps(backbone.network.state_dict(), images(), depths)[-1], layers(images()))
 
 
 def slim(layer: int, block: int) -> tuple[int, int]:
@@ -57,11 +57,11 @@ def slim(layer: int, block: int) -> tuple[int, int]:
 @torch.no_grad()
 def test_variants(options: dict[str, Any], how: dict[str, Any], side: int) -> None:
     backbone = random_backbone("resnet", BOTTLENECK | options)
-    expected = resnet_maps(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"], **how)  # type: ignore[arg-type]
+    expected = resnet_maps(backbone.network.state_dict(), images(side, 70), BOTTLENECK["depths"], **how)  # type: ignore[arg-type]
     for ours, theirs in zip(backbone(images(side, 70)), expected, strict=True):
         assert_close(ours, theirs)
     assert_close(backbone.forward_features(images(side, 70)), expected[-1])
-    usual = resnet_maps(backbone.trunk.state_dict(), images(side, 70), BOTTLENECK["depths"])[-1]  # type: ignore[arg-type]
+    usual = resnet_maps(backbone.network.state_dict(), images(side, 70), BOTTLENECK["depths"])[-1]  # type: ignore[arg-type]
     if how and (side, 70) == (64, 70):
         assert float((usual - expected[-1]).norm() / usual.norm()) > 1e-3
 
@@ -69,8 +69,8 @@ def test_variants(options: dict[str, Any], how: dict[str, Any], side: int) -> No
 @torch.no_grad()
 def test_projections_of_basic_blocks() -> None:
     backbone = random_backbone("resnet", {**BASIC, "projection": True, "pool_padding": "same"})
-    assert "layer1.0.downsample.0.weight" in backbone.trunk.state_dict()
-    expected = resnet_maps(backbone.trunk.state_dict(), images(), [2, 1, 1, 1], pool=same_max_pool)
+    assert "layer1.0.downsample.0.weight" in backbone.network.state_dict()
+    expected = resnet_maps(backbone.network.state_dict(), images(), [2, 1, 1, 1], pool=same_max_pool)
     assert_close(backbone.forward_features(images()), expected[-1])
 
 
@@ -80,7 +80,7 @@ def test_stems_for_small_images(padding: int) -> None:
     backbone = random_backbone("resnet", {**BASIC, "stem": "cifar", "stem_padding": padding})
     original = torchvision.models.ResNet(torchvision.models.resnet.BasicBlock, [2, 1, 1, 1]).eval()
     original.conv1 = torch.nn.Conv2d(3, 64, 3, padding=padding, bias=False)
-    original.load_state_dict(backbone.trunk.state_dict(), strict=False)
+    original.load_state_dict(backbone.network.state_dict(), strict=False)
     x = original.relu(original.bn1(original.conv1(images(32, 32))))
     layers = (original.layer1, original.layer2, original.layer3, original.layer4)
     for level, ours, layer in zip(backbone.levels, backbone(images(32, 32)), layers, strict=True):
@@ -95,7 +95,7 @@ def test_clips() -> None:
     """Radford et al., ICML 2021: three stem convolutions and average pools; sides are rounded down."""
     options = {**BOTTLENECK, "stem": "deep", "stem_width": 4, "avg_down": True, "antialias": True}
     backbone = random_backbone("resnet", options)
-    state, x = backbone.trunk.state_dict(), images(96, 80)
+    state, x = backbone.network.state_dict(), images(96, 80)
     for number, name in ((0, "conv1.1"), (3, "conv1.4"), (6, "bn1")):
         x = relu(norm(convolution(x, state[f"conv1.{number}.weight"], 2 if number == 0 else 1), state, name))
     x = avg_pool2d(x, 2)

@@ -11,7 +11,7 @@ from torch.nn.functional import group_norm, max_pool2d, pad, relu
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_max_pool
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 DEPTHS = [2, 1, 2, 1]
 BIT = {"depths": DEPTHS, "widths": [128, 128, 256, 256], "weight_standardised": True, "pool_padding": "zeros"}
@@ -72,7 +72,7 @@ def padded_max_pool(x: Tensor) -> Tensor:
 @torch.no_grad()
 def test_from_the_papers(options: dict[str, Any], how: dict[str, Any]) -> None:
     backbone = random_backbone("resnetv2", options)
-    *maps, last = reference(backbone.trunk.state_dict(), images(64, 75), **how)
+    *maps, last = reference(backbone.network.state_dict(), images(64, 75), **how)
     for ours, theirs in zip(backbone(images(64, 75)), maps, strict=True):
         assert_close(ours, theirs)
     assert_close(backbone.forward_features(images(64, 75)), last)
@@ -90,7 +90,7 @@ def test_from_the_papers(options: dict[str, Any], how: dict[str, Any]) -> None:
 def test_timms(arch: str, options: dict[str, Any]) -> None:
     backbone = random_backbone("resnetv2", options)
     original = timm.create_model(arch, num_classes=0).eval()
-    original.load_state_dict(backbone.trunk.state_dict())
+    original.load_state_dict(backbone.network.state_dict())
     assert_close(backbone.forward_features(images()), original.forward_features(images()))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"dim": 32, "depths": [2, 2, 2, 2], "heads": [1, 2, 4, 8], "window": 4, "patch": 4}
 
@@ -30,7 +30,7 @@ def test_absolute_positions() -> None:
     backbone = build_backbone(BackboneSpec("swin", "s", {**OPTIONS, "ape": True})).eval()
     images = torch.randn(1, 3, 128, 128)
     plain = backbone(images)[0]
-    backbone.trunk.absolute_pos_embed.fill_(0.5)  # type: ignore[union-attr, operator]
+    backbone.network.absolute_pos_embed.fill_(0.5)  # type: ignore[union-attr, operator]
     assert not torch.allclose(backbone(images)[0], plain, atol=1e-3)
     assert [m.shape[-1] for m in backbone(torch.randn(1, 3, 96, 160))] == [40, 20, 10, 5]
 
@@ -39,7 +39,7 @@ def test_absolute_positions() -> None:
 def test_a_smaller_last_window() -> None:
     options = {**OPTIONS, "window": 8, "last_window": 4}
     backbone = build_backbone(BackboneSpec("swin", "s", options)).eval()
-    tables = [tuple(stage.blocks[0].attn.relative_position_bias_table.shape) for stage in backbone.trunk.layers]
+    tables = [tuple(stage.blocks[0].attn.relative_position_bias_table.shape) for stage in backbone.network.layers]
     assert tables == [(225, 1), (225, 2), (225, 4), (49, 8)]
     assert [m.shape[-1] for m in backbone(torch.randn(1, 3, 128, 192))] == [48, 24, 12, 6]
 

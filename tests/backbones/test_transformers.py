@@ -14,7 +14,7 @@ from torch.nn.functional import gelu
 from tests.backbones.paper import PaperTransformer, cubic, hat, randomised, relative_error, state_of
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.errors import UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 SIZE = {"patch": 8, "dim": 64, "depth": 3, "heads": 2}
 TRAINED = {**SIZE, "image": [32, 32]}
@@ -23,7 +23,7 @@ SIZES = ((32, 32), (48, 24))
 
 def built(kind: str, options: dict[str, Any]) -> Backbone:
     backbone = build_backbone(BackboneSpec(kind, "small", options))
-    randomised(backbone.trunk)
+    randomised(backbone.network)
     return backbone.eval()
 
 
@@ -76,7 +76,7 @@ def test_features_are_the_papers(kind: str, options: dict[str, Any], paper: dict
     backbone = built(kind, {key: value for key, value in chosen.items() if value is not None})
     eps = options.get("eps", 1e-5 if kind == "dinov3" else 1e-6)
     original = PaperTransformer(
-        state_of(backbone.trunk), chosen["heads"], patch=8, stretch=WAYS[way], **{"eps": eps, **paper}
+        state_of(backbone.network), chosen["heads"], patch=8, stretch=WAYS[way], **{"eps": eps, **paper}
     )
     for size in SIZES:
         if options.get("bias") in ("shared", "blocks") and size != (32, 32):
@@ -90,7 +90,7 @@ def test_features_are_the_papers(kind: str, options: dict[str, Any], paper: dict
 @torch.no_grad()
 def test_convolutional_stems() -> None:
     backbone = built("vit", {**SIZE, "patch": 16, "image": [64, 64], "stem": "conv"})
-    state = state_of(backbone.trunk)
+    state = state_of(backbone.network)
     original = PaperTransformer(state, heads=2, patch=16, stem=conv_stem(state))
     images = torch.randn(2, 3, 64, 64)
     assert relative_error(backbone.forward_features(images), original.features(images)) < 1e-5
@@ -105,7 +105,7 @@ def test_gelus_leave_no_trace_in_names_but_in_features() -> None:
 
 
 def test_fixed_positions_are_no_weights() -> None:
-    assert "pos_embed" not in built("vit", {**TRAINED, "positions": "sincos2d"}).trunk.state_dict()
+    assert "pos_embed" not in built("vit", {**TRAINED, "positions": "sincos2d"}).network.state_dict()
 
 
 @pytest.mark.parametrize("option", ["gelu", "stem", "positions"])

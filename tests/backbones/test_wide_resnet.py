@@ -10,7 +10,7 @@ from torch.nn.functional import leaky_relu
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_convolution
 from transfer.backbones.building import build_backbone
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"units": 2, "widths": [32, 64, 128]}
 
@@ -56,12 +56,12 @@ def reference(state: State, x: Tensor, transition: str, conv: Any, eps: float, f
 def test_from_the_papers(options: dict[str, Any], how: dict[str, Any]) -> None:
     backbone = random_backbone("wide_resnet", {**OPTIONS, **options})
     how = {"conv": convolution, "eps": 1e-5, "final_eps": 1e-5, **how}
-    *maps, last = reference(backbone.trunk.state_dict(), images(32, 28), **how)
+    *maps, last = reference(backbone.network.state_dict(), images(32, 28), **how)
     for ours, theirs in zip(backbone(images(32, 28)), maps, strict=True):
         assert_close(ours, theirs)
     assert_close(backbone.forward_features(images(32, 28)), last)
-    assert ("conv1.bias" in backbone.trunk.state_dict()) == (options.get("bias", "none") != "none")
-    assert ("block1.layer.0.conv1.bias" in backbone.trunk.state_dict()) == (options.get("bias") == "all")
+    assert ("conv1.bias" in backbone.network.state_dict()) == (options.get("bias", "none") != "none")
+    assert ("block1.layer.0.conv1.bias" in backbone.network.state_dict()) == (options.get("bias") == "all")
 
 
 def test_levels() -> None:

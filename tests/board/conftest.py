@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from transfer.spec.record import Record
-from transfer.spec.run import CONTROL, RunSpec
-from transfer.spec.suite import Suite, Task
+from transfer.schemas.record import Record
+from transfer.schemas.run import CONTROL, RunSpec
+from transfer.schemas.suite import Suite, Task
 
 DETECTION = Task("detection", "Detection", "frcnn", "toy", "mini", "bbox", ("AP", "AP50"))
 SEGMENTATION = Task("segmentation", "Segmentation", "aspp", "toy", "mini", "miou", ("mIoU",))

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.filling import Filled, fill_from
-from transfer.checkpoints.health import examine
-from transfer.checkpoints.reading import RawCheckpoint
+from transfer.checkpoints.certificate.health import examine
+from transfer.checkpoints.identification.filling import Filled, fill_from
+from transfer.checkpoints.keys.contents import contents_of
+from transfer.checkpoints.reading.checkpoint import RawCheckpoint
 from transfer.errors import CheckpointError, UnknownFamily, WeightMismatch
 
 State = dict[str, Tensor]
 
-TRUNKS = {
+BACKBONES = {
     "torchvision: resnet18": lambda tree: tree,
     "torchvision: vit": lambda tree: tree,
     "torchvision: references": lambda tree: tree["model"],
@@ -63,7 +63,7 @@ TRUNKS = {
     "usb: usb": lambda tree: tree["ema_model"],
     "usb: kekmodel": lambda tree: tree["ema_state_dict"],
 }
-"""Layout → the state dict with its trunk."""
+"""Layout → the state dict with its backbone."""
 
 OUTSIDE = (
     *(
@@ -113,7 +113,7 @@ def poison(state: State, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def trees(layouts: Any) -> dict[str, Any]:
-    return {name: layouts[name]().tree for name in TRUNKS}
+    return {name: layouts[name]().tree for name in BACKBONES}
 
 
 def filled(tree: Any) -> Filled:
@@ -127,48 +127,48 @@ def copied(tree: Any) -> Any:
 
 
 @pytest.mark.parametrize("damage", [drop, reprefix, rename, reshape, poison], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("name", list(TRUNKS))
+@pytest.mark.parametrize("name", list(BACKBONES))
 @settings(max_examples=3, deadline=None)
 @given(place=st.floats(0, 1, exclude_max=True))
 def test_one_damaged_tensor(name: str, damage: Callable[[State, str], None], place: float, trees: Any) -> None:
     tree = copied(trees[name])
-    state = TRUNKS[name](tree)
-    trunk = in_trunk(state)
-    victim = trunk[int(place * len(trunk))]
+    state = BACKBONES[name](tree)
+    backbone = in_backbone(state)
+    victim = backbone[int(place * len(backbone))]
     damage(state, victim)
     with pytest.raises(CheckpointError) as caught:
         filled(tree)
     assert re.sub(f"^{PREFIXES}", "", victim) in str(caught.value)
 
 
-def in_trunk(state: State) -> list[str]:
+def in_backbone(state: State) -> list[str]:
     return [key for key in state if not any(part in key for part in OUTSIDE) and state[key].is_floating_point()]
 
 
 def half_elsewhere(state: State) -> None:
-    for name in in_trunk(state)[::2]:
+    for name in in_backbone(state)[::2]:
         reprefix(state, name)
 
 
 def without_the_last_stage(state: State) -> None:
-    for name in [name for name in in_trunk(state) if re.search(LAST_STAGE, name)]:
+    for name in [name for name in in_backbone(state) if re.search(LAST_STAGE, name)]:
         drop(state, name)
 
 
 def head_inside(state: State) -> None:
-    prefix = re.match(PREFIXES, in_trunk(state)[-1])
+    prefix = re.match(PREFIXES, in_backbone(state)[-1])
     state[f"{prefix[0] if prefix else ''}foreign.weight"] = torch.ones(4, 4)
 
 
 @pytest.mark.parametrize("damage", [half_elsewhere, without_the_last_stage, head_inside], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("name", list(TRUNKS))
+@pytest.mark.parametrize("name", list(BACKBONES))
 def test_damaged_parts(name: str, damage: Callable[[State], None], trees: Any) -> None:
     if damage is head_inside and name.startswith("detectron2: msra"):
-        pytest.skip("Caffe2 writes one flat namespace: what no trunk is called belongs to a head")
+        pytest.skip("Caffe2 writes one flat namespace: what no backbone is called belongs to a head")
     tree = copied(trees[name])
-    before = set(TRUNKS[name](tree))
-    damage(TRUNKS[name](tree))
-    if before == set(TRUNKS[name](tree)):
+    before = set(BACKBONES[name](tree))
+    damage(BACKBONES[name](tree))
+    if before == set(BACKBONES[name](tree)):
         pytest.skip("numbered names show no stages: test_detection.py takes one out by its canonical names")
     with pytest.raises(CheckpointError):
         filled(tree)

@@ -11,10 +11,10 @@ import pytest
 from torch import Tensor
 
 from transfer.backbones.building import stage_of_tensors
-from transfer.checkpoints.certificate import unused_copies
-from transfer.checkpoints.contents import Contents, contents_of
-from transfer.checkpoints.filling import Choice, Filled, fill_from
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.certificate.certify import unused_copies
+from transfer.checkpoints.identification.filling import Choice, Filled, fill_from
+from transfer.checkpoints.keys.contents import Contents, contents_of
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 from transfer.errors import CheckpointError, UnknownName
 
 State = dict[str, Tensor]
@@ -56,16 +56,16 @@ DAMAGES: tuple[Callable[[State, Filled], State], ...] = (
 
 
 def damaged(contents: Contents, filled: Filled, damage: Callable[[State, Filled], State]) -> Contents:
-    branch = filled.plan.branch
-    state: Mapping[str, Tensor] = damage(dict(branch.tensors), filled)
-    return replace(contents, branches={**contents.branches, branch.path: replace(branch, tensors=state)})
+    state_dict = filled.plan.state_dict
+    state: Mapping[str, Tensor] = damage(dict(state_dict.tensors), filled)
+    return replace(contents, state_dicts={**contents.state_dicts, state_dict.path: replace(state_dict, tensors=state)})
 
 
 def test_damage_is_noticed(layout: Any, tmp_path: Path) -> None:
     choice = Choice(**(layout.options or {}))
     contents = contents_of(read_checkpoint(layout.write(tmp_path)))
     filled = fill_from(contents, choice)
-    if filled.plan.branch.path not in contents.branches:
+    if filled.plan.state_dict.path not in contents.state_dicts:
         pytest.skip("the family puts its own state dict together: its own tests damage the tree")
     for damage in DAMAGES:
         assert is_noticed(damaged(contents, filled, damage), choice), f"{damage.__name__} went unnoticed"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from transfer.backbones.building import build_backbone
-from transfer.checkpoints.filling import Choice
+from transfer.checkpoints.identification.filling import Choice
 from transfer.checkpoints.loading import (
     convert_checkpoint,
     fill_backbone,
@@ -18,7 +18,7 @@ from transfer.checkpoints.loading import (
     read_certificate,
 )
 from transfer.errors import UnknownName, UnreadableCheckpoint, WeightMismatch
-from transfer.spec.checkpoint import Certificate
+from transfer.schemas.checkpoint import Certificate
 
 TOLERANCE = 1e-4
 
@@ -61,9 +61,9 @@ def test_converting_is_loading(layouts: Any, tmp_path: Path) -> None:
     converted = load_converted(output)
     assert report == certificate == read_certificate(output)
     assert not loaded.training and not converted.training
-    state = converted.trunk.state_dict()
-    assert list(state) == list(loaded.trunk.state_dict())
-    assert all(torch.equal(state[name], tensor) for name, tensor in loaded.trunk.state_dict().items())
+    state = converted.network.state_dict()
+    assert list(state) == list(loaded.network.state_dict())
+    assert all(torch.equal(state[name], tensor) for name, tensor in loaded.network.state_dict().items())
 
 
 def test_certificate_of_old_torchvision_files_lists_the_counters(layouts: Any, tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from transfer.datasets.declaration import find_declaration
+from transfer.files.places import head_names, head_path, load_suites
 from transfer.openmmlab.head_files import Head, load_head
 from transfer.openmmlab.tasks import TASKS, task_type
-from transfer.spec.places import head_names, head_path, load_suites
-from transfer.spec.suite import KINDS, Suite
+from transfer.schemas.suite import KINDS, Suite
 
 BOXES = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}
 SCORES = {
@@ -64,7 +64,7 @@ def test_a_suite_binds_heads_data_and_scores_that_exist(suite: Suite, tmp_path: 
     assert len({task.name for task in suite.tasks}) == len(suite.tasks)
     for task in suite.tasks:
         config = HEADS[task.head].config(task.size, task.arguments)
-        assert task.kind in task_type(config.task.type).metrics
+        assert task.kind in task_type(config.task.name).metrics
         assert task.kind in find_declaration(task.dataset, tmp_path).kinds
         assert set(task.scores) <= SCORES[task.kind]
 

@@ -7,7 +7,7 @@ from transfer.metrics.boxes import BOX_SCORES
 from transfer.metrics.invariants import CLASSES, SMALLER_FIRST, check_scores
 from transfer.metrics.keypoints import KEYPOINT_SCORES
 from transfer.metrics.voc import VOC_SCORES
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS)

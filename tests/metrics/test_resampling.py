@@ -20,7 +20,7 @@ from transfer.metrics.resampling import Gap, gap_intervals
 from transfer.metrics.rescoring import COCO_RECALLS, RESCORED, VOC_RECALLS, maps_rescorer, objects_rescorer
 from transfer.metrics.semantic import score_label_maps
 from transfer.results.bootstrap import bootstrap_interval
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 CLEAN = [name_of(image) for image in (1, 2, 4, 5, 8)]
 ROUNDING = 1e-12

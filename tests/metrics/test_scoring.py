@@ -6,7 +6,7 @@ from PIL import Image
 
 from transfer.errors import BadOption, BrokenPredictions
 from transfer.metrics.scoring import SCORERS, score_anything, table
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 
 @pytest.fixture

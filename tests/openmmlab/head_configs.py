@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from transfer.files.places import head_names, head_path
 from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.overrides import override
-from transfer.spec.places import head_names, head_path
 
 HEADS = {name: load_head(head_path(name)) for name in head_names()}
 SIZED = [f"{name}/{size}" for name, head in HEADS.items() for size in head.sizes]

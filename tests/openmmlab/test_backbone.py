@@ -14,11 +14,11 @@ from transfer.backbones.building import build_backbone
 from transfer.backbones.swin import merge_in_timms_order
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.backbone import TransferBackbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 PLAIN = {"image": [32, 32], "patch": 16, "dim": 64, "depth": 4, "heads": 2}
 SWIN = {"dim": 32, "depths": [2, 2, 2, 2], "heads": [1, 2, 4, 8], "window": 4, "patch": 4}
-TRUNKS = [
+BACKBONES = [
     BackboneSpec("vit", "plain", PLAIN),
     BackboneSpec("vit", "clip", {**PLAIN, "gelu": "quick", "pre_norm": True}),
     BackboneSpec("vit", "registers", {**PLAIN, "registers": 2, "no_embed_registers": True, "layer_scale": True}),
@@ -29,10 +29,10 @@ TRUNKS = [
     BackboneSpec("dinov3", "rotary", {**{k: v for k, v in PLAIN.items() if k != "image"}, "mlp": "swiglu"}),
     BackboneSpec("swin", "windows", {**SWIN, "ape": True, "padding": "mmdet"}),
 ]
-each_trunk = pytest.mark.parametrize("spec", TRUNKS, ids=lambda spec: f"{spec.kind} {spec.arch}")
+each_backbone = pytest.mark.parametrize("spec", BACKBONES, ids=lambda spec: f"{spec.kind} {spec.arch}")
 
 
-@each_trunk
+@each_backbone
 def test_every_parameter_that_trains_has_a_gradient(spec: BackboneSpec) -> None:
     """Distributed training waits for every one of them."""
     backbone = TransferBackbone(spec.to_json(), None)
@@ -44,7 +44,7 @@ def test_every_parameter_that_trains_has_a_gradient(spec: BackboneSpec) -> None:
 
 def test_windows_leave_no_parameter_without_gradient() -> None:
     """Class and register tokens see no window."""
-    for spec in (TRUNKS[0], TRUNKS[2], TRUNKS[4]):
+    for spec in (BACKBONES[0], BACKBONES[2], BACKBONES[4]):
         backbone = randomised(TransferBackbone(spec.to_json(), None, window=3)).train()
         levels = backbone(torch.randn(2, 3, 64, 96))
         assert [tuple(level.shape) for level in levels] == [(2, 64, 4, 6)] * 4
@@ -52,8 +52,8 @@ def test_windows_leave_no_parameter_without_gradient() -> None:
         assert not [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
 
 
-@each_trunk
-def test_a_detector_takes_every_trunk(spec: BackboneSpec) -> None:
+@each_backbone
+def test_a_detector_takes_every_backbone(spec: BackboneSpec) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
         detector = MODELS.build(composed("faster_rcnn_fpn/mini", spec).model)
     features = detector.extract_feat(torch.randn(1, 3, 64, 64))
@@ -83,7 +83,7 @@ def mmdets(state: dict[str, Any]) -> dict[str, Any]:
 def test_swins_of_mmdet(size: tuple[int, int]) -> None:
     original = randomised(SwinTransformer(embed_dims=32, depths=(2, 2, 2, 2), num_heads=(1, 2, 4, 8), window_size=4))
     backbone = build_backbone(BackboneSpec("swin", "s", {**SWIN, "padding": "mmdet"})).eval()
-    backbone.trunk.load_state_dict(mmdets(original.state_dict()))
+    backbone.network.load_state_dict(mmdets(original.state_dict()))
     images = torch.randn(1, 3, *size)
     for stage, (got, expected) in enumerate(zip(backbone(images), original(images), strict=True)):
         normalised = original.get_submodule(f"norm{stage}")(got.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
@@ -113,7 +113,7 @@ def _stage(name: str) -> int | str:
 
 
 @pytest.mark.parametrize(("arch", "stages"), [("wide_resnet28_2", 3), ("vit_tiny_patch16_224", 4)])
-def test_all_but_the_last_stage_of_any_trunk(arch: str, stages: int) -> None:
+def test_all_but_the_last_stage_of_any_backbone(arch: str, stages: int) -> None:
     backbone = TransferBackbone(spec_of(arch).to_json(), None, frozen_stages="all_but_last")
     assert backbone.frozen_stages == stages - 1
     assert any(p.requires_grad for p in backbone.parameters())

@@ -1,4 +1,4 @@
-"""The C4 split: conv1 to conv4 are the trunk, conv5 stands in the box head; both are the checkpoint's network."""
+"""The C4 split: conv1 to conv4 are the backbone, conv5 stands in the box head; both are the checkpoint's network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transfer.checkpoints.loading import convert_checkpoint, load_converted
 from transfer.errors import WeightMismatch
 from transfer.openmmlab.backbone import LastStage, TransferBackbone, apply_norm_policies
 from transfer.openmmlab.norms import EvalBatchNorm2d
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 CONV1_TO_CONV4 = ("conv1", "bn1", "layer1", "layer2", "layer3")
 
@@ -67,9 +67,9 @@ def test_mocos_detector_ends_conv5_with_a_norm_and_masks_come_from_it() -> None:
 
 @torch.no_grad()
 def test_cells_lie_sixteen_pixels_apart() -> None:
-    (trunk,) = [randomised(detector("faster_rcnn_c4/full", "resnet50")).eval().backbone]
+    (network,) = [randomised(detector("faster_rcnn_c4/full", "resnet50")).eval().backbone]
     images = torch.randn(1, 3, 640, 640)
-    (here,), (there,) = trunk(images), trunk(images.roll(16, dims=3))
+    (here,), (there,) = network(images), network(images.roll(16, dims=3))
     inside = slice(16, 24)  # conv4's last unit sees 291 pixels of a ResNet-50
     assert relative_error(there[..., inside, 17:25], here[..., inside, 16:24]) < 1e-5
 
@@ -83,20 +83,20 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @torch.no_grad()
-def test_trunk_and_box_head_are_the_checkpoints_network(converted: Path) -> None:
+def test_backbone_and_box_head_are_the_checkpoints_network(converted: Path) -> None:
     """Every tensor of the file is in exactly one of them, and the features are those of the whole network."""
     whole = load_converted(converted)
     spec = whole.spec.to_json()
-    trunk, conv5 = TransferBackbone(spec, str(converted), last_stage=False), LastStage(spec, str(converted))
-    for part in (trunk, conv5):
+    network, conv5 = TransferBackbone(spec, str(converted), last_stage=False), LastStage(spec, str(converted))
+    for part in (network, conv5):
         part.init_weights()
         part.eval()
     images = torch.randn(1, 3, 96, 128)
     expected = whole(images)
-    (conv4,) = trunk(images)
+    (conv4,) = network(images)
     assert conv4.equal(expected[-2]) and conv5(conv4).equal(expected[-1])
-    halves = [*trunk.state_dict().values(), *conv5.state_dict().values()]
-    assert sum(tensor.numel() for tensor in halves) == sum(t.numel() for t in whole.trunk.state_dict().values())
+    halves = [*network.state_dict().values(), *conv5.state_dict().values()]
+    assert sum(tensor.numel() for tensor in halves) == sum(t.numel() for t in whole.network.state_dict().values())
 
 
 @pytest.mark.parametrize("part", ["trunk", "last stage"])
@@ -120,7 +120,7 @@ def test_every_convolutional_trunk_can_be_split(spec: BackboneSpec) -> None:
     backbone.backbone.load_state_dict(
         {n: t for n, t in whole.state_dict().items() if n in backbone.backbone.state_dict()}
     )
-    behind = [whole.trunk.get_submodule(name) for name in whole.kind.after_levels]
+    behind = [whole.network.get_submodule(name) for name in whole.kind.after_levels]
     last = nn.Sequential(*(module for module in whole.stages()[-1] if module not in behind))
     conv5.stage.load_state_dict(last.state_dict())
     images = torch.randn(1, 3, 64, 64)

@@ -15,7 +15,7 @@ from transfer.datasets.layouts import Split
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.compose import compose, for_processes
 from transfer.openmmlab.tasks.task_type import Classes
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 
 CLASSES = Classes(("ball", "box", "person"), (3, 5, 9))
 SPLIT = Split(Path("images"), Path("annotations"))
@@ -58,7 +58,7 @@ def sensible(head: str, arch: str) -> bool:
 
 
 @pytest.mark.parametrize(("head", "arch"), list(product(C4, CANNOT_SPLIT)))
-def test_c4_refuses_trunks_without_conv5_and_names_what_does(head: str, arch: str) -> None:
+def test_c4_refuses_backbones_without_conv5_and_names_what_does(head: str, arch: str) -> None:
     with pytest.raises(BadOption, match=rf"'{arch}' has none .*resnet, resnetv2, convnext.*\*_rcnn_fpn"):
         composed(head, shallow(arch))
 
@@ -72,7 +72,7 @@ def test_every_head_composes_with_every_kind_of_backbone_that_it_can_stand_on(he
 
 
 @pytest.mark.parametrize(("head", "arch"), list(product(STRIDE_8, CANNOT_DILATE)))
-def test_heads_of_stride_8_refuse_trunks_that_cannot_dilate_and_name_what_does(head: str, arch: str) -> None:
+def test_heads_of_stride_8_refuse_backbones_that_cannot_dilate_and_name_what_does(head: str, arch: str) -> None:
     others = "pose_heatmap" if head.startswith("grmi") else "linear_segmentation and upernet"
     with pytest.raises(BadOption, match=rf"'{arch}' has (4|16|32) .* resnet, resnetv2, convnext.*{others}"):
         composed(head, shallow(arch))
@@ -119,7 +119,7 @@ def test_plain_vits_get_a_simple_feature_pyramid() -> None:
 
 
 @pytest.mark.parametrize(("arch", "stride"), [("wide_resnet28_2", 4), ("resnet18_cifar", 8)])
-def test_trunks_for_small_images_get_a_simple_feature_pyramid(arch: str, stride: int) -> None:
+def test_backbones_for_small_images_get_a_simple_feature_pyramid(arch: str, stride: int) -> None:
     neck = composed("faster_rcnn_fpn/full", arch).model.neck
     assert (neck.type, neck.stride) == ("SimpleFeaturePyramid", stride)
 
@@ -148,7 +148,7 @@ def test_pyramids_on_tf_slim_begin_before_its_strides() -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_convolutional_trunks_dilate(arch: str) -> None:
+def test_convolutional_backbones_dilate(arch: str) -> None:
     convolutional = "patch" not in arch and "wide" not in arch
     assert ("output_stride" in composed("deeplab_aspp/mini", arch).model.backbone) == convolutional
 
@@ -228,7 +228,7 @@ def test_keys_must_lead_somewhere(key: str) -> None:
 
 
 @pytest.mark.parametrize("head", SIZED)
-def test_what_of_the_trunk_is_tuned_is_one_option(head: str) -> None:
+def test_what_of_the_backbone_is_tuned_is_one_option(head: str) -> None:
     for trunk, frozen in (("full", -1), ("before-conv5", "all_but_last"), ("frozen", "all")):
         assert composed(head, trunk=trunk).model.backbone.frozen_stages == frozen
     with pytest.raises(UnknownName, match="Available: before-conv5, frozen, full"):

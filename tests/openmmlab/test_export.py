@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as ROOT
+from tests.checkpoints.export.networks import BASIC, BEIT, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, small
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
-from tests.checkpoints.export.trunks import BASIC, BEIT, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, small
 from tests.checkpoints.export.writing import exported
 from transfer.checkpoints.loading import load_backbone
 from transfer.errors import Inexpressible
@@ -63,14 +63,14 @@ def strict(network: Any, path: Path) -> None:
 def expected_levels(backbone: Any, x: Tensor) -> list[Tensor]:
     """OpenMMLab norms the last level of ViTs that have a final norm, and every level of Swins."""
     levels = backbone(x)
-    trunk, kind = backbone.trunk, backbone.spec.kind
+    network, kind = backbone.network, backbone.spec.kind
     if kind == "swin":
         *first, last = (level.permute(0, 2, 3, 1) for level in levels)
         first = [layer_norm(level, level.shape[-1:]) for level in first]
-        return [level.permute(0, 3, 1, 2) for level in (*first, trunk.norm(last))]
+        return [level.permute(0, 3, 1, 2) for level in (*first, network.norm(last))]
     if kind in ("vit", "beit"):
         *first, last = levels
-        return [*first, trunk.norm(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]
+        return [*first, network.norm(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)]
     return list(levels)
 
 
@@ -78,8 +78,8 @@ def expected_levels(backbone: Any, x: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def test_its_own_loader_fills_everything_and_features_agree(name: str, tmp_path: Path) -> None:
     kind, options = NETWORKS[name]
-    backbone, trunk = small(kind, options)
-    export = exported("openmmlab", trunk, tmp_path / "out.pth")
+    backbone, network = small(kind, options)
+    export = exported("openmmlab", network, tmp_path / "out.pth")
     network = built(configs(export.snippet)["backbone"])
     strict(network, tmp_path / "out.pth")
     sizes = {"resnet": [(64, 96)], "swin": [(128, 128), (80, 112)]}.get(kind, [tuple(options.get("image", (32, 32)))])
@@ -96,14 +96,14 @@ def test_its_own_loader_fills_everything_and_features_agree(name: str, tmp_path:
 def test_there_and_back_is_the_same_network(name: str, tmp_path: Path) -> None:
     """Heads, epsilon, style and contract are in the config that the file carries."""
     kind, options = {**NETWORKS, "convnext": ("convnext", CONVNEXT)}[name]
-    backbone, trunk = small(kind, options)
-    exported("openmmlab", trunk, tmp_path / "out.pth")
+    backbone, network = small(kind, options)
+    exported("openmmlab", network, tmp_path / "out.pth")
     back, certificate = load_backbone(tmp_path / "out.pth")
     assert (certificate.family, certificate.coverage) == ("openmmlab", 1.0)
-    contract, pixels = certificate.input, {"0-1": 255.0, "0-255": 1.0}[trunk.input.range]
-    assert (contract.range, contract.channel_order) == ("0-255", trunk.input.channel_order)
-    assert contract.mean == pytest.approx([pixels * value for value in trunk.input.mean])
-    assert contract.std == pytest.approx([pixels * value for value in trunk.input.std])
+    contract, pixels = certificate.input, {"0-1": 255.0, "0-255": 1.0}[network.input.range]
+    assert (contract.range, contract.channel_order) == ("0-255", network.input.channel_order)
+    assert contract.mean == pytest.approx([pixels * value for value in network.input.mean])
+    assert contract.std == pytest.approx([pixels * value for value in network.input.std])
     x = images(*options.get("image", (64, 96)))
     for got, expected in zip(back.eval()(x), backbone(x), strict=True):
         assert error(got, expected) < 1e-5
@@ -111,8 +111,8 @@ def test_there_and_back_is_the_same_network(name: str, tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_classifiers_swins_differ_in_the_last_level_only_and_that_is_said(tmp_path: Path) -> None:
-    backbone, trunk = small("swin", SWIN)
-    export = exported("openmmlab", trunk, tmp_path / "out.pth")
+    backbone, network = small("swin", SWIN)
+    export = exported("openmmlab", network, tmp_path / "out.pth")
     network = built(configs(export.snippet)["backbone"])
     x = images(128)
     *same, other = map(error, network(x), expected_levels(backbone, x))
@@ -121,11 +121,11 @@ def test_classifiers_swins_differ_in_the_last_level_only_and_that_is_said(tmp_pa
 
 
 def test_the_preprocessor_is_the_contract(tmp_path: Path) -> None:
-    _, trunk = small("resnet", BASIC)
-    preprocessor = configs(exported("openmmlab", trunk, tmp_path / "out.pth").snippet)["data_preprocessor"]
+    _, network = small("resnet", BASIC)
+    preprocessor = configs(exported("openmmlab", network, tmp_path / "out.pth").snippet)["data_preprocessor"]
     assert preprocessor == {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375], "bgr_to_rgb": True}
-    _, trunk = small("resnet", BASIC, CAFFE)
-    preprocessor = configs(exported("openmmlab", trunk, tmp_path / "out.pth").snippet)["data_preprocessor"]
+    _, network = small("resnet", BASIC, CAFFE)
+    preprocessor = configs(exported("openmmlab", network, tmp_path / "out.pth").snippet)["data_preprocessor"]
     assert preprocessor == {"mean": [103.53, 116.28, 123.675], "std": [1.0, 1.0, 1.0], "bgr_to_rgb": False}
 
 
@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_openmmlab_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     kind, options, reason = REFUSED[name]
-    _, trunk = small(kind, options)
+    _, network = small(kind, options)
     with pytest.raises(Inexpressible, match=reason):
-        exported("openmmlab", trunk, tmp_path / "out.pth")
+        exported("openmmlab", network, tmp_path / "out.pth")
     assert not list(tmp_path.iterdir())

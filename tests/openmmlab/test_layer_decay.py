@@ -7,16 +7,16 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
-from tests.openmmlab.test_backbone import TRUNKS
+from tests.openmmlab.test_backbone import BACKBONES
 from tests.openmmlab.test_compose import composed
 from transfer.backbones.architectures import spec_of
 from transfer.errors import BadOption
 from transfer.openmmlab.layer_decay import LayerDecay
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 ADAMW = {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 0.1, "weight_decay": 0.5}}
 SPECS = [
-    *TRUNKS,
+    *BACKBONES,
     *(spec_of(name) for name in ("resnet18", "wide_resnet28_2", "convnext_atto", "swin_tiny_patch4_window7_224")),
 ]
 
@@ -34,13 +34,13 @@ def rates(detector: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, fl
 
 def test_the_rates_of_a_vit() -> None:
     """detectron2's `get_vit_lr_decay_rate`: positions and patches 0, block i at i + 1, the rest one above."""
-    found = rates(*built(TRUNKS[0]))
-    trunk, depth = "backbone.backbone.trunk.", 4
+    found = rates(*built(BACKBONES[0]))
+    backbone, depth = "backbone.backbone.trunk.", 4
     for name, rate in found.items():
-        if not name.startswith(trunk):
+        if not name.startswith(backbone):
             expected = depth + 1
-        elif name.startswith(f"{trunk}blocks."):
-            expected = int(name.removeprefix(f"{trunk}blocks.").split(".")[0]) + 1
+        elif name.startswith(f"{backbone}blocks."):
+            expected = int(name.removeprefix(f"{backbone}blocks.").split(".")[0]) + 1
         else:
             expected = 0
         assert rate == pytest.approx(0.1 * 0.5 ** (depth + 1 - expected)), name
@@ -68,13 +68,13 @@ def test_a_rate_for_every_block_of_a_hierarchy(arch: str, layers: int) -> None:
 
 
 def test_what_does_not_decay() -> None:
-    detector, optimizer = built(BackboneSpec("beit", "blocks", TRUNKS[6].options))
+    detector, optimizer = built(BackboneSpec("beit", "blocks", BACKBONES[6].options))
     names = {id(parameter): name for name, parameter in detector.named_parameters()}
     still = {names[id(p)] for g in optimizer.param_groups if g["weight_decay"] == 0 for p in g["params"]}
-    trunk = "backbone.backbone.trunk."
-    assert f"{trunk}pos_embed" in still and f"{trunk}blocks.0.attn.relative_position_bias_table" in still
-    assert f"{trunk}blocks.0.norm1.weight" in still and f"{trunk}blocks.0.mlp.fc1.bias" in still
-    assert f"{trunk}blocks.0.mlp.fc1.weight" not in still and "rpn_head.rpn_conv.weight" not in still
+    backbone = "backbone.backbone.trunk."
+    assert f"{backbone}pos_embed" in still and f"{backbone}blocks.0.attn.relative_position_bias_table" in still
+    assert f"{backbone}blocks.0.norm1.weight" in still and f"{backbone}blocks.0.mlp.fc1.bias" in still
+    assert f"{backbone}blocks.0.mlp.fc1.weight" not in still and "rpn_head.rpn_conv.weight" not in still
 
 
 @pytest.mark.parametrize("decay", [0, 1.5, -1])

@@ -14,7 +14,7 @@ from transfer.openmmlab.backbone import TransferBackbone, apply_norm_policies
 from transfer.openmmlab.compose import compose
 from transfer.openmmlab.stack import quiet
 from transfer.openmmlab.tasks.task_type import Classes
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 
 SPECS = (
     spec_of("resnet18"),

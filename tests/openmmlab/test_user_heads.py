@@ -195,7 +195,7 @@ def test_a_single_stage_detector_sees_the_strides_that_its_anchors_have(retinane
 
 def test_everything_but_backbone_classes_input_and_data_is_theirs(retinanet: Path) -> None:
     config = composed(UserHead.read(retinanet), "resnet18")
-    assert config.task.type == "detection" and config.task.images_per_step == 4
+    assert config.task.name == "detection" and config.task.images_per_step == 4
     assert config.train_cfg.to_dict() == {"type": "IterBasedTrainLoop", "max_iters": 100}
     assert config.optim_wrapper.optimizer.lr == 0.01 and config.param_scheduler[1].end == 100
     train, test = config.train_dataloader.dataset.dataset, config.test_dataloader.dataset.dataset

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from transfer.spec.record import Record
-from transfer.spec.run import RunSpec
+from transfer.schemas.record import Record
+from transfer.schemas.run import RunSpec
 
 
 @pytest.fixture

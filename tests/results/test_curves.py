@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer.results.curves import Point, curves_of, fit_log_linear
-from transfer.spec.record import Record
-from transfer.spec.suite import Suite, Task
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Suite, Task
 
 TASK = Task("detection", "Detection", "faster_rcnn_fpn", "mini", "mini", "bbox", ("AP", "AP50"))
 SUITE = Suite("mini", "Mini", "", (0, 1), (TASK,))

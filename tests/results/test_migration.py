@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from transfer.errors import BrokenRecord
+from transfer.files.places import head_names
 from transfer.results.migration import migrated
 from transfer.results.schema import parse_record
 from transfer.results.store import read_record, read_records, upgrade_records
-from transfer.spec.places import head_names
-from transfer.spec.record import Record
+from transfer.schemas.record import Record
 
 
 def of_schema_1(record: Record, recipe: str, dataset: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from transfer.errors import BadOption, BrokenRecord
 from transfer.results import schema
 from transfer.results.store import read_record, read_records, write_record
-from transfer.spec.record import Record
-from transfer.spec.run import RunSpec
+from transfer.schemas.record import Record
+from transfer.schemas.run import RunSpec
 
 
 def test_written_records_are_read_back_in_order(tmp_path, record):

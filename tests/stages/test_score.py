@@ -16,8 +16,8 @@ from transfer.datasets.opening import open_splits
 from transfer.metrics.boxes import BOX_SCORES, score_boxes
 from transfer.metrics.masks import score_masks
 from transfer.metrics.voc import VOC_SCORES
-from transfer.spec.run import RunSpec
-from transfer.spec.suite import KINDS
+from transfer.schemas.run import RunSpec
+from transfer.schemas.suite import KINDS
 from transfer.stages.job import Job
 from transfer.stages.score import METRIC_VERSION, score
 

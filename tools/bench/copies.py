@@ -40,8 +40,8 @@ from transfer.dedup.local import MOST, MOST_TEST
 from transfer.dedup.matching import COSINE, Match, Search, find_matches, join_shards
 from transfer.dedup.shards import HASH_ONLY, Detail, hash_piece
 from transfer.dedup.sources import Piece, files_piece, read_piece
-from transfer.spec.files import write_json
-from transfer.spec.places import data_root
+from transfer.files.atomic import write_json
+from transfer.files.places import data_root
 
 PHOTOGRAPHS, FRAMES = ("coco_mini", "flowers5_subset"), "camvid_subset"
 STANDING = frozenset(("Seq05VD_f01920", "Seq05VD_f02190", "Seq05VD_f02490", "Seq05VD_f02790"))
@@ -124,7 +124,7 @@ class Ours:
 
 
 class OursWithParts(Ours):
-    """The same where the index keeps local features, too (`transfer dedup index --parts`)."""
+    """The same where the index keeps local features, too (`transfer dedup index --local-features`)."""
 
     kept = Detail(parts=MOST_TEST), Detail(parts=MOST)
     points = ((Column("ours, + parts", 0), _judged),)
@@ -236,7 +236,7 @@ def open_pdqhash(tests: Sequence[Piece]) -> Method:
 
 def open_descriptor(tests: Sequence[Piece], path: Path) -> Method:
     """A network of the user's, at the product's cosine and at the best one."""
-    from transfer.stages.describing import Descriptor
+    from transfer.workflows.descriptor import Descriptor
 
     describe = Descriptor.of(path)
     fixed, best = Column(f"{path.name}, cosine ≥ {COSINE}", round(1000 * (1 - COSINE))), Column(path.name)

@@ -53,9 +53,9 @@ from transfer.dedup.matching import Images, Search, join_found
 from transfer.dedup.search import BLOCK, HashSearch, Hits, stream
 from transfer.dedup.shards import Shard, hash_piece
 from transfer.dedup.sources import AT_ONCE, Piece, files_piece
-from transfer.spec.files import write_json
-from transfer.spec.places import data_root
-from transfer.stages.dedup import search_shards
+from transfer.files.atomic import write_json
+from transfer.files.places import data_root
+from transfer.workflows.dedup import search_shards
 
 PHOTOGRAPHS = ("coco_mini", "flowers5_subset")
 BATCH = 256

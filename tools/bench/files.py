@@ -26,10 +26,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.identification import plan_for
+from transfer.checkpoints.identification.identify import plan_for
+from transfer.checkpoints.keys.contents import contents_of
 from transfer.checkpoints.loading import convert_checkpoint
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 
 INTERVAL = 0.002
 Measured = dict[str, float]
@@ -37,14 +37,14 @@ Measured = dict[str, float]
 
 def list_ours(path: Path) -> int:
     """Every name and shape, through our reader."""
-    branches = contents_of(read_checkpoint(path)).branches.values()
-    return len([tensor.shape for branch in branches for tensor in branch.tensors.values()])
+    state_dicts = contents_of(read_checkpoint(path)).state_dicts.values()
+    return len([tensor.shape for state_dict in state_dicts for tensor in state_dict.tensors.values()])
 
 
 def identify_ours(path: Path) -> int:
     """Names, shapes, and the family with its plan."""
     _, plan = plan_for(contents_of(read_checkpoint(path)), None, None)
-    return len(plan.branch.tensors)
+    return len(plan.state_dict.tensors)
 
 
 def list_torch(path: Path) -> int:

@@ -24,12 +24,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
+from transfer.files.places import data_root, suite_path
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.runner import load_config, train
-from transfer.spec.places import data_root, suite_path
-from transfer.spec.suite import load_suite
+from transfer.schemas.suite import load_suite
 from transfer.stages.convert import convert
-from transfer.stages.plan import Deviations, plan
+from transfer.workflows.plan import Deviations, plan
 
 
 class StepTimer(Hook):
@@ -87,7 +87,7 @@ def composed(suite: str, task: str, arch: str, steps: int, work_dir: Path) -> Co
     """The config that `transfer eval random:<arch>` would train."""
     deviations = Deviations((task,), (0,), {"iterations": steps})
     (job,) = plan(convert(f"random:{arch}", work_dir), load_suite(suite_path(suite)), deviations, work_dir, data_root())
-    return load_config(job.config)
+    return load_config(job.config, job.vocabulary)
 
 
 def main() -> None:

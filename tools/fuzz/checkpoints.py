@@ -33,9 +33,9 @@ from mutation import mutated
 from seeds import seeds
 from torch import Tensor
 
-from transfer.checkpoints.contents import contents_of
-from transfer.checkpoints.filling import UNSAID, fill_from
-from transfer.checkpoints.reading import read_checkpoint
+from transfer.checkpoints.identification.filling import UNSAID, fill_from
+from transfer.checkpoints.keys.contents import contents_of
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
 from transfer.errors import CheckpointError
 
 SECONDS = 10
@@ -111,7 +111,7 @@ class Reader:
         signal.setitimer(signal.ITIMER_REAL, SECONDS)
         try:
             contents = contents_of(read_checkpoint(path))
-            _use(contents.branches)
+            _use(contents.state_dicts)
             fill_from(contents, UNSAID)
         except BaseException as error:
             return error
@@ -136,10 +136,10 @@ class Reader:
         return folder
 
 
-def _use(branches: Mapping[str, Any]) -> None:
+def _use(state_dicts: Mapping[str, Any]) -> None:
     """Touch the numbers of small tensors."""
-    for branch in branches.values():
-        for tensor in branch.tensors.values():
+    for state_dict in state_dicts.values():
+        for tensor in state_dict.tensors.values():
             if isinstance(tensor, Tensor) and tensor.numel() < 2**20:
                 tensor.detach().reshape(-1)[-1:].tolist()
 

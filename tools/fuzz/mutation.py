@@ -20,10 +20,10 @@ OPCODES = bytes(range(0x28, 0x99))
 
 def mutated(random: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """One to a few changes, in half of the cases inside the structure."""
-    inside = random.random() < 0.5
-    if inside and data.startswith(b"PK"):
+    nested = random.random() < 0.5
+    if nested and data.startswith(b"PK"):
         return _in_archive(random, data, others)
-    if inside and data[8:9] == b"{":
+    if nested and data[8:9] == b"{":
         return _in_header(random, data, others)
     return _changed(random, data, others)
 

@@ -61,7 +61,7 @@ def _torch() -> dict[str, bytes]:
             "args": argparse.Namespace(arch="resnet50", lr=0.1, sizes=[1, 2]), "best": np.float64(0.5),
         },
         "network": network,
-        "trunk": {"arch": "resnet18", "state_dict": _trunk("module.encoder_q."), "queue": torch.zeros(1)},
+        "trunk": {"arch": "resnet18", "state_dict": _backbone("module.encoder_q."), "queue": torch.zeros(1)},
         "kinds": {
             "half": torch.ones(2).half(), "bfloat": torch.ones(2, dtype=torch.bfloat16), "scalar": torch.tensor(3),
             "expanded": torch.ones(1, 3).expand(2, 3), "float8": torch.ones(2).to(torch.float8_e4m3fn),
@@ -73,7 +73,7 @@ def _torch() -> dict[str, bytes]:
     return zips | legacy | {"repacked": _repacked(zips["zip state"]), "script": _script(zips["zip state"])}
 
 
-def _trunk(prefix: str) -> dict[str, torch.Tensor]:
+def _backbone(prefix: str) -> dict[str, torch.Tensor]:
     """A whole network whose file is small: every tensor repeats one number."""
     with torch.device("meta"):
         state = torchvision.models.resnet18().state_dict()

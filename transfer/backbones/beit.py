@@ -86,7 +86,7 @@ def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
     way = options.get("position_interpolation", "bicubic")
     if way not in INTERPOLATIONS:
         raise UnknownName.among("position interpolation", way, INTERPOLATIONS)
-    trunk = AnySizeBeit(
+    network = AnySizeBeit(
         img_size=tuple(options["image"]),
         patch_size=options["patch"],
         num_classes=0,
@@ -104,28 +104,28 @@ def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
         use_shared_rel_pos_bias=options.get("bias", "blocks") == "shared",
         norm_layer=partial(nn.LayerNorm, eps=options.get("eps", 1e-6)),
     )
-    trunk.fc_norm = nn.Identity()
-    trunk.position_interpolation = way
-    trunk.bias_interpolation = choice(options, "bias_interpolation", tuple(BIAS_INTERPOLATIONS))
-    for block in trunk.blocks:
+    network.fc_norm = nn.Identity()
+    network.position_interpolation = way
+    network.bias_interpolation = choice(options, "bias_interpolation", tuple(BIAS_INTERPOLATIONS))
+    for block in network.blocks:
         block.attn.__class__ = BiasedAttention
-    return trunk
+    return network
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return (Level(trunk.patch_embed.patch_size[0], trunk.embed_dim),) * 4
+def _levels(network: Any) -> tuple[Level, ...]:
+    return (Level(network.patch_embed.patch_size[0], network.embed_dim),) * 4
 
 
-def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    tokens = trunk.tokens(images)
-    grid = patch_grid(trunk, images)
-    return [tokens[end][:, 1:].transpose(1, 2).unflatten(2, grid) for end in quarters(len(trunk.blocks))]
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    tokens = network.tokens(images)
+    grid = patch_grid(network, images)
+    return [tokens[end][:, 1:].transpose(1, 2).unflatten(2, grid) for end in quarters(len(network.blocks))]
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    tokens = nn.ParameterList(p for p in (trunk.cls_token, trunk.pos_embed) if p is not None)
-    shared = [] if trunk.rel_pos_bias is None else [trunk.rel_pos_bias]
-    return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, *shared])
+def _stages(network: Any) -> list[list[nn.Module]]:
+    tokens = nn.ParameterList(p for p in (network.cls_token, network.pos_embed) if p is not None)
+    shared = [] if network.rel_pos_bias is None else [network.rel_pos_bias]
+    return quarter_stages(network, [network.patch_embed, tokens, network.pos_drop, *shared])
 
 
 BEIT = Kind("beit", build_beit, _levels, _maps, _stages, after_levels=("norm",))

@@ -17,7 +17,7 @@ from transfer.backbones.swin import SWIN
 from transfer.backbones.vit import VIT
 from transfer.backbones.wide_resnet import WIDE_RESNET
 from transfer.errors import UnknownName
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, BEIT, DINOV3, SWIN)
 
@@ -25,28 +25,28 @@ KINDS: tuple[Kind, ...] = (RESNET, RESNETV2, WIDE_RESNET, CONVNEXT, VIT, BEIT, D
 class Backbone(nn.Module):
     """A canonical network without head.
 
-    `trunk` is the timm network: the names of its `state_dict` are the canonical names. `levels` says stride and
+    `network` is the timm network: the names of its `state_dict` are the canonical names. `levels` says stride and
     channels of what `forward` returns.
     """
 
-    def __init__(self, spec: BackboneSpec, kind: Kind, trunk: nn.Module) -> None:
+    def __init__(self, spec: BackboneSpec, kind: Kind, network: nn.Module) -> None:
         super().__init__()
         self.spec = spec
         self.kind = kind
-        self.trunk = trunk
-        self.levels: tuple[Level, ...] = kind.levels(trunk)
+        self.network = network
+        self.levels: tuple[Level, ...] = kind.levels(network)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """`(B, 3, H, W)` normalised images → feature levels `(B, C, H/stride, W/stride)`, finest first.
 
-        Hierarchical trunks: the output of each stage. Plain ViTs: the patch tokens after the blocks that end each
-        quarter of the depth, before the final norm. A wide ResNet for small images has three levels, other trunks four.
+        Hierarchical backbones: the output of each stage. Plain ViTs: the patch tokens after the blocks that end each
+        quarter of the depth, before the final norm. A wide ResNet for small images has three levels, other backbones four.
         """
-        return self.kind.maps(self.trunk, images)
+        return self.kind.maps(self.network, images)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """What timm returns: final normalised tokens, class and registers first; hierarchical trunks: the last map."""
-        features: Tensor = self.trunk.forward_features(images)  # type: ignore[operator]
+        """What timm returns: final normalised tokens, class and registers first; hierarchical backbones: the last map."""
+        features: Tensor = self.network.forward_features(images)  # type: ignore[operator]
         return features
 
     def stages(self) -> list[list[nn.Module]]:
@@ -55,7 +55,7 @@ class Backbone(nn.Module):
         A plain ViT's stem holds its class, register and position parameters (as a ParameterList), its stages are
         quarters of the depth. The final norm belongs to the last stage.
         """
-        return self.kind.stages(self.trunk)
+        return self.kind.stages(self.network)
 
 
 def build_backbone(spec: BackboneSpec, *, output_stride: int | None = None) -> Backbone:
@@ -88,18 +88,18 @@ def levels_of(spec: BackboneSpec, *, output_stride: int | None = None) -> tuple[
     return outline_of(spec, output_stride=output_stride).levels
 
 
-def trunk_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
-    """The trunk's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
-    return dict(outline_of(spec).trunk.state_dict())
+def backbone_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
+    """The backbone's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
+    return dict(outline_of(spec).network.state_dict())
 
 
 def stage_of_tensors(backbone: Backbone) -> dict[str, str]:
-    """Name in the trunk's `state_dict` → `stem`, `stage 1`, ...; `beside` for what belongs to none."""
+    """Name in the backbone's `state_dict` → `stem`, `stage 1`, ...; `beside` for what belongs to none."""
     stages = {
         id(tensor): "stem" if index == 0 else f"stage {index}"
         for index, modules in enumerate(backbone.stages())
         for module in modules
         for tensor in chain(module.parameters(), module.buffers())
     }
-    named = chain(backbone.trunk.named_parameters(), backbone.trunk.named_buffers())
+    named = chain(backbone.network.named_parameters(), backbone.network.named_buffers())
     return {name: stages.get(id(tensor), "beside") for name, tensor in named}

@@ -24,7 +24,7 @@ def build_convnext(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     """
     if output_stride not in (8, 16, 32):
         raise BadOption(f"output stride {output_stride}: a ConvNeXt has 8, 16 or 32.")
-    trunk = ConvNeXt(
+    network = ConvNeXt(
         num_classes=0,
         global_pool="",
         output_stride=output_stride,
@@ -40,25 +40,25 @@ def build_convnext(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
         norm_eps=options.get("eps", 1e-6),
     )
     if not options.get("final_norm", False):
-        trunk.head = nn.Identity()  # it would norm what was pooled
-    return trunk  # type: ignore[no-any-return]
+        network.head = nn.Identity()  # it would norm what was pooled
+    return network  # type: ignore[no-any-return]
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return tuple(Level(info["reduction"], info["num_chs"]) for info in trunk.feature_info)
+def _levels(network: Any) -> tuple[Level, ...]:
+    return tuple(Level(info["reduction"], info["num_chs"]) for info in network.feature_info)
 
 
-def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    maps, x = [], trunk.stem(images)
-    for stage in trunk.stages:
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    maps, x = [], network.stem(images)
+    for stage in network.stages:
         x = stage(x)
         maps.append(x)
     return maps
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    *stages, last = ([stage] for stage in trunk.stages)
-    return [[trunk.stem], *stages, [*last, trunk.norm_pre]]
+def _stages(network: Any) -> list[list[nn.Module]]:
+    *stages, last = ([stage] for stage in network.stages)
+    return [[network.stem], *stages, [*last, network.norm_pre]]
 
 
 CONVNEXT = Kind("convnext", build_convnext, _levels, _maps, _stages, dilates=True, after_levels=("norm_pre",))

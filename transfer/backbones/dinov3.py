@@ -18,13 +18,13 @@ from transfer.errors import BadOption
 def build_dinov3(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
     """timm's Eva as DINOv3 has it, without classifier, for any image divisible by its patch.
 
-    Rotary periods are a buffer of the trunk, `rope.periods` (timm computes them; released files hold rounded ones).
+    Rotary periods are a buffer of the backbone, `rope.periods` (timm computes them; released files hold rounded ones).
     Options: `patch`, `dim`, `depth`, `heads`, `mlp` (mlp, swiglu), `mlp_hidden`, `registers`, `qkv_bias`, `k_bias`
     (whether keys have one too), `layer_scale` (whether), `final_norm`, `eps`.
     """
     if output_stride != 32:
         raise BadOption(f"output stride {output_stride}: a DINOv3 ViT has one stride, its patch; leave the option out.")
-    trunk = Eva(
+    network = Eva(
         img_size=14 * options["patch"],
         patch_size=options["patch"],
         num_classes=0,
@@ -49,21 +49,21 @@ def build_dinov3(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
         norm_layer=partial(nn.LayerNorm, eps=options.get("eps", 1e-5)),
         dynamic_img_size=True,
     )
-    trunk.rope.register_buffer("periods", trunk.rope.periods)
+    network.rope.register_buffer("periods", network.rope.periods)
     if options.get("k_bias", False):
-        for block in trunk.blocks:
+        for block in network.blocks:
             del block.attn.k_bias
             block.attn.k_bias = nn.Parameter(torch.zeros_like(block.attn.q_bias))
-    return trunk  # type: ignore[no-any-return]
+    return network  # type: ignore[no-any-return]
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return (Level(trunk.patch_embed.patch_size[0], trunk.embed_dim),) * 4
+def _levels(network: Any) -> tuple[Level, ...]:
+    return (Level(network.patch_embed.patch_size[0], network.embed_dim),) * 4
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    tokens = nn.ParameterList(p for p in (trunk.cls_token, trunk.reg_token) if p is not None)
-    return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, trunk.rope])
+def _stages(network: Any) -> list[list[nn.Module]]:
+    tokens = nn.ParameterList(p for p in (network.cls_token, network.reg_token) if p is not None)
+    return quarter_stages(network, [network.patch_embed, tokens, network.pos_drop, network.rope])
 
 
 DINOV3 = Kind("dinov3", build_dinov3, _levels, intermediate_maps, _stages, after_levels=("norm",))

@@ -21,9 +21,9 @@ class Level:
 class Kind:
     """Functions of one kind of network.
 
-    `build(options, output_stride)` makes the trunk; `levels(trunk)` names its feature levels;
-    `maps(trunk, images)` computes them, `(B, C, H/stride, W/stride)` each;
-    `stages(trunk)` cuts it into stem, stage 1, stage 2, ... in the order of the forward pass, one stage for each level.
+    `build(options, output_stride)` makes the backbone; `levels(network)` names its feature levels;
+    `maps(network, images)` computes them, `(B, C, H/stride, W/stride)` each;
+    `stages(network)` cuts it into stem, stage 1, stage 2, ... in the order of the forward pass, one stage for each level.
     `dilates` says whether an output stride of 8 or 16 trades strides for dilation; `after_levels` names the modules
     that work on the last level only in `forward_features`.
     """

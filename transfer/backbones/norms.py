@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 
-def set_eps(trunk: nn.Module, eps: float) -> None:
+def set_eps(network: nn.Module, eps: float) -> None:
     """The number that every norm adds to the variance, in place."""
-    for module in trunk.modules():
+    for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
             module.eps = eps

@@ -10,8 +10,8 @@ from timm.layers import Conv2dSame
 from torch import nn
 
 
-def pad_as_tensorflow(trunk: nn.Module) -> None:
-    """Give every strided convolution of `trunk` SAME padding, in place: parameters and names stay."""
-    for module in trunk.modules():
+def pad_as_tensorflow(network: nn.Module) -> None:
+    """Give every strided convolution of `network` SAME padding, in place: parameters and names stay."""
+    for module in network.modules():
         if type(module) is nn.Conv2d and module.stride != (1, 1):
             module.__class__ = Conv2dSame

@@ -50,11 +50,11 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
     if output_stride not in (8, 16, 32):
         raise BadOption(f"output stride {output_stride}: a ResNet has 8, 16 or 32.")
     small = choice(options, "stem", STEMS) == "cifar"
-    trunk = _timm_resnet(options, output_stride=min(32, 4 * output_stride) if small else output_stride)
+    network = _timm_resnet(options, output_stride=min(32, 4 * output_stride) if small else output_stride)
     if small or _stem_width(options) != 64:
-        set_stem(trunk, small=small, padding=options.get("stem_padding", 1))
-    _set_variant(trunk, options)
-    return trunk  # type: ignore[no-any-return]
+        set_stem(network, small=small, padding=options.get("stem_padding", 1))
+    _set_variant(network, options)
+    return network  # type: ignore[no-any-return]
 
 
 def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
@@ -82,36 +82,36 @@ def _stem_width(options: Mapping[str, Any]) -> int:
     return int(options.get("stem_width", 64)) if options.get("stem", "") in ("", "cifar") else 64
 
 
-def _set_variant(trunk: ResNet, options: Mapping[str, Any]) -> None:
+def _set_variant(network: ResNet, options: Mapping[str, Any]) -> None:
     stride_in = choice(options, "stride_in", STRIDES_IN)
     if stride_in != "3x3" and (options["block"] == "basic" or options.get("antialias") or options.get("avg_down")):
         raise BadOption(f"stride_in {stride_in}: only plain bottleneck blocks have it; leave the option out.")
     if stride_in == "1x1":
-        stride_in_first_convolution(trunk)
+        stride_in_first_convolution(network)
     elif stride_in == "last_unit":
-        end_with_strides(trunk, choice(options, "levels", LEVELS))
+        end_with_strides(network, choice(options, "levels", LEVELS))
     if options.get("projection"):
-        project_first_block(trunk)
+        project_first_block(network)
     if options.get("antialias"):
-        average_instead_of_striding(trunk)
+        average_instead_of_striding(network)
     if choice(options, "padding", PADDINGS) == "same":
-        pad_as_tensorflow(trunk)
+        pad_as_tensorflow(network)
     if choice(options, "pool_padding", PADDINGS) == "same":
-        pool_as_tensorflow(trunk)
+        pool_as_tensorflow(network)
     if "eps" in options:
-        set_eps(trunk, options["eps"])
+        set_eps(network, options["eps"])
     if not options.get("stem_activation", True):
-        trunk.act1 = nn.Identity()
+        network.act1 = nn.Identity()
 
 
-def _levels(trunk: nn.Module) -> tuple[Level, ...]:
-    features: Any = trunk.feature_info
+def _levels(network: nn.Module) -> tuple[Level, ...]:
+    features: Any = network.feature_info
     return tuple(Level(info["reduction"], info["num_chs"]) for info in features[1:])
 
 
-def _maps(trunk: nn.Module, images: Tensor) -> list[Tensor]:
+def _maps(network: nn.Module, images: Tensor) -> list[Tensor]:
     maps, x = [], images
-    for stage, modules in enumerate(_stages(trunk)):
+    for stage, modules in enumerate(_stages(network)):
         for module in modules:
             x = module(x)
         if stage:
@@ -119,10 +119,10 @@ def _maps(trunk: nn.Module, images: Tensor) -> list[Tensor]:
     return maps
 
 
-def _stages(trunk: nn.Module) -> list[list[nn.Module]]:
+def _stages(network: nn.Module) -> list[list[nn.Module]]:
     stem = ("conv1", "bn1", "act1", "maxpool")
     stages = (stem, ("layer1",), ("layer2",), ("layer3",), ("layer4",))
-    return [[trunk.get_submodule(name) for name in names] for names in stages]
+    return [[network.get_submodule(name) for name in names] for names in stages]
 
 
 RESNET = Kind("resnet", build_resnet, _levels, _maps, _stages, dilates=True)

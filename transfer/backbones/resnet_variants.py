@@ -18,57 +18,57 @@ PADDINGS = ("symmetric", "same")
 LEVELS = ("after_stride", "before_stride")
 
 
-def _layers(trunk: ResNet) -> list[Any]:
-    return [trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4]
+def _layers(network: ResNet) -> list[Any]:
+    return [network.layer1, network.layer2, network.layer3, network.layer4]
 
 
-def set_stem(trunk: ResNet, *, small: bool, padding: int) -> None:
+def set_stem(network: ResNet, *, small: bool, padding: int) -> None:
     """One convolution of the width that the network was built for: 7x7, or 3x3 without stride and pooling."""
-    width = trunk.bn1.num_features
+    width = network.bn1.num_features
     if not small:
-        trunk.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        network.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
         return
-    trunk.conv1 = nn.Conv2d(3, width, 3, padding=padding, bias=False)
-    trunk.maxpool = nn.Identity()
-    for info in trunk.feature_info:
+    network.conv1 = nn.Conv2d(3, width, 3, padding=padding, bias=False)
+    network.maxpool = nn.Identity()
+    for info in network.feature_info:
         info["reduction"] = max(1, info["reduction"] // 4)
 
 
-def pool_as_tensorflow(trunk: ResNet) -> None:
+def pool_as_tensorflow(network: ResNet) -> None:
     """A max-pool with SAME padding in the stem (TF-slim, SimCLR, BYOL). Raises BadOption where there is none."""
-    if not isinstance(trunk.maxpool, nn.MaxPool2d):
+    if not isinstance(network.maxpool, nn.MaxPool2d):
         raise BadOption("pool_padding: this stem has no max-pool; leave the option out.")
-    trunk.maxpool = create_pool2d("max", 3, stride=2, padding="same")
+    network.maxpool = create_pool2d("max", 3, stride=2, padding="same")
 
 
-def project_first_block(trunk: ResNet) -> None:
+def project_first_block(network: ResNet) -> None:
     """A shortcut convolution in the very first block, whose input has its width already."""
-    block: Any = trunk.layer1[0]
+    block: Any = network.layer1[0]
     if block.downsample is not None:
         raise BadOption("projection: layer1.0 of this network has one already; leave the option out.")
-    width = trunk.bn1.num_features
+    width = network.bn1.num_features
     block.downsample = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
 
 
-def stride_in_first_convolution(trunk: ResNet) -> None:
+def stride_in_first_convolution(network: ResNet) -> None:
     """The stride of a stage in the 1x1 convolution of its first block (He et al., CVPR 2016; Caffe, Detectron)."""
-    for layer in _layers(trunk):
+    for layer in _layers(network):
         layer[0].conv1.stride, layer[0].conv2.stride = layer[0].conv2.stride, (1, 1)
         _dilate_alike(layer)
 
 
-def end_with_strides(trunk: ResNet, levels: str) -> None:
+def end_with_strides(network: ResNet, levels: str) -> None:
     """Strides at the end of blocks 1 to 3, as TF-slim has them: its last unit strides in the 3x3 convolution.
 
     That equals subsampling the output of a last unit without stride. Where the output stride forbids a stride, the
     following blocks dilate. `levels` are taken after those strides, or before them.
     """
-    for layer, following in zip(_layers(trunk), _layers(trunk)[1:], strict=False):
+    for layer, following in zip(_layers(network), _layers(network)[1:], strict=False):
         stride, following[0].conv2.stride = following[0].conv2.stride, (1, 1)
         following[0].downsample[0].stride = (1, 1)
         subsample(layer, following, stride, levels)
         _dilate_alike(following)
-    shift_reductions(trunk.feature_info, levels)
+    shift_reductions(network.feature_info, levels)
 
 
 def subsample(stage: nn.Sequential, following: nn.Sequential, stride: tuple[int, int], levels: str) -> None:
@@ -96,9 +96,9 @@ def _dilate_alike(layer: Any) -> None:
         block.conv2.dilation = block.conv2.padding = (block.dilation, block.dilation)
 
 
-def average_instead_of_striding(trunk: ResNet) -> None:
+def average_instead_of_striding(network: ResNet) -> None:
     """CLIP's ModifiedResNet: average pools of a network built with `avg_down` that leave odd rows and columns out."""
-    for layer in _layers(trunk):
+    for layer in _layers(network):
         pool = layer[0].downsample[0] if layer[0].downsample is not None else None
         if isinstance(pool, nn.AvgPool2d):
             pool.ceil_mode = False

@@ -43,7 +43,7 @@ def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     stem, pool = choice(options, "stem", STEMS), choice(options, "pool_padding", tuple(POOL_PADDINGS))
     if stem == "tiered" and pool != "symmetric":
         raise BadOption(f"pool_padding {pool}: a tiered stem pools symmetrically; leave the option out.")
-    trunk = ResNetV2(
+    network = ResNetV2(
         list(options["depths"]),
         channels=tuple(options.get("widths", STANDARD_WIDTHS)),
         num_classes=0,
@@ -58,10 +58,10 @@ def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
         conv_layer=_convolution(options),
     )
     if options.get("bias"):
-        _add_biases(trunk)
+        _add_biases(network)
     if choice(options, "stride_in", STRIDES_IN) == "last_unit":
-        _end_with_strides(trunk, options)
-    return trunk  # type: ignore[no-any-return]
+        _end_with_strides(network, options)
+    return network  # type: ignore[no-any-return]
 
 
 def _norm(options: Mapping[str, Any]) -> Any:
@@ -76,46 +76,46 @@ def _convolution(options: Mapping[str, Any]) -> Any:
     return create_conv2d
 
 
-def _blocks(trunk: Any) -> list[Any]:
-    return [block for stage in trunk.stages for block in stage.blocks]
+def _blocks(network: Any) -> list[Any]:
+    return [block for stage in network.stages for block in stage.blocks]
 
 
-def _add_biases(trunk: Any) -> None:
+def _add_biases(network: Any) -> None:
     """TF-slim: a convolution that no batch normalisation follows adds a bias."""
-    shortcuts = [block.downsample.conv for block in _blocks(trunk) if block.downsample is not None]
-    for convolution in (trunk.stem.conv, *(block.conv3 for block in _blocks(trunk)), *shortcuts):
+    shortcuts = [block.downsample.conv for block in _blocks(network) if block.downsample is not None]
+    for convolution in (network.stem.conv, *(block.conv3 for block in _blocks(network)), *shortcuts):
         convolution.bias = nn.Parameter(convolution.weight.new_zeros(convolution.out_channels))
 
 
-def _end_with_strides(trunk: Any, options: Mapping[str, Any]) -> None:
+def _end_with_strides(network: Any, options: Mapping[str, Any]) -> None:
     """Strides at the end of blocks 1 to 3: see `resnet_variants.end_with_strides`."""
     if options.get("block") == "basic" or options.get("avg_down"):
         raise BadOption("stride_in last_unit: only plain bottleneck blocks have it; leave the option out.")
     levels = choice(options, "levels", LEVELS)
-    for number, (stage, following) in enumerate(zip(trunk.stages, trunk.stages[1:], strict=False), 1):
+    for number, (stage, following) in enumerate(zip(network.stages, network.stages[1:], strict=False), 1):
         first = following.get_submodule("blocks.0")
         subsample(stage.blocks, following.blocks, first.conv2.stride, levels)
         first.conv2.stride = first.downsample.conv.stride = (1, 1)
-        dilation = 4 * 2**number // trunk.feature_info[number + 1]["reduction"]
+        dilation = 4 * 2**number // network.feature_info[number + 1]["reduction"]
         first.conv2.dilation = first.conv2.padding = (dilation, dilation)
-    shift_reductions(trunk.feature_info, levels)
+    shift_reductions(network.feature_info, levels)
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return tuple(Level(info["reduction"], info["num_chs"]) for info in trunk.feature_info[1:])
+def _levels(network: Any) -> tuple[Level, ...]:
+    return tuple(Level(info["reduction"], info["num_chs"]) for info in network.feature_info[1:])
 
 
-def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    maps, x = [], trunk.stem(images)
-    for stage in trunk.stages:
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    maps, x = [], network.stem(images)
+    for stage in network.stages:
         x = stage(x)
         maps.append(x)
     return maps
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    *stages, last = ([stage] for stage in trunk.stages)
-    return [[trunk.stem], *stages, [*last, trunk.norm]]
+def _stages(network: Any) -> list[list[nn.Module]]:
+    *stages, last = ([stage] for stage in network.stages)
+    return [[network.stem], *stages, [*last, network.norm]]
 
 
 RESNETV2 = Kind("resnetv2", build_resnetv2, _levels, _maps, _stages, dilates=True, after_levels=("norm",))

@@ -132,7 +132,7 @@ def build_swin(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
     padding = options.get("padding", "timm")
     if padding not in PADDINGS:
         raise UnknownName.among("padding", padding, PADDINGS)
-    trunk = AnySizeSwin(
+    network = AnySizeSwin(
         # a last stage of one window: no window shrinks further, whatever the images' size will be
         img_size=options["patch"] * 8 * options.get("last_window", options["window"]),
         patch_size=options["patch"],
@@ -148,16 +148,16 @@ def build_swin(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
         drop_path_rate=0.0,
         strict_img_size=False,
     )
-    trunk.absolute_pos_embed = _positions(trunk) if options.get("ape", False) else None
+    network.absolute_pos_embed = _positions(network) if options.get("ape", False) else None
     if padding != "timm":
-        for block in (block for stage in trunk.layers for block in stage.blocks):
+        for block in (block for stage in network.layers for block in stage.blocks):
             block.__class__ = PadThenShift
             block.padding = padding
-    return trunk
+    return network
 
 
-def _positions(trunk: Any) -> nn.Parameter:
-    return nn.Parameter(torch.zeros(1, trunk.patch_embed.num_patches, trunk.embed_dim))
+def _positions(network: Any) -> nn.Parameter:
+    return nn.Parameter(torch.zeros(1, network.patch_embed.num_patches, network.embed_dim))
 
 
 def merge_in_timms_order(tensor: Tensor) -> Tensor:
@@ -170,23 +170,23 @@ def merge_in_timms_order(tensor: Tensor) -> Tensor:
     return patches[..., [0, 2, 1, 3], :].flatten(-2)
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return tuple(Level(info["reduction"], info["num_chs"]) for info in trunk.feature_info)
+def _levels(network: Any) -> tuple[Level, ...]:
+    return tuple(Level(info["reduction"], info["num_chs"]) for info in network.feature_info)
 
 
-def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    x = trunk.embed(images)
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    x = network.embed(images)
     maps = []
-    for stage in trunk.layers:
+    for stage in network.layers:
         x = stage(x)
         maps.append(x.permute(0, 3, 1, 2).contiguous())
     return maps
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    *stages, last = ([stage] for stage in trunk.layers)
-    positions = [] if trunk.absolute_pos_embed is None else [nn.ParameterList([trunk.absolute_pos_embed])]
-    return [[trunk.patch_embed, *positions], *stages, [*last, trunk.norm]]
+def _stages(network: Any) -> list[list[nn.Module]]:
+    *stages, last = ([stage] for stage in network.layers)
+    positions = [] if network.absolute_pos_embed is None else [nn.ParameterList([network.absolute_pos_embed])]
+    return [[network.patch_embed, *positions], *stages, [*last, network.norm]]
 
 
 SWIN = Kind("swin", build_swin, _levels, _maps, _stages, after_levels=("norm",))

@@ -90,7 +90,7 @@ def build_vit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
     gelu = _known("GELU", options.get("gelu", "exact"), GELUS)
     stem = _known("stem", options.get("stem", "patch"), STEMS)
     positions = _known("kind of positions", options.get("positions", "learnt"), POSITIONS)
-    trunk = PlainViT(
+    network = PlainViT(
         img_size=tuple(options["image"]),
         patch_size=options["patch"],
         num_classes=0,
@@ -118,12 +118,14 @@ def build_vit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
         norm_layer=partial(nn.LayerNorm, eps=options.get("eps", 1e-6)),
         dynamic_img_size=True,
     )
-    trunk.position_interpolation = way
-    trunk.no_embed_registers = options.get("no_embed_registers", False)
-    if trunk.no_embed_registers:
-        trunk.no_embed_class = False
-        trunk.pos_embed = nn.Parameter(torch.cat([torch.zeros_like(trunk.cls_token), trunk.pos_embed], dim=1).detach())
-    return trunk
+    network.position_interpolation = way
+    network.no_embed_registers = options.get("no_embed_registers", False)
+    if network.no_embed_registers:
+        network.no_embed_class = False
+        network.pos_embed = nn.Parameter(
+            torch.cat([torch.zeros_like(network.cls_token), network.pos_embed], dim=1).detach()
+        )
+    return network
 
 
 def _known(what: str, name: str, names: Iterable[str]) -> str:
@@ -138,38 +140,40 @@ def quarters(depth: int) -> tuple[int, int, int, int]:
     return first, second, third, last
 
 
-def patch_grid(trunk: Any, images: Tensor) -> tuple[int, int]:
+def patch_grid(network: Any, images: Tensor) -> tuple[int, int]:
     """Cells of `images` in patches, (rows, columns). Raises BadOption where they do not divide."""
-    patch = trunk.patch_embed.patch_size[0]
+    patch = network.patch_embed.patch_size[0]
     height, width = images.shape[-2:]
     if height % patch or width % patch:
         raise BadOption(f"images of {height}x{width} pixels do not divide into patches of {patch}: pad or resize them.")
     return height // patch, width // patch
 
 
-def quarter_stages(trunk: Any, stem: list[nn.Module]) -> list[list[nn.Module]]:
+def quarter_stages(network: Any, stem: list[nn.Module]) -> list[list[nn.Module]]:
     """`stem`, then a plain transformer's blocks in quarters of its depth, the final norm in the last."""
-    starts = [0, *(end + 1 for end in quarters(len(trunk.blocks)))]
-    blocks = [list(trunk.blocks[start:stop]) for start, stop in pairwise(starts)]
-    return [stem, *blocks[:3], [*blocks[3], trunk.norm]]
+    starts = [0, *(end + 1 for end in quarters(len(network.blocks)))]
+    blocks = [list(network.blocks[start:stop]) for start, stop in pairwise(starts)]
+    return [stem, *blocks[:3], [*blocks[3], network.norm]]
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    return (Level(trunk.patch_embed.patch_size[0], trunk.embed_dim),) * 4
+def _levels(network: Any) -> tuple[Level, ...]:
+    return (Level(network.patch_embed.patch_size[0], network.embed_dim),) * 4
 
 
-def intermediate_maps(trunk: Any, images: Tensor) -> list[Tensor]:
+def intermediate_maps(network: Any, images: Tensor) -> list[Tensor]:
     """Patch tokens as maps after the blocks that end each quarter, of a timm transformer without relative biases."""
-    patch_grid(trunk, images)
-    ends = quarters(len(trunk.blocks))
-    maps = trunk.forward_intermediates(images, indices=sorted(set(ends)), intermediates_only=True)
+    patch_grid(network, images)
+    ends = quarters(len(network.blocks))
+    maps = network.forward_intermediates(images, indices=sorted(set(ends)), intermediates_only=True)
     at = dict(zip(sorted(set(ends)), maps, strict=True))
     return [at[end] for end in ends]
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    tokens = nn.ParameterList(p for p in (trunk.cls_token, trunk.reg_token, trunk.pos_embed) if p is not None)
-    return quarter_stages(trunk, [trunk.patch_embed, tokens, trunk.pos_drop, trunk.patch_drop, trunk.norm_pre])
+def _stages(network: Any) -> list[list[nn.Module]]:
+    tokens = nn.ParameterList(p for p in (network.cls_token, network.reg_token, network.pos_embed) if p is not None)
+    return quarter_stages(
+        network, [network.patch_embed, tokens, network.pos_drop, network.patch_drop, network.norm_pre]
+    )
 
 
 VIT = Kind("vit", build_vit, _levels, intermediate_maps, _stages, after_levels=("norm",))

@@ -68,7 +68,7 @@ class Block(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """The trunk: stem, three blocks, final norm."""
+    """The backbone: stem, three blocks, final norm."""
 
     def __init__(self, *blocks: Block, width: int) -> None:
         super().__init__()
@@ -103,13 +103,13 @@ def build_wide_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn
     for number, (width, stride) in enumerate(zip(options["widths"], STRIDES, strict=True), 1):
         blocks.append(_block(inputs, width, stride, options["units"], "both" if number == 1 else transition))
         inputs = width
-    trunk = WideResNet(*blocks, width=inputs)
-    _set_biases(trunk, choice(options, "bias", BIASES))
-    set_eps(trunk, options.get("eps", 1e-5))
-    trunk.bn1.eps = options.get("final_eps", trunk.bn1.eps)
+    network = WideResNet(*blocks, width=inputs)
+    _set_biases(network, choice(options, "bias", BIASES))
+    set_eps(network, options.get("eps", 1e-5))
+    network.bn1.eps = options.get("final_eps", network.bn1.eps)
     if choice(options, "padding", PADDINGS) == "same":
-        pad_as_tensorflow(trunk)
-    return trunk
+        pad_as_tensorflow(network)
+    return network
 
 
 def _block(inputs: int, width: int, stride: int, units: int, transition: str) -> Block:
@@ -123,27 +123,27 @@ def _block(inputs: int, width: int, stride: int, units: int, transition: str) ->
     return Block(first, *(Unit(width, width, activate_shortcut=False) for _ in range(units - 1)))
 
 
-def _set_biases(trunk: WideResNet, which: str) -> None:
-    for name, module in trunk.named_modules():
+def _set_biases(network: WideResNet, which: str) -> None:
+    for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d) and which != "all" and (which == "none" or name != "conv1"):
             module.bias = None
 
 
-def _levels(trunk: Any) -> tuple[Level, ...]:
-    channels = [block.layer[-1].conv2.out_channels for block in (trunk.block1, trunk.block2, trunk.block3)]
+def _levels(network: Any) -> tuple[Level, ...]:
+    channels = [block.layer[-1].conv2.out_channels for block in (network.block1, network.block2, network.block3)]
     return tuple(Level(stride, width) for stride, width in zip((1, 2, 4), channels, strict=True))
 
 
-def _maps(trunk: Any, images: Tensor) -> list[Tensor]:
-    maps, x = [], trunk.conv1(images)
-    for block in (trunk.block1, trunk.block2, trunk.block3):
+def _maps(network: Any, images: Tensor) -> list[Tensor]:
+    maps, x = [], network.conv1(images)
+    for block in (network.block1, network.block2, network.block3):
         x = block(x)
         maps.append(x)
     return maps
 
 
-def _stages(trunk: Any) -> list[list[nn.Module]]:
-    return [[trunk.conv1], [trunk.block1], [trunk.block2], [trunk.block3, trunk.bn1]]
+def _stages(network: Any) -> list[list[nn.Module]]:
+    return [[network.conv1], [network.block1], [network.block2], [network.block3, network.bn1]]
 
 
 WIDE_RESNET = Kind("wide_resnet", build_wide_resnet, _levels, _maps, _stages, after_levels=("bn1",))

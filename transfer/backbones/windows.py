@@ -11,19 +11,19 @@ from torch.nn.functional import pad
 from transfer.backbones.vit import patch_grid, quarters
 
 
-def windowed_maps(trunk: Any, images: Tensor, window: int) -> list[Tensor]:
+def windowed_maps(network: Any, images: Tensor, window: int) -> list[Tensor]:
     """Patch tokens as maps after the blocks that end each quarter, of a `vit` without its class and register tokens.
 
     Those four blocks attend globally, the others within windows of `window` cells a side; cells that fill up windows at
     the border are zeros behind the norm (Li et al., ViTDet, ECCV 2022, section 3, there with relative positions).
     `(B, 3, H, W)` → four of `(B, C, H/patch, W/patch)`. Raises BadOption for images that patches do not divide.
     """
-    grid = patch_grid(trunk, images)
-    tokens = trunk.norm_pre(trunk._pos_embed(trunk.patch_embed(images)))
-    x = tokens[:, trunk.num_prefix_tokens :].unflatten(1, grid)
-    ends = quarters(len(trunk.blocks))
+    grid = patch_grid(network, images)
+    tokens = network.norm_pre(network._pos_embed(network.patch_embed(images)))
+    x = tokens[:, network.num_prefix_tokens :].unflatten(1, grid)
+    ends = quarters(len(network.blocks))
     maps = []
-    for index, block in enumerate(trunk.blocks):
+    for index, block in enumerate(network.blocks):
         x = x + block.drop_path1(
             block.ls1(_attend(block.attn, block.norm1(x), grid if index in ends else (window,) * 2))
         )

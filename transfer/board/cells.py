@@ -9,8 +9,8 @@ from urllib.parse import quote
 from transfer.board.overlap import overlap_cell
 from transfer.board.tables import Cell, Row, Table
 from transfer.board.texts import UNDEFINED, code, percent, row_name, text_cell
-from transfer.spec.record import Record
-from transfer.spec.suite import Task
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Task
 
 MISSING = "—"
 NOT_BETTER = "▽"

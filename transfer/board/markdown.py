@@ -11,10 +11,10 @@ from transfer.board.cells import link, missing_note, table_lines
 from transfer.board.overlap import describe_excluded, gap_lines
 from transfer.board.tables import Table, left_out, tables_of
 from transfer.board.texts import code, training
+from transfer.files.atomic import replacing
 from transfer.results.store import read_records, upgrade_records
-from transfer.spec.files import replacing
-from transfer.spec.record import Record
-from transfer.spec.suite import Suite, Task, load_suite
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Suite, Task, load_suite
 
 LEGEND = """\
 ## How to read this
@@ -30,7 +30,7 @@ LEGEND = """\
 - Overlap is the share of test images, in percent, that the pre-training images hold; *none* by construction where they
   were drawn from formulas or there were none; *unknown* where nobody has compared (`transfer dedup`). A table without
   those images says so above it, and below it what they add to the full score.
-- Coverage is the share of the trunk's parameters and buffers that came from the checkpoint file, rounded down.
+- Coverage is the share of the backbone's parameters and buffers that came from the checkpoint file, rounded down.
 - Wall time is fine-tuning, prediction and scoring of the whole row, on the machine that its records name.
 - A table compares runs of one protocol (head, metric and data) only; other protocols have tables of their own.
 """

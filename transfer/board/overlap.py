@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transfer.board.tables import Row, Table
 from transfer.board.texts import code, row_name, share_text
-from transfer.spec.record import Record
-from transfer.spec.suite import Task
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Task
 
 
 def overlap_cell(row: Row) -> str:

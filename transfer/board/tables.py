@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfer.results.statistics import deviation, mean
-from transfer.spec.mapping import plain
-from transfer.spec.record import Record
-from transfer.spec.run import RunSpec
-from transfer.spec.suite import Suite, Task
+from transfer.schemas.mapping import plain
+from transfer.schemas.record import Record
+from transfer.schemas.run import RunSpec
+from transfer.schemas.suite import Suite, Task
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from transfer.board.tables import Row
-from transfer.spec.run import RunSpec
-from transfer.spec.suite import Task
+from transfer.schemas.run import RunSpec
+from transfer.schemas.suite import Task
 
 UNDEFINED = "n/a"
 

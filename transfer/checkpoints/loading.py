@@ -15,22 +15,22 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.checkpoints.certificate import certify
-from transfer.checkpoints.containers.safetensors import read_safetensors
-from transfer.checkpoints.contents import Contents, contents_of
-from transfer.checkpoints.filling import UNSAID, Choice, Filled, fill_from
-from transfer.checkpoints.health import examine, stored_turned
-from transfer.checkpoints.matching import match
-from transfer.checkpoints.probing.probe import judge, norms_of
-from transfer.checkpoints.reading import read_checkpoint
-from transfer.checkpoints.rules import apply_rules
-from transfer.checkpoints.twins import compare_with
-from transfer.checkpoints.values import Value
+from transfer.checkpoints.certificate.certify import certify
+from transfer.checkpoints.certificate.health import examine, stored_turned
+from transfer.checkpoints.certificate.other_weights import compare_with
+from transfer.checkpoints.certificate.probing.probe import judge, norms_of
+from transfer.checkpoints.identification.filling import UNSAID, Choice, Filled, fill_from
+from transfer.checkpoints.keys.contents import Contents, contents_of
+from transfer.checkpoints.keys.matching import match
+from transfer.checkpoints.keys.rules import apply_rules
+from transfer.checkpoints.keys.values import Value
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
+from transfer.checkpoints.reading.containers.safetensors import read_safetensors
 from transfer.checkpoints.writing import Entry, replace_metadata, write_safetensors
 from transfer.errors import UnreadableCheckpoint
-from transfer.spec.checkpoint import Certificate
-from transfer.spec.files import replacing
-from transfer.spec.fingerprint import file_sha256, text_sha256
+from transfer.files.atomic import replacing
+from transfer.files.fingerprint import file_sha256, text_sha256
+from transfer.schemas.checkpoint import Certificate
 
 CERTIFICATE = "certificate"
 """Key of the certificate in a converted file's metadata."""
@@ -51,7 +51,7 @@ def load_backbone(
 
     `family` overrides identification; `which` chooses among a file's copies (teacher, student, ema, query, ...);
     `arch` says which architecture it must be; `rules` is a TOML file of renaming rules that takes a family's place.
-    Raises a CheckpointError unless every tensor of the trunk is accounted for.
+    Raises a CheckpointError unless every tensor of the backbone is accounted for.
     """
     choice = Choice(family, which, arch, None if rules is None else Path(rules))
     certificate, filled = certified(path, choice)
@@ -64,14 +64,14 @@ def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate
 
 
 def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
-    """Write the trunk under canonical names as safetensors, the certificate in its metadata, whole or not at all.
+    """Write the backbone under canonical names as safetensors, the certificate in its metadata, whole or not at all.
 
     One tensor at a time is in memory.
     """
     contents = contents_of(read_checkpoint(path))
     with _hashing(contents) as digest:
         draft, filled = _examined(contents, choice)
-        entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in trunk_values(filled).items()}
+        entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in backbone_values(filled).items()}
         with replacing(output) as temporary:
             write_safetensors(temporary, entries, _metadata(draft))
             certificate = replace(draft, sha256=digest.result())
@@ -93,10 +93,10 @@ def load_converted(path: Path) -> Backbone:
 def fill_backbone(backbone: Backbone, path: Path) -> None:
     """Copy a converted file's tensors into `backbone`: all of them and nothing else, or WeightMismatch."""
     state, metadata = _read_converted(path)
-    target = backbone.trunk.state_dict()
+    target = backbone.network.state_dict()
     certificate = _certificate(path, metadata)
     match(target, apply_rules(state, ()), (), title=f"{path.name} → {backbone.spec.arch}", family=certificate.family)
-    backbone.trunk.load_state_dict(state, strict=True)
+    backbone.network.load_state_dict(state, strict=True)
 
 
 def read_certificate(path: Path) -> Certificate:
@@ -139,7 +139,7 @@ def _hashing(contents: Contents) -> Iterator[Future[str]]:
 
 
 def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
-    """The certificate but for the file's hash, and the trunk that it is about."""
+    """The certificate but for the file's hash, and the backbone that it is about."""
     filled = fill_from(contents, choice)
     health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
     verdict = judge(_viewed(filled), filled.plan.input)
@@ -148,20 +148,20 @@ def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
 
 def _health(filled: Filled, title: str) -> dict[str, str]:
     """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
-    findings = examine(filled.matched, title) | stored_turned(filled.plan.branch.tensors)
-    for twin in filled.plan.twins:
-        findings |= compare_with(twin, filled.matched)
+    findings = examine(filled.matched, title) | stored_turned(filled.plan.state_dict.tensors)
+    for other in filled.plan.other_weights:
+        findings |= compare_with(other, filled.matched)
     return findings
 
 
 def _viewed(filled: Filled) -> nn.Module:
-    """The trunk over the file's own memory, where it has batch norms to be asked; else its outline."""
-    trunk = filled.outline.trunk
-    if norms_of(trunk):
+    """The backbone over the file's own memory, where it has batch norms to be asked; else its outline."""
+    network = filled.outline.network
+    if norms_of(network):
         initial = _initial(filled)
-        state = {name: initial[name] if name in initial else filled.matched.load(name) for name in trunk.state_dict()}
-        trunk.load_state_dict(state, strict=True, assign=True)
-    return trunk.eval()
+        state = {name: initial[name] if name in initial else filled.matched.load(name) for name in network.state_dict()}
+        network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()
 
 
 def _digest(contents: Contents) -> str:
@@ -172,8 +172,8 @@ def _digest(contents: Contents) -> str:
     return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
-def trunk_values(filled: Filled) -> dict[str, Value]:
-    """The trunk's tensors in its order, not read yet; initialised ones come from a fresh network."""
+def backbone_values(filled: Filled) -> dict[str, Value]:
+    """The backbone's tensors in its order, not read yet; initialised ones come from a fresh network."""
     initial = _initial(filled)
     return {
         name: Value(
@@ -181,7 +181,7 @@ def trunk_values(filled: Filled) -> dict[str, Value]:
             outline.dtype,
             partial(initial.__getitem__, name) if name in initial else partial(filled.matched.load, name),
         )
-        for name, outline in filled.outline.trunk.state_dict().items()
+        for name, outline in filled.outline.network.state_dict().items()
     }
 
 
@@ -189,7 +189,7 @@ def _initial(filled: Filled) -> dict[str, Tensor]:
     """What the certificate lists as initialised."""
     if not filled.matched.initialised:
         return {}
-    state = build_backbone(filled.spec).trunk.state_dict()
+    state = build_backbone(filled.spec).network.state_dict()
     return {name: state[name] for name in filled.matched.initialised}
 
 
@@ -197,7 +197,7 @@ def _built(filled: Filled) -> Backbone:
     """The network with a memory of its own."""
     backbone = build_backbone(filled.spec)
     with torch.no_grad():
-        for name, tensor in backbone.trunk.state_dict().items():
+        for name, tensor in backbone.network.state_dict().items():
             if name not in filled.matched.initialised:
                 tensor.copy_(filled.matched.load(name))
     return backbone.eval()

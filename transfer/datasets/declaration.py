@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import BadOption, UnknownName
-from transfer.spec.places import configs
-from transfer.spec.suite import KINDS, is_suite
+from transfer.files.places import configs
+from transfer.schemas.suite import KINDS, is_suite
 
 LAYOUTS: Mapping[str, tuple[str, ...]] = {"coco": ("bbox",), "voc-xml": ("voc", "bbox"), "masks": ("miou",)}
 """Known layouts, and the kinds of a data set that names one path as its annotations."""
@@ -83,9 +83,8 @@ def find_declaration(name: str, root: Path) -> Declaration:
 
     Raises UnknownName with the nearest names, BadOption where the file says nothing sensible.
     """
-    ours = configs() / "datasets" / f"{name}.toml"
-    if ours.is_file():
-        return load_declaration(ours)
+    if name in dataset_names():
+        return load_declaration(configs() / "datasets" / f"{name}.toml")
     theirs = Path(name) if name.endswith(".toml") else root / f"{name}.toml"
     if theirs.is_file():
         return load_declaration(theirs, theirs.resolve().parent)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.datasets.problems import Problem
-from transfer.spec.files import replacing_folder, write_json
-from transfer.spec.fingerprint import fingerprint
+from transfer.files.atomic import replacing_folder, write_json
+from transfer.files.fingerprint import fingerprint
 
 VERSION = 1
 """Raised by one whenever a conversion changes."""

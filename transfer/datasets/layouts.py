@@ -8,7 +8,7 @@ from pathlib import Path
 from transfer.datasets.declaration import Declaration, Part, dataset_names, find_declaration
 from transfer.datasets.problems import Problem
 from transfer.errors import BadOption, MissingData, UnknownName
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from transfer.spec.mapping import Fields
+from transfer.schemas.mapping import Fields
 
 
 @dataclass(frozen=True, eq=True)

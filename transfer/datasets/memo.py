@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transfer.spec.files import replacing
+from transfer.files.atomic import replacing
 
 VERSION = 3
 

@@ -26,7 +26,7 @@ from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
 from transfer.datasets.problems import Problem, gather, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 QUIET_SECONDS = 2.0
 """No progress bar before this long."""

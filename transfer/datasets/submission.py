@@ -11,7 +11,7 @@ from typing import Any
 
 from transfer.datasets.problems import Problem, report
 from transfer.errors import BadOption, BrokenPredictions, MissingData
-from transfer.spec.files import replacing
+from transfer.files.atomic import replacing
 
 PREFIX = {"bbox": "detections", "segm": "detections", "keypoints": "person_keypoints"}
 """First part of the result file's name (cocodataset.org, Upload)."""

@@ -22,8 +22,8 @@ from transfer.dedup.hashing import VERSION
 from transfer.dedup.shards import Shard, parse_shard, sum_of_hashes, write_shard
 from transfer.dedup.sources import Kind, Piece
 from transfer.errors import BadOption, UnusableIndex
-from transfer.spec.files import locked, replacing, write_json
-from transfer.spec.fingerprint import fingerprint, text_sha256
+from transfer.files.atomic import locked, replacing, write_json
+from transfer.files.fingerprint import fingerprint, text_sha256
 
 MANIFEST, SOURCES, SHARDS, SKIPPED, LOCK = "manifest.json", "sources.json", "shards", "skipped.jsonl", ".lock"
 SCHEMA = 1

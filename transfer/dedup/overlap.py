@@ -16,7 +16,7 @@ from transfer.dedup.shards import Shard
 from transfer.dedup.sources import Kind, Places
 from transfer.dedup.verifying import SAME
 from transfer.errors import BrokenOverlap
-from transfer.spec.files import write_json
+from transfer.files.atomic import write_json
 
 SCHEMA = 1
 

@@ -19,7 +19,7 @@ from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails, join_hashed
 from transfer.dedup.local import Codes, features
 from transfer.dedup.sources import Piece, read_piece
 from transfer.errors import CorruptImage, UnusableIndex
-from transfer.spec.files import replacing
+from transfer.files.atomic import replacing
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from transfer.errors import BadOption, CorruptImage, MissingData
-from transfer.spec.fingerprint import fingerprint
+from transfer.files.fingerprint import fingerprint
 
 IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")

@@ -15,7 +15,7 @@ from transfer.metrics.coco import Entry, read_predictions, read_truth
 from transfer.metrics.masks import score_instances
 from transfer.metrics.scoring import SCORERS, SHOWN, Scores
 from transfer.metrics.semantic import score_label_maps, scores_of
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 
 def score_part(

@@ -11,7 +11,7 @@ from transfer.metrics.keypoints import score_keypoints
 from transfer.metrics.masks import score_masks
 from transfer.metrics.semantic import UNDEFINED, score_label_maps
 from transfer.metrics.voc import score_voc
-from transfer.spec.suite import KINDS
+from transfer.schemas.suite import KINDS
 
 Scores = dict[str, float]
 
@@ -41,10 +41,10 @@ def score_anything(
         raise UnknownName.among("kind of predictions", kind, KINDS)
     if kind != "miou":
         if classes is not None or ignore is not None:
-            raise BadOption(f"--classes and --ignore are for label maps (--kind miou), not for {kind}.")
+            raise BadOption(f"--classes and --ignore are for label maps (--metric miou), not for {kind}.")
         return SCORERS[kind](predictions, truth)
     if classes is None:
-        raise BadOption("--kind miou needs --classes: their number, or their names separated by commas.")
+        raise BadOption("--metric miou needs --classes: their number, or their names separated by commas.")
     stems = _stems(predictions, truth)
     names = _class_names(classes)
     return score_label_maps(predictions, truth, stems=stems, classes=names, ignore=255 if ignore is None else ignore)

@@ -1,4 +1,4 @@
-"""One trunk for mmdet, mmseg and mmpose: a canonical network, filled from a converted file or not at all."""
+"""One backbone for mmdet, mmseg and mmpose: a canonical network, filled from a converted file or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfer.backbones.windows import windowed_maps
 from transfer.checkpoints.loading import fill_backbone
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.norms import convert_norms
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 @MODELS.register_module()
@@ -24,10 +24,10 @@ class TransferBackbone(BaseModule):
     """`(B, 3, H, W)` normalised images → tuple of all feature levels, finest first.
 
     `spec` is a BackboneSpec as JSON; `weights` a `backbone.safetensors` of `transfer convert`, loaded strictly in
-    `init_weights`, or None for a random initialisation; `output_stride` 8 or 16 dilates convolutional trunks;
+    `init_weights`, or None for a random initialisation; `output_stride` 8 or 16 dilates convolutional backbones;
     `frozen_stages` follows mmdet (-1 none, 0 the stem, k the stem and the first k stages), and `all_but_last` and `all`
-    mean that for trunks of any number of stages; `norm` is `sync`, `eval` or `frozen` (see `transfer.openmmlab.norms`).
-    With `last_stage` False the trunk ends before it (a `LastStage` in a head has it) and has the level there alone.
+    mean that for backbones of any number of stages; `norm` is `sync`, `eval` or `frozen` (see `transfer.openmmlab.norms`).
+    With `last_stage` False the backbone ends before it (a `LastStage` in a head has it) and has the level there alone.
     `window` lets all but four blocks of a `vit` attend within windows of so many cells a side (0: globally), without
     class and register tokens.
     """
@@ -55,7 +55,7 @@ class TransferBackbone(BaseModule):
             part.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Fill the trunk from the converted file; a random initialisation happened at construction."""
+        """Fill the backbone from the converted file; a random initialisation happened at construction."""
         if self.weights is None:
             return
         if self.last_stage:
@@ -68,7 +68,7 @@ class TransferBackbone(BaseModule):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """All levels, or the one before the last stage."""
         if self.window:
-            return tuple(windowed_maps(self.backbone.trunk, images, self.window))
+            return tuple(windowed_maps(self.backbone.network, images, self.window))
         levels = self.backbone(images)
         return tuple(levels) if self.last_stage else (levels[-2],)
 
@@ -81,9 +81,12 @@ class TransferBackbone(BaseModule):
 
     def _unused(self) -> list[nn.Module | nn.Parameter]:
         """Levels end before a final norm, windows have no tokens; distributed training waits for every gradient."""
-        trunk: Any = self.backbone.trunk
-        tokens = [token for token in (trunk.cls_token, trunk.reg_token) if token is not None] if self.window else []
-        return [*(getattr(trunk, name) for name in self.backbone.kind.after_levels if hasattr(trunk, name)), *tokens]
+        network: Any = self.backbone.network
+        tokens = [token for token in (network.cls_token, network.reg_token) if token is not None] if self.window else []
+        return [
+            *(getattr(network, name) for name in self.backbone.kind.after_levels if hasattr(network, name)),
+            *tokens,
+        ]
 
     def _frozen(self) -> list[nn.Module]:
         """Looked up anew each time: converting norms replaces modules."""
@@ -92,9 +95,9 @@ class TransferBackbone(BaseModule):
 
 @MODELS.register_module()
 class LastStage(BaseModule):
-    """The last stage of a trunk, as the first part of a box head (Ren et al., NeurIPS 2015; conv5 of a ResNet).
+    """The last stage of a backbone, as the first part of a box head (Ren et al., NeurIPS 2015; conv5 of a ResNet).
 
-    `(N, C, 14, 14)` of the level before → `(N, C', 7, 7)`. It is filled from the same converted file as the trunk whose
+    `(N, C, 14, 14)` of the level before → `(N, C', 7, 7)`. It is filled from the same converted file as the backbone whose
     `last_stage` is False, so that together they are that file's network. `extra_norm` ends it with a batch
     normalisation (MoCo's detection protocol). Other arguments as in TransferBackbone.
     """
@@ -146,28 +149,28 @@ def _filled(spec: BackboneSpec, weights: str) -> Backbone:
 
 def _last_stage(backbone: Backbone) -> list[nn.Module]:
     """Modules that make the last level of the one before; a norm behind the levels is none of them."""
-    behind = [backbone.trunk.get_submodule(name) for name in backbone.kind.after_levels]
+    behind = [backbone.network.get_submodule(name) for name in backbone.kind.after_levels]
     return [module for module in backbone.stages()[-1] if module not in behind]
 
 
 def _cut_last_stage(backbone: Backbone) -> None:
     modules = backbone.stages()[-1]
-    for name in [name for name, module in backbone.trunk.named_modules() if module in modules]:
-        backbone.trunk.set_submodule(name, nn.Identity())
+    for name in [name for name, module in backbone.network.named_modules() if module in modules]:
+        backbone.network.set_submodule(name, nn.Identity())
 
 
 def _stages(frozen: int | str, stages: int) -> int:
-    """`frozen_stages` as a number, for a trunk of so many stages."""
+    """`frozen_stages` as a number, for a backbone of so many stages."""
     named = {"all": stages, "all_but_last": stages - 1}
     if isinstance(frozen, str) and frozen not in named:
         raise UnknownName.among("value of frozen_stages", frozen, named)
     if isinstance(frozen, int) and not -1 <= frozen <= stages:
-        raise BadOption(f"frozen_stages must be -1 to {stages} for a trunk of {stages} stages, not {frozen}.")
+        raise BadOption(f"frozen_stages must be -1 to {stages} for a backbone of {stages} stages, not {frozen}.")
     return named[frozen] if isinstance(frozen, str) else frozen
 
 
 def apply_norm_policies(model: nn.Module, processes: int) -> nn.Module:
-    """The trunk's parts get its recipe's norm policy; necks and heads take statistics over the global batch."""
+    """The backbone's parts get its recipe's norm policy; necks and heads take statistics over the global batch."""
     for child in model.children():
         if isinstance(child, TransferBackbone | LastStage):
             convert_norms(child, child.norm, processes)

@@ -13,7 +13,7 @@ from transfer.openmmlab.data import per_process
 from transfer.openmmlab.tasks import task_type
 from transfer.openmmlab.tasks.strides import require_stride
 from transfer.openmmlab.tasks.task_type import Classes, TaskType
-from transfer.spec.checkpoint import BackboneSpec, InputContract
+from transfer.schemas.checkpoint import BackboneSpec, InputContract
 
 PIXEL_SCALE = {"0-1": 255.0, "0-255": 1.0}
 """OpenMMLab normalises 0-255 pixels; a contract's mean and std are in the units of its range."""
@@ -32,7 +32,7 @@ def compose(
 ) -> Config:
     """Inject backbone, input contract, neck and head channels, classes, data paths and seed into a head's config."""
     config = Config(head.to_dict())
-    task = task_type(config.task.type)
+    task = task_type(config.task.name)
     require_stride(config.task.get("stride"), backbone, task.any_stride)
     _set_backbone(config.model, backbone, weights, len(classes.names), task)
     _set_input(config.model.data_preprocessor, contract)

@@ -35,7 +35,7 @@ class Head:
             raise UnknownName.among(f"size of head {self.name}", size, self.sizes)
         given = {name: self._checked(name, value) for name, value in arguments.items()}
         task, built = task_type(self.task), self.build(**{**self.sizes[size], **given})
-        return Config({**built, "default_scope": task.scope, "task": {"type": self.task, **built["task"]}})
+        return Config({**built, "default_scope": task.scope, "task": {"name": self.task, **built["task"]}})
 
     def _checked(self, name: str, value: Any) -> Any:
         if name not in self.arguments:

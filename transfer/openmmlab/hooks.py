@@ -16,7 +16,7 @@ from mmengine.model import is_model_wrapper
 from tqdm import tqdm
 
 from transfer.errors import StageFailed
-from transfer.spec.files import replacing
+from transfer.files.atomic import replacing
 
 
 class TrainState(Hook):

@@ -1,4 +1,4 @@
-"""Learning rates that shrink towards the trunk's input, and no weight decay where it would pull towards nothing."""
+"""Learning rates that shrink towards the backbone's input, and no weight decay where it would pull towards nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POSITIONS = ("pos_embed", "position_bias_table")
 class LayerDecay(DefaultOptimWrapperConstructor):
     """Layer-wise decay of the learning rate (Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022).
 
-    Parameters of block k of a trunk of n blocks train at `layer_decay ** (n + 1 - k)` times the rate, the stem as block
+    Parameters of block k of a backbone of n blocks train at `layer_decay ** (n + 1 - k)` times the rate, the stem as block
     0, necks and heads at the rate itself. Norms, biases and positions have no weight decay. `paramwise_cfg` is
     `{"layer_decay": 0.7}`; 1 leaves the rate alone. Raises BadOption for a value that is not above 0 and at most 1.
     """
@@ -33,8 +33,8 @@ class LayerDecay(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict[str, Any]], module: nn.Module, **_place: Any) -> None:
         """Append a group for each rate and decay, the full rate first: it is the one that logs show."""
-        (trunk,) = [part for part in module.modules() if isinstance(part, Backbone)]
-        layers = _layers(trunk)
+        (backbone,) = [part for part in module.modules() if isinstance(part, Backbone)]
+        layers = _layers(backbone)
         scales = {id(p): self.layer_decay ** (len(layers) - k) for k, layer in enumerate(layers) for p in layer}
         groups: dict[tuple[float, bool], list[nn.Parameter]] = defaultdict(list)
         for name, parameter in module.named_parameters():
@@ -47,10 +47,10 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         ]
 
 
-def _layers(trunk: Backbone) -> list[list[nn.Parameter]]:
+def _layers(backbone: Backbone) -> list[list[nn.Parameter]]:
     """Parameters of the stem, then of each block, in the order of the forward pass."""
-    behind = [trunk.trunk.get_submodule(name) for name in trunk.kind.after_levels]
-    stem, *stages = trunk.stages()
+    behind = [backbone.network.get_submodule(name) for name in backbone.kind.after_levels]
+    stem, *stages = backbone.stages()
     blocks = [block for stage in stages for module in stage if module not in behind for block in _blocks(module)]
     return [[parameter for module in stem for parameter in module.parameters()], *blocks]
 

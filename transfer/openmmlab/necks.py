@@ -1,4 +1,4 @@
-"""Feature pyramids for trunks that have only one resolution."""
+"""Feature pyramids for backbones that have only one resolution."""
 
 from __future__ import annotations
 

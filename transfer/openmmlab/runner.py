@@ -15,17 +15,12 @@ from mmengine.hooks import Hook
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import Runner, set_random_seed
 
+from transfer.files.atomic import write_json
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
 from transfer.openmmlab.tasks import task_type
-from transfer.spec.files import write_json
-
-
-def load_config(path: Path) -> Config:
-    """A composed config, as `compose` made it and the plan wrote it."""
-    return Config.fromfile(path)
 
 
 def train(
@@ -67,7 +62,7 @@ def predict(config: Config, folder: Path, output: Path) -> None:
 def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
     """What a head does between predictions and their file stands under `writer`."""
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
-    return {**task_type(config.task.type).writer(config), "output": str(output), **config.get("writer", {}), **gather}
+    return {**task_type(config.task.name).writer(config), "output": str(output), **config.get("writer", {}), **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

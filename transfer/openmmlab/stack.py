@@ -7,6 +7,7 @@ import importlib
 import io
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
 THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
@@ -45,3 +46,13 @@ def import_stack() -> None:
     with quiet():
         for module in THEIRS + OURS:
             importlib.import_module(module)
+    _take_joints_from_mmpose()
+
+
+def _take_joints_from_mmpose() -> None:
+    """mmpose runs the Python file of COCO's joints that it finds below the current folder, before its own."""
+    import mmpose
+    from mmpose.datasets import CocoDataset
+
+    joints = Path(mmpose.__file__).parent / ".mim" / CocoDataset.METAINFO["from_file"]
+    CocoDataset.METAINFO = {"from_file": str(joints)}

@@ -18,11 +18,11 @@ from mmengine.config.utils import ConfigParsingError
 from mmengine.registry import MODELS, init_default_scope
 
 from transfer.errors import BadOption
+from transfer.files.fingerprint import fingerprint
 from transfer.openmmlab.stack import import_stack, quiet
 from transfer.openmmlab.tasks import TASKS, task_type
 from transfer.openmmlab.user_settings import check_schedule, check_settings
-from transfer.spec.fingerprint import fingerprint
-from transfer.spec.mapping import plain
+from transfer.schemas.mapping import plain
 
 BACKBONE = {"type": "TransferBackbone", "frozen_stages": -1, "norm": "sync"}
 DATASETS = {"mmdet": "CocoDataset", "mmseg": "BaseSegDataset", "mmpose": "CocoDataset"}
@@ -50,8 +50,8 @@ class UserHead:
 
     def instead_of(self, heads: Sequence[Config]) -> list[Config]:
         """Return `heads` with this one in the place of those of its type. Raises BadOption where there is none."""
-        mine = self.config.task.type
-        if mine not in (found := [head.task.type for head in heads]):
+        mine = self.config.task.name
+        if mine not in (found := [head.task.name for head in heads]):
             raise BadOption(
                 f"head {self.label} is for {mine}, and the tasks asked for are for {', '.join(sorted(set(found)))}. "
                 f"Choose a suite or --tasks with {mine}."
@@ -93,7 +93,7 @@ def _converted(given: Config) -> Config:
     return Config(
         {
             "default_scope": task.scope,
-            "task": {"type": task.name, "images_per_step": _images_per_step(given)},
+            "task": {"name": task.name, "images_per_step": _images_per_step(given)},
             "model": model,
             "train_dataloader": {"dataset": train},
             "test_dataloader": {"batch_size": given.get("test_dataloader", {}).get("batch_size", 1), "dataset": test},

@@ -14,8 +14,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 from PIL import Image
 
+from transfer.files.atomic import write_json
 from transfer.openmmlab.suppression import suppress_poses
-from transfer.spec.files import write_json
 
 MINIMUM_JOINT_SCORE = 0.2
 """Joints below this do not count in a person's score (mmpose CocoMetric, keypoint_score_thr)."""

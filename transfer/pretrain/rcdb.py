@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from transfer.errors import BadOption, FingerprintMismatch, UnreadableCheckpoint
+from transfer.files.atomic import replacing
 from transfer.pretrain.batches import MEAN, STD, Batches
 from transfer.pretrain.contours import draw_classes
 from transfer.pretrain.interrupts import deferred_interrupts
 from transfer.pretrain.training import Training, seconds_per_step, start_training, train
-from transfer.spec.files import replacing
 
 BATCH = 64
 SAVE_SECONDS = 20.0

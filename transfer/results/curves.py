@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from statistics import linear_regression
 
 from transfer.results.statistics import deviation, mean
-from transfer.spec.mapping import plain
-from transfer.spec.record import Record
-from transfer.spec.suite import Suite
+from transfer.schemas.mapping import plain
+from transfer.schemas.record import Record
+from transfer.schemas.suite import Suite
 
 SUBSET = "subset"
 """The override that says which part of the training images is used: data, not head."""

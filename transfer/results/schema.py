@@ -10,7 +10,7 @@ from typing import Any
 
 from transfer.errors import BrokenRecord
 from transfer.results.migration import migrated
-from transfer.spec.record import SCHEMA, Record
+from transfer.schemas.record import SCHEMA, Record
 
 Types = Mapping[str, tuple[type, ...]]
 

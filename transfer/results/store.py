@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import BadOption, BrokenRecord
+from transfer.files.atomic import write_json
 from transfer.results.schema import parse_record
-from transfer.spec.files import write_json
-from transfer.spec.record import SCHEMA, Record
-from transfer.spec.run import RunSpec
+from transfer.schemas.record import SCHEMA, Record
+from transfer.schemas.run import RunSpec
 
 
 def write_record(folder: Path, record: Record) -> Path:

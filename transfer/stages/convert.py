@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from transfer.backbones.architectures import spec_of
-from transfer.checkpoints.filling import UNSAID, Choice
+from transfer.checkpoints.identification.filling import UNSAID, Choice
 from transfer.checkpoints.loading import convert_checkpoint
-from transfer.checkpoints.reading import read_checkpoint
-from transfer.checkpoints.tensorflow.finding import find_tensorflow
+from transfer.checkpoints.reading.checkpoint import read_checkpoint
+from transfer.checkpoints.reading.tensorflow.finding import find_tensorflow
 from transfer.errors import UnreadableCheckpoint
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
-from transfer.spec.files import replacing, write_json
-from transfer.spec.fingerprint import file_sha256, fingerprint
-from transfer.spec.mapping import plain
-from transfer.spec.run import CONTROL
+from transfer.files.atomic import replacing, write_json
+from transfer.files.fingerprint import file_sha256, fingerprint
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, Certificate, InputContract
+from transfer.schemas.mapping import plain
+from transfer.schemas.run import CONTROL
 
 CONTROL_PREFIX = f"{CONTROL}:"
 

@@ -11,8 +11,8 @@ from typing import Any
 from transfer.checkpoints.families import FAMILIES
 from transfer.dedup.overlap import VERDICTS, Overlap, TestSet, images_sha256, read_overlap
 from transfer.errors import BadOption
-from transfer.spec.fingerprint import fingerprint
-from transfer.spec.run import CONTROL
+from transfer.files.fingerprint import fingerprint
+from transfer.schemas.run import CONTROL
 
 UNKNOWN = {"status": "unknown"}
 """Of a checkpoint whose pre-training images nobody has compared with the test images."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from transfer.datasets.layouts import Split
 from transfer.errors import FingerprintMismatch, RunError
-from transfer.spec.files import locked, write_json
-from transfer.spec.run import RunSpec
-from transfer.spec.suite import Task
+from transfer.files.atomic import locked, write_json
+from transfer.openmmlab.allowed import SHIPPED, Vocabulary
+from transfer.schemas.run import RunSpec
+from transfer.schemas.suite import Task
 from transfer.stages.exclusion import Exclusion
 
 
@@ -23,7 +24,7 @@ class Job:
 
     `data` holds the manifests of `train` and `test`, `classes` the names in label order, `certificate` the
     conversion's (None for the control); `exclusion` says which test images are left out of the scores; `task` is what
-    the suite said when the run was planned.
+    the suite said when the run was planned, `vocabulary` what its config may say.
     """
 
     folder: Path
@@ -35,11 +36,12 @@ class Job:
     certificate: Mapping[str, Any] | None
     exclusion: Exclusion | None = None
     task: Task | None = None
+    vocabulary: Vocabulary = SHIPPED
 
     @property
     def config(self) -> Path:
-        """Resolved mmengine config."""
-        return self.folder / "config.py"
+        """Resolved mmengine config, as data."""
+        return self.folder / "config.json"
 
     @property
     def model(self) -> Path:

@@ -7,12 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
-from transfer.openmmlab.runner import load_config
+from transfer.files.atomic import write_json
+from transfer.files.fingerprint import file_sha256
+from transfer.launch.processes import is_first, on_first
+from transfer.openmmlab.resolved import load_config
 from transfer.openmmlab.runner import predict as predict_test_images
-from transfer.spec.files import write_json
-from transfer.spec.fingerprint import file_sha256
 from transfer.stages.job import Job
-from transfer.stages.processes import is_first, on_first
 
 
 def predict(job: Job) -> None:
@@ -22,7 +22,7 @@ def predict(job: Job) -> None:
     start = time.monotonic()
     partial = job.folder / f".{job.predictions.name}.partial"
     on_first(lambda: _make_room(job, partial))
-    predict_test_images(load_config(job.config), job.folder, partial)
+    predict_test_images(load_config(job.config, job.vocabulary), job.folder, partial)
     if is_first():
         cost = {"seconds": round(time.monotonic() - start, 1), "images": job.data["test"]["images"]}
         write_json(job.predict_cost, {**cost, "model": file_sha256(job.model)})

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from transfer.board.markdown import build_board
+from transfer.files.atomic import replacing, write_json
+from transfer.files.places import shipped_suites
 from transfer.results.store import record_path, write_record
-from transfer.spec.files import replacing, write_json
-from transfer.spec.places import shipped_suites
-from transfer.spec.record import Record
-from transfer.spec.suite import load_suite
+from transfer.schemas.record import Record
+from transfer.schemas.suite import load_suite
 from transfer.stages.exclusion import UNKNOWN, without_measuring
 from transfer.stages.job import Job
 from transfer.stages.score import measure_overlap, score

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer.files.atomic import write_json
+from transfer.files.fingerprint import file_sha256
 from transfer.metrics.invariants import check_scores
 from transfer.metrics.parts import score_files, score_part
 from transfer.metrics.resampling import gap_intervals
 from transfer.metrics.rescoring import RESCORED
 from transfer.metrics.semantic import score_label_maps
-from transfer.spec.files import write_json
-from transfer.spec.fingerprint import file_sha256
 from transfer.stages.exclusion import Exclusion
 from transfer.stages.job import Job
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from transfer.openmmlab.runner import load_config
-from transfer.spec.files import write_json
+from transfer.files.atomic import write_json
+from transfer.launch.processes import on_first
+from transfer.openmmlab.resolved import load_config
 from transfer.stages.job import Job
 from transfer.stages.predict import predict
-from transfer.stages.processes import on_first
 from transfer.stages.score import score
 
 
@@ -41,5 +41,5 @@ def _score(job: Job, step: int) -> Mapping[str, Any]:
 def _write(job: Job, curve: list[dict[str, Any]]) -> None:
     if curve:
         final = json.loads(job.scores.read_text(encoding="utf-8"))
-        last = load_config(job.config).train_cfg.max_iters
+        last = load_config(job.config, job.vocabulary).train_cfg.max_iters
         write_json(job.score_curve, [*curve, {"step": last, "scores": final["scores"]}])

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from tests.checkpoints.export.networks import BASIC, BOTTLENECK, CAFFE, RGB, VIT, error, images, small
 from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, relu
 
-from tests.checkpoints.export.trunks import BASIC, BOTTLENECK, CAFFE, RGB, VIT, error, images, small
 from tests.checkpoints.export.writing import exported
 from transfer.checkpoints.loading import load_backbone
 from transfer.errors import BadOption, Inexpressible
@@ -68,8 +68,8 @@ NETWORKS: dict[str, tuple[dict[str, Any], Any]] = {
 @torch.no_grad()
 def test_every_array_is_used_and_features_agree(name: str, tmp_path: Path) -> None:
     options, contract = NETWORKS[name]
-    backbone, trunk = small("resnet", options, contract)
-    export = exported("detectron2", trunk, tmp_path / "out.pkl")
+    backbone, network = small("resnet", options, contract)
+    export = exported("detectron2", network, tmp_path / "out.pkl")
     content = pickle.loads((tmp_path / "out.pkl").read_bytes())
     state = {key: torch.from_numpy(array) for key, array in content["model"].items()}
     network = Network(state, options.get("groups", 1), "STRIDE_IN_1X1: True" in export.snippet)
@@ -77,38 +77,38 @@ def test_every_array_is_used_and_features_agree(name: str, tmp_path: Path) -> No
     for got, expected in zip(network.levels(x), backbone(x), strict=True):
         assert error(got, expected) < 1e-5
     assert network.used == state.keys()
-    # detectors keep the trunk under a prefix: without heuristics they would find none of these names
+    # detectors keep the backbone under a prefix: without heuristics they would find none of these names
     assert content["matching_heuristics"] is True and content["__author__"]
 
 
 def test_our_own_reader_gets_the_same_back(tmp_path: Path) -> None:
-    _, trunk = small("resnet", {**BOTTLENECK, "widths": PLAIN})
-    exported("detectron2", trunk, tmp_path / "out.pkl")
+    _, network = small("resnet", {**BOTTLENECK, "widths": PLAIN})
+    exported("detectron2", network, tmp_path / "out.pkl")
     again, report = load_backbone(tmp_path / "out.pkl")
-    state = again.trunk.state_dict()
+    state = again.network.state_dict()
     assert report.family == "detectron2"
-    assert all(torch.equal(state[n], v.load()) for n, v in trunk.values.items() if not n.endswith("batches_tracked"))
+    assert all(torch.equal(state[n], v.load()) for n, v in network.values.items() if not n.endswith("batches_tracked"))
 
 
 def test_the_snippet_has_the_contract(tmp_path: Path) -> None:
-    _, trunk = small("resnet", {**BOTTLENECK, "stride_in": "1x1"}, CAFFE)
-    lines = exported("detectron2", trunk, tmp_path / "out.pkl").snippet.splitlines()
+    _, network = small("resnet", {**BOTTLENECK, "stride_in": "1x1"}, CAFFE)
+    lines = exported("detectron2", network, tmp_path / "out.pkl").snippet.splitlines()
     assert "  PIXEL_MEAN: [103.53, 116.28, 123.675]" in lines and "  PIXEL_STD: [1.0, 1.0, 1.0]" in lines
     assert '  FORMAT: "BGR"' in lines and "    DEPTH: 50" in lines and "    RES2_OUT_CHANNELS: 32" in lines
 
 
 @torch.no_grad()
 def test_a_vit_without_class_token_keeps_timms_names(tmp_path: Path) -> None:
-    backbone, trunk = small("vit", {**VIT, "class_token": False})
-    export = exported("detectron2", trunk, tmp_path / "out.pkl")
-    assert set(export.tensors) == {name for name in backbone.trunk.state_dict() if not name.startswith("norm.")}
+    backbone, network = small("vit", {**VIT, "class_token": False})
+    export = exported("detectron2", network, tmp_path / "out.pkl")
+    assert set(export.tensors) == {name for name in backbone.network.state_dict() if not name.startswith("norm.")}
     assert "pretrain_use_cls_token=False" in export.snippet
 
 
 def test_another_suffix_would_be_read_as_another_format(tmp_path: Path) -> None:
-    _, trunk = small("resnet", {**BASIC, "widths": PLAIN})
+    _, network = small("resnet", {**BASIC, "widths": PLAIN})
     with pytest.raises(BadOption, match=r"\.pkl"):
-        exported("detectron2", trunk, tmp_path / "out.pth")
+        exported("detectron2", network, tmp_path / "out.pth")
     assert not list(tmp_path.iterdir())
 
 
@@ -127,7 +127,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_detectron2_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     kind, options, reason = REFUSED[name]
-    _, trunk = small(kind, options)
+    _, network = small(kind, options)
     with pytest.raises(Inexpressible, match=reason):
-        exported("detectron2", trunk, tmp_path / "out.pkl")
+        exported("detectron2", network, tmp_path / "out.pkl")
     assert not list(tmp_path.iterdir())

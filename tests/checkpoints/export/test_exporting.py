@@ -11,24 +11,24 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.checkpoints.export.networks import BASIC, VIT, error, images, small
 
 from tests.checkpoints.export.test_torchvision import run
-from tests.checkpoints.export.trunks import BASIC, VIT, error, images, small
 from tests.checkpoints.export.writing import certificate, exported
 from transfer import cli
 from transfer.backbones.building import build_backbone
 from transfer.checkpoints.export import detectron2, huggingface, openmmlab, timm_recipes, torchvision
 from transfer.checkpoints.export import huggingface_transformers as huggingface_more
 from transfer.checkpoints.export import openmmlab_transformers as openmmlab_more
-from transfer.checkpoints.export.exporting import WORLDS, export_checkpoint, express
+from transfer.checkpoints.export.exporting import LIBRARIES, export_checkpoint, express
 from transfer.checkpoints.export.folding import PACKED, class_position_in_token, register_positions_in_tokens
+from transfer.checkpoints.export.library import Export, named
 from transfer.checkpoints.export.properties import PROPERTIES, Limits, complete
-from transfer.checkpoints.export.world import Export, named
-from transfer.checkpoints.filling import Choice
+from transfer.checkpoints.identification.filling import Choice
+from transfer.checkpoints.keys.values import Value
 from transfer.checkpoints.loading import load_backbone
-from transfer.checkpoints.values import Value
 from transfer.errors import BadOption, Inexpressible, UnknownName
-from transfer.spec.checkpoint import BackboneSpec, Certificate
+from transfer.schemas.checkpoint import BackboneSpec, Certificate
 
 MODULES = (detectron2, huggingface, huggingface_more, openmmlab, openmmlab_more, timm_recipes, torchvision)
 LIMITS = [
@@ -62,24 +62,24 @@ SEEN_OTHERWISE = {"position_interpolation", "bias_interpolation", "padding"}
 
 @pytest.mark.parametrize(("world", "name"), BACK)
 @torch.no_grad()
-def test_there_and_back_is_the_same_network(world: str, name: str, layouts: Any, tmp_path: Path) -> None:
+def test_there_and_back_is_the_same_network(library: str, name: str, layouts: Any, tmp_path: Path) -> None:
     genuine = layouts[name]()
     choice = Choice(**(genuine.options or {}))
-    output = tmp_path / f"out{SUFFIX.get(world, '')}"
+    output = tmp_path / f"out{SUFFIX.get(library, '')}"
     path = genuine.write(tmp_path)
     try:
-        report, _ = export_checkpoint(path, output, world, choice)
+        report, _ = export_checkpoint(path, output, library, choice)
     except Inexpressible:
-        pytest.fail(f"{world} should be able to be {name}")
+        pytest.fail(f"{library} should be able to be {name}")
     original, _ = load_backbone(path, **(genuine.options or {}))
     again, second = load_backbone(output)
-    state = again.trunk.state_dict()
-    for key, tensor in original.trunk.state_dict().items():
-        if world != "detectron2" or not key.endswith("batches_tracked"):
+    state = again.network.state_dict()
+    for key, tensor in original.network.state_dict().items():
+        if library != "detectron2" or not key.endswith("batches_tracked"):
             assert torch.equal(state[key], tensor), key
     before, after = (complete(spec) for spec in (report.backbone, second.backbone))
     assert {k for k in before if before[k] != after[k]} <= SEEN_OTHERWISE
-    if world != "torchvision":  # whose files say nothing about images
+    if library != "torchvision":  # whose files say nothing about images
         assert error(torch.tensor(second.input.mean), torch.tensor(report.input.mean)) < 1e-6
 
 
@@ -106,11 +106,11 @@ def test_limits_name_options_that_exist_and_say_one_thing(limit: Limits, module:
 
 
 def test_options_that_nobody_knows_are_refused(tmp_path: Path) -> None:
-    _, trunk = small("resnet", BASIC)
+    _, network = small("resnet", BASIC)
     odd = BackboneSpec("resnet", "odd", {**BASIC, "attention": "none yet"})
     with pytest.raises(Inexpressible, match="attention"):
         complete(odd)
-    assert complete(trunk.spec)["eps"] == 1e-5
+    assert complete(network.spec)["eps"] == 1e-5
 
 
 def test_usual_values_are_those_of_the_builders() -> None:
@@ -118,14 +118,14 @@ def test_usual_values_are_those_of_the_builders() -> None:
     for kind, options in (("resnet", BASIC), ("vit", VIT)):
         spec = BackboneSpec(kind, kind, options)
         full = BackboneSpec(kind, kind, {k: v for k, v in complete(spec).items() if v is not None})
-        assert repr(build_backbone(full).trunk) == repr(build_backbone(spec).trunk)
+        assert repr(build_backbone(full).network) == repr(build_backbone(spec).network)
 
 
 def test_every_library_says_what_it_lacks(tmp_path: Path) -> None:
-    _, trunk = small("wide_resnet", {"units": 2, "widths": [16, 32, 64]})
-    for world in WORLDS:
+    _, network = small("wide_resnet", {"units": 2, "widths": [16, 32, 64]})
+    for library in LIBRARIES:
         with pytest.raises(Inexpressible, match="Libraries that may: none"):
-            express(world, trunk, tmp_path / "out")
+            express(library, network, tmp_path / "out")
 
 
 def test_unknown_libraries_are_named(tmp_path: Path) -> None:
@@ -133,45 +133,45 @@ def test_unknown_libraries_are_named(tmp_path: Path) -> None:
         export_checkpoint(tmp_path / "none.pth", tmp_path / "out", "torchvison")
 
 
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
-def test_nothing_half_written_stays(world: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("world", LIBRARIES, ids=lambda library: library.name)
+def test_nothing_half_written_stays(library: Any, tmp_path: Path) -> None:
     """Not even where the last tensor cannot be read."""
-    _, trunk = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
+    _, network = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
 
     def broken() -> torch.Tensor:
         raise RuntimeError("the disk is gone")
 
-    output = tmp_path / f"out{SUFFIX.get(world.name, '')}"
-    export = express(world, trunk, output)
+    output = tmp_path / f"out{SUFFIX.get(library.name, '')}"
+    export = express(library, network, output)
     name, last = list(export.tensors.items())[-1]
     tensors = {**export.tensors, name: Value(last.shape, last.dtype, broken)}
     with pytest.raises(RuntimeError, match="the disk is gone"):
-        world.write(output, Export(tensors, "", (), export.files), certificate(trunk))
+        library.write(output, Export(tensors, "", (), export.files), certificate(network))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
-    _, trunk = small("resnet", BASIC)
+    _, network = small("resnet", BASIC)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(BadOption, match="exists already"):
-        exported("timm", trunk, tmp_path / "out")
+        exported("timm", network, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
 def test_the_certificate_stands_beside_single_files(tmp_path: Path) -> None:
-    _, trunk = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
-    for world, suffix in SUFFIX.items():
-        exported(world, trunk, tmp_path / f"{world}{suffix}")
-        beside = json.loads((tmp_path / f"{world}.conversion.json").read_text())
-        assert Certificate.from_json(beside["certificate"]) == certificate(trunk)
+    _, network = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
+    for library, suffix in SUFFIX.items():
+        exported(library, network, tmp_path / f"{library}{suffix}")
+        beside = json.loads((tmp_path / f"{library}.conversion.json").read_text())
+        assert Certificate.from_json(beside["certificate"]) == certificate(network)
         assert beside["snippet"] and isinstance(beside["notes"], list)
 
 
 def test_single_files_hold_no_more_than_their_tensors(tmp_path: Path) -> None:
     """A view saved with all of what it is a view of would make the file three times as large."""
-    _, trunk = small("vit", VIT)
-    export = exported("torchvision", trunk, tmp_path / "out.pth")
+    _, network = small("vit", VIT)
+    export = exported("torchvision", network, tmp_path / "out.pth")
     size = sum(value.dtype.itemsize * torch.Size(value.shape).numel() for value in export.tensors.values())
     assert (tmp_path / "out.pth").stat().st_size < 1.2 * size + 40_000
 
@@ -204,8 +204,8 @@ def test_any_small_vit_leaves_for_timm_or_is_refused(
 ) -> None:
     options = {"image": [8 * side, 8 * side], "patch": 8, "dim": 8 * heads, "depth": depth, "heads": heads}
     options |= {"registers": registers, **flags} | ({"mlp": "swiglu"} if gated else {})
-    backbone, trunk = small("vit", options)
-    export = express(WORLDS[0], trunk, Path("out"))
+    backbone, network = small("vit", options)
+    export = express(LIBRARIES[0], network, Path("out"))
     config = export.files["config.json"]
     network = timm.models.model_entrypoint(config["architecture"])(num_classes=0, **config["model_args"]).eval()
     network.load_state_dict({name: value.load() for name, value in export.tensors.items()}, strict=True)
@@ -214,10 +214,10 @@ def test_any_small_vit_leaves_for_timm_or_is_refused(
 
 
 def test_folding_is_said_and_leaves_the_rest_alone() -> None:
-    _, trunk = small("vit", {**VIT, "registers": 2})
-    folded = register_positions_in_tokens(trunk)
+    _, network = small("vit", {**VIT, "registers": 2})
+    folded = register_positions_in_tokens(network)
     assert folded.values["pos_embed"].shape == (1, 17, 64) and "register" in folded.notes[0]
     assert class_position_in_token(folded).values["pos_embed"].shape == (1, 16, 64)
-    same = trunk.values.keys() - {"reg_token", "pos_embed"}
-    assert all(folded.values[name] is trunk.values[name] for name in same)
-    assert named(trunk.values, PACKED).keys() == trunk.values.keys()
+    same = network.values.keys() - {"reg_token", "pos_embed"}
+    assert all(folded.values[name] is network.values[name] for name in same)
+    assert named(network.values, PACKED).keys() == network.values.keys()

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
-from tests.checkpoints.export.trunks import (
+from tests.checkpoints.export.networks import (
     BASIC,
     BEIT,
     BOTTLENECK,
@@ -20,6 +18,8 @@ from tests.checkpoints.export.trunks import (
     images,
     small,
 )
+from torch import Tensor
+
 from tests.checkpoints.export.writing import exported
 from transfer.errors import Inexpressible
 
@@ -61,8 +61,8 @@ def loaded(snippet: str) -> dict[str, Any]:
 @torch.no_grad()
 def test_transformers_load_every_name_and_compute_the_same(name: str, tmp_path: Path) -> None:
     kind, options = NETWORKS[name]
-    backbone, trunk = small(kind, options)
-    model = loaded(exported("huggingface", trunk, tmp_path / "out").snippet)["model"].eval()
+    backbone, network = small(kind, options)
+    model = loaded(exported("huggingface", network, tmp_path / "out").snippet)["model"].eval()
     x = images(128 if kind == "swin" else 32)
     got = model(x, output_hidden_states=True)
     expected = backbone.forward_features(x)
@@ -72,8 +72,8 @@ def test_transformers_load_every_name_and_compute_the_same(name: str, tmp_path: 
 
 @torch.no_grad()
 def test_processors_normalise_as_the_contract_says(tmp_path: Path) -> None:
-    backbone, trunk = small("resnet", BASIC, CAFFE)
-    scope = loaded(exported("huggingface", trunk, tmp_path / "out").snippet)
+    backbone, network = small("resnet", BASIC, CAFFE)
+    scope = loaded(exported("huggingface", network, tmp_path / "out").snippet)
     pixels = torch.randint(0, 256, (224, 224, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     processed = scope["processor"](pixels.numpy(), return_tensors="pt")["pixel_values"]
     ours = pixels.permute(2, 0, 1)[None].flip(1).float() - torch.tensor(CAFFE.mean).view(3, 1, 1)
@@ -84,11 +84,11 @@ def test_processors_normalise_as_the_contract_says(tmp_path: Path) -> None:
 def test_the_certificate_travels_twice(tmp_path: Path) -> None:
     from safetensors import safe_open
 
-    _, trunk = small("vit", VIT)
-    exported("huggingface", trunk, tmp_path / "out")
+    _, network = small("vit", VIT)
+    exported("huggingface", network, tmp_path / "out")
     with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
-        inside = json.loads(file.metadata()["certificate"])
-    assert inside == json.loads((tmp_path / "out" / "conversion.json").read_text())["certificate"]
+        nested = json.loads(file.metadata()["certificate"])
+    assert nested == json.loads((tmp_path / "out" / "conversion.json").read_text())["certificate"]
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -108,7 +108,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_transformers_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     kind, options, reason = REFUSED[name]
-    _, trunk = small(kind, options)
+    _, network = small(kind, options)
     with pytest.raises(Inexpressible, match=reason):
-        exported("huggingface", trunk, tmp_path / "out")
+        exported("huggingface", network, tmp_path / "out")
     assert not list(tmp_path.iterdir())

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-
-from tests.checkpoints.export.trunks import (
+from tests.checkpoints.export.networks import (
     BASIC,
     BEIT,
     BIT,
@@ -19,12 +18,13 @@ from tests.checkpoints.export.trunks import (
     RGB,
     SWIN,
     VIT,
+    backbone_of,
     error,
     images,
     named_as,
     small,
-    trunk_of,
 )
+
 from tests.checkpoints.export.writing import written
 from transfer.errors import Inexpressible
 
@@ -56,8 +56,8 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.no_grad()
 def test_timm_loads_strictly_and_computes_the_same(name: str, tmp_path: Path) -> None:
-    backbone, trunk = small(*NETWORKS[name])
-    path = written("timm", trunk, tmp_path / "out")
+    backbone, network = small(*NETWORKS[name])
+    path = written("timm", network, tmp_path / "out")
     network = timm.create_model(f"local-dir:{path}", pretrained=True, num_classes=0).eval()
     x = images(network.pretrained_cfg["input_size"][-1])
     assert error(network.forward_features(x), backbone.forward_features(x)) < 1e-5
@@ -68,9 +68,9 @@ def test_bit_of_google_keeps_its_own_epsilon(tmp_path: Path) -> None:
     """Kernels have so little variance here that timm's epsilon alone would move features by percents."""
     options = {"depths": [3, 4, 6, 3], "weight_standardised": True, "pool_padding": "zeros", "weight_eps": 1e-10}
     backbone, _ = small("resnetv2", options)
-    state = {name: 1e-3 * t if t.ndim == 4 else t for name, t in backbone.trunk.state_dict().items()}
-    backbone.trunk.load_state_dict(state)
-    path = written("timm", named_as(trunk_of(backbone, state), "resnetv2_50x1_bit"), tmp_path / "out")
+    state = {name: 1e-3 * t if t.ndim == 4 else t for name, t in backbone.network.state_dict().items()}
+    backbone.network.load_state_dict(state)
+    path = written("timm", named_as(backbone_of(backbone, state), "resnetv2_50x1_bit"), tmp_path / "out")
     network = timm.create_model(f"local-dir:{path}", pretrained=True, num_classes=0).eval()
     x = images(64)
     assert error(network.forward_features(x), backbone.forward_features(x)) < 1e-5
@@ -80,16 +80,16 @@ def test_bit_of_google_keeps_its_own_epsilon(tmp_path: Path) -> None:
 
 @torch.no_grad()
 def test_an_exact_name_needs_no_arguments(tmp_path: Path) -> None:
-    _, trunk = small("resnet", {"block": "basic", "depths": [2, 2, 2, 2]})
-    path = written("timm", named_as(trunk, "resnet18"), tmp_path / "out")
+    _, network = small("resnet", {"block": "basic", "depths": [2, 2, 2, 2]})
+    path = written("timm", named_as(network, "resnet18"), tmp_path / "out")
     config = json.loads((path / "config.json").read_text())
     assert config["architecture"] == "resnet18" and "model_args" not in config
 
 
 @torch.no_grad()
 def test_bgr_and_bytes_are_folded_and_said(tmp_path: Path) -> None:
-    backbone, trunk = small("resnet", BASIC, CAFFE)
-    path = written("timm", trunk, tmp_path / "out")
+    backbone, network = small("resnet", BASIC, CAFFE)
+    path = written("timm", network, tmp_path / "out")
     network = timm.create_model(f"local-dir:{path}", pretrained=True, num_classes=0).eval()
     config = network.pretrained_cfg
     pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -122,15 +122,15 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_timm_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     kind, options, reason = REFUSED[name]
-    _, trunk = small(kind, options)
+    _, network = small(kind, options)
     with pytest.raises(Inexpressible, match=reason):
-        written("timm", trunk, tmp_path / "out")
+        written("timm", network, tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_rounded_rotary_periods_are_refused(tmp_path: Path) -> None:
     backbone, _ = small("dinov3", DINOV3)
-    state = dict(backbone.trunk.state_dict())
+    state = dict(backbone.network.state_dict())
     state["rope.periods"] = state["rope.periods"].bfloat16().float()
     with pytest.raises(Inexpressible, match="bfloat16"):
-        written("timm", trunk_of(backbone, state, RGB), tmp_path / "out")
+        written("timm", backbone_of(backbone, state, RGB), tmp_path / "out")

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-
-from tests.checkpoints.export.trunks import (
+from tests.checkpoints.export.networks import (
     BASIC,
     BOTTLENECK,
     CAFFE,
@@ -19,6 +17,8 @@ from tests.checkpoints.export.trunks import (
     named_as,
     small,
 )
+from torch import Tensor
+
 from tests.checkpoints.export.writing import exported
 from transfer.errors import Inexpressible
 
@@ -61,8 +61,8 @@ def run(snippet: str) -> dict[str, Any]:
 @torch.no_grad()
 def test_the_snippet_loads_strictly_and_computes_the_same(name: str, tmp_path: Path) -> None:
     kind, options = NETWORKS[name]
-    backbone, trunk = small(kind, options)
-    model = run(exported("torchvision", trunk, tmp_path / "out.pth").snippet)["model"]
+    backbone, network = small(kind, options)
+    model = run(exported("torchvision", network, tmp_path / "out.pth").snippet)["model"]
     x = images(32 if kind == "vit" else 128)
     features = FEATURES[kind](model, x)
     assert error(features, backbone.forward_features(x)) < 1e-5
@@ -73,8 +73,8 @@ def test_the_snippet_loads_strictly_and_computes_the_same(name: str, tmp_path: P
 def test_named_networks_are_called_by_their_name(tmp_path: Path) -> None:
     from transfer.backbones.architectures import spec_of
 
-    backbone, trunk = small("resnet", dict(spec_of("resnet18").options), CAFFE)
-    scope = run(exported("torchvision", named_as(trunk, "resnet18"), tmp_path / "out.pth").snippet)
+    backbone, network = small("resnet", dict(spec_of("resnet18").options), CAFFE)
+    scope = run(exported("torchvision", named_as(network, "resnet18"), tmp_path / "out.pth").snippet)
     pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     ours = (255 * pixels.flip(1) - torch.tensor(CAFFE.mean).view(3, 1, 1)) / torch.tensor(CAFFE.std).view(3, 1, 1)
     features = FEATURES["resnet"](scope["model"], scope["normalize"](pixels))
@@ -104,7 +104,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_torchvision_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
     kind, options, reason = REFUSED[name]
-    _, trunk = small(kind, options)
+    _, network = small(kind, options)
     with pytest.raises(Inexpressible, match=reason):
-        exported("torchvision", trunk, tmp_path / "out.pth")
+        exported("torchvision", network, tmp_path / "out.pth")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Small trunks of every kind with random weights, and the values that an export takes."""
+"""Small backbones of every kind with random weights, and the values that an export takes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tests.backbones.networks import random_backbone
 from transfer.backbones.building import Backbone, build_backbone
-from transfer.checkpoints.export.world import Export, Trunk
-from transfer.checkpoints.values import stored
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.export.library import ConvertedBackbone, Export
+from transfer.checkpoints.keys.values import stored
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RGB = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 CAFFE = InputContract((103.53, 116.28, 123.675), (1.0, 1.0, 1.0), "0-255", "BGR")
@@ -30,19 +30,19 @@ BASIC: dict[str, Any] = {"block": "basic", "depths": [2, 2, 2, 2], "widths": [16
 BOTTLENECK: dict[str, Any] = {"block": "bottleneck", "depths": [3, 4, 6, 3], "widths": [8, 16, 32, 64]}
 
 
-def small(kind: str, options: dict[str, Any], contract: InputContract = RGB) -> tuple[Backbone, Trunk]:
+def small(kind: str, options: dict[str, Any], contract: InputContract = RGB) -> tuple[Backbone, ConvertedBackbone]:
     backbone = random_backbone(kind, options)
     if kind == "dinov3":  # not weights: random periods are those of no network
-        backbone.trunk.rope.periods.copy_(build_backbone(backbone.spec).trunk.rope.periods)  # type: ignore[union-attr]
-    return backbone, trunk_of(backbone, backbone.trunk.state_dict(), contract)
+        backbone.network.rope.periods.copy_(build_backbone(backbone.spec).network.rope.periods)  # type: ignore[union-attr]
+    return backbone, backbone_of(backbone, backbone.network.state_dict(), contract)
 
 
-def trunk_of(backbone: Backbone, tensors: dict[str, Tensor], contract: InputContract = RGB) -> Trunk:
-    return Trunk(backbone.spec, contract, {name: stored(tensor) for name, tensor in tensors.items()})
+def backbone_of(backbone: Backbone, tensors: dict[str, Tensor], contract: InputContract = RGB) -> ConvertedBackbone:
+    return ConvertedBackbone(backbone.spec, contract, {name: stored(tensor) for name, tensor in tensors.items()})
 
 
-def named_as(trunk: Trunk, arch: str) -> Trunk:
-    return replace(trunk, spec=replace(trunk.spec, arch=arch))
+def named_as(network: ConvertedBackbone, arch: str) -> ConvertedBackbone:
+    return replace(network, spec=replace(network.spec, arch=arch))
 
 
 def state(export: Export) -> dict[str, Tensor]:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.checkpoints.export.exporting import express, world_called
-from transfer.checkpoints.export.world import Export, Trunk
-from transfer.spec.checkpoint import Certificate
+from transfer.checkpoints.export.exporting import express, library_called
+from transfer.checkpoints.export.library import ConvertedBackbone, Export
+from transfer.schemas.checkpoint import Certificate
 
 
-def certificate(trunk: Trunk) -> Certificate:
+def certificate(network: ConvertedBackbone) -> Certificate:
     return Certificate(
-        family="none", arch=trunk.spec.arch, which="model", coverage=1.0, input=trunk.input, dropped={}, initialised={},
-        resized={}, warnings=(), backbone=trunk.spec, checkpoint="none.pth", sha256="0" * 64,
+        family="none", arch=network.spec.arch, which="model", coverage=1.0, input=network.input, dropped={}, initialised={},
+        resized={}, warnings=(), backbone=network.spec, checkpoint="none.pth", sha256="0" * 64,
     )  # fmt: skip
 
 
-def exported(world: str, trunk: Trunk, path: Path) -> Export:
+def exported(library: str, network: ConvertedBackbone, path: Path) -> Export:
     """Express and write."""
-    chosen = world_called(world)
-    export = express(chosen, trunk, path)
-    chosen.write(path, export, certificate(trunk))
+    chosen = library_called(library)
+    export = express(chosen, network, path)
+    chosen.write(path, export, certificate(network))
     return export
 
 
-def written(world: str, trunk: Trunk, path: Path) -> Path:
-    exported(world, trunk, path)
+def written(library: str, network: ConvertedBackbone, path: Path) -> Path:
+    exported(library, network, path)
     return path

@@ -91,12 +91,14 @@ def detectron(detector: bool) -> Genuine:
 
 def trained_detector(pyramid: bool) -> Genuine:
     def tree(state: State) -> Any:
-        trunk = uncounted(without("stem.fc", state))
+        backbone = uncounted(without("stem.fc", state))
         if pyramid:
-            model = prefixed("backbone.bottom_up.", trunk)
+            model = prefixed("backbone.bottom_up.", backbone)
             model |= {"backbone.fpn_lateral2.weight": torch.zeros(4), "backbone.fpn_output2.bias": torch.zeros(4)}
         else:
-            model = {("roi_heads." if name.startswith("res5") else "backbone.") + name: t for name, t in trunk.items()}
+            model = {
+                ("roi_heads." if name.startswith("res5") else "backbone.") + name: t for name, t in backbone.items()
+            }
         model |= {
             "proposal_generator.rpn_head.conv.weight": torch.zeros(4),
             "roi_heads.box_head.fc1.bias": torch.zeros(4),

@@ -104,13 +104,13 @@ def wide_resnet(factor: int) -> Any:
 
 
 def heads(*names: str, width: int = 4) -> State:
-    """Linear layers beside a trunk, called so."""
+    """Linear layers beside a backbone, called so."""
     parts = (("weight", (width, width)), ("bias", (width,)))
     return {f"{name}.{part}": torch.randn(shape) for name in names for part, shape in parts}
 
 
 def norms(*names: str, width: int = 4) -> State:
-    """Batch norms beside a trunk, called so; without scale and shift."""
+    """Batch norms beside a backbone, called so; without scale and shift."""
     state = {f"{name}.{part}": torch.rand(width) for name in names for part in ("running_mean", "running_var")}
     return state | {f"{name}.num_batches_tracked": torch.tensor(9) for name in names}
 

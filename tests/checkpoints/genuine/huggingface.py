@@ -37,7 +37,7 @@ def in_memory(file: Saved) -> Saved:
 
 
 def normed(file: Saved, norm: Callable[[Tensor], Tensor]) -> Saved:
-    """With a last norm that transformers applies outside the trunk."""
+    """With a last norm that transformers applies outside the backbone."""
     return replace(file, features=lambda images: norm(file.features(images)))
 
 
@@ -77,13 +77,13 @@ def genuine(network: Any, levels: Levels, features: Callable[[Tensor], Tensor], 
     return Saved(tree, "huggingface", levels, features, suffix=".safetensors", beside=beside, network=network, **how)
 
 
-def transformer(network: Any, trunk: Any = None, prefix: int = 1, calls: Mapping[str, Any] | None = None) -> Saved:
+def transformer(network: Any, backbone: Any = None, prefix: int = 1, calls: Mapping[str, Any] | None = None) -> Saved:
     """A plain transformer whose patch tokens follow `prefix` others."""
-    trunk = network if trunk is None else trunk
-    patch = trunk.config.patch_size
+    backbone = network if backbone is None else backbone
+    patch = backbone.config.patch_size
 
     def run(images: Tensor) -> Any:
-        return trunk(images, output_hidden_states=True, **(calls or {}))
+        return backbone(images, output_hidden_states=True, **(calls or {}))
 
     def levels(images: Tensor) -> list[Tensor]:
         grid = [side // patch for side in images.shape[2:]]
@@ -92,10 +92,10 @@ def transformer(network: Any, trunk: Any = None, prefix: int = 1, calls: Mapping
     return genuine(network, levels, lambda images: run(images).last_hidden_state)
 
 
-def vit(model: str, trunk: str | None = None, prefix: int = 1, **options: Any) -> Saved:
+def vit(model: str, backbone: str | None = None, prefix: int = 1, **options: Any) -> Saved:
     network = made(model, **{**SMALL, **options})
     calls = {"interpolate_pos_encoding": True}
-    return transformer(network, getattr(network, trunk) if trunk else None, prefix, calls)
+    return transformer(network, getattr(network, backbone) if backbone else None, prefix, calls)
 
 
 def mae() -> Saved:
@@ -114,15 +114,15 @@ def mae() -> Saved:
     return genuine(network, levels, lambda images: run(images).last_hidden_state)
 
 
-def dinov2(model: str, trunk: str | None = None, registers: int = 0, **options: Any) -> Saved:
+def dinov2(model: str, backbone: str | None = None, registers: int = 0, **options: Any) -> Saved:
     size = {key: value for key, value in SMALL.items() if key != "intermediate_size"}
     network = made(model, **size, layerscale_value=0.5, **options)
-    return transformer(network, getattr(network, trunk) if trunk else None, 1 + registers)
+    return transformer(network, getattr(network, backbone) if backbone else None, 1 + registers)
 
 
-def beit(model: str, trunk: str | None = None, **options: Any) -> Saved:
+def beit(model: str, backbone: str | None = None, **options: Any) -> Saved:
     network = made(model, **SMALL, **options)
-    return transformer(network, getattr(network, trunk) if trunk else None)
+    return transformer(network, getattr(network, backbone) if backbone else None)
 
 
 def masked_beit() -> Saved:
@@ -131,10 +131,10 @@ def masked_beit() -> Saved:
     return normed(file, file.network.layernorm)
 
 
-def clip(model: str, trunk: str | None = None, **options: Any) -> Saved:
+def clip(model: str, backbone: str | None = None, **options: Any) -> Saved:
     """transformers norms CLIP's pooled token alone."""
     network = made(model, **options)
-    tower = getattr(network, trunk) if trunk else network
+    tower = getattr(network, backbone) if backbone else network
     return normed(transformer(network, tower, calls={"interpolate_pos_encoding": True}), tower.post_layernorm)
 
 
@@ -147,10 +147,10 @@ def dinov3(**options: Any) -> Saved:
     return transformer(made("DINOv3ViTModel", **{**SMALL, "num_register_tokens": 4, **options}), prefix=5)
 
 
-def swin(model: str, trunk: str | None = None, **options: Any) -> Saved:
+def swin(model: str, backbone: str | None = None, **options: Any) -> Saved:
     size = {"embed_dim": 16, "depths": [2, 2, 2, 2], "num_heads": [1, 2, 4, 8], "window_size": 4, "image_size": 128}
     network = made(model, **size, **options)
-    tower = getattr(network, trunk) if trunk else network
+    tower = getattr(network, backbone) if backbone else network
 
     def run(images: Tensor) -> Any:
         for layer in (block for stage in tower.encoder.layers for block in stage.blocks):
@@ -184,9 +184,9 @@ def _map(out: Any, args: Any) -> Tensor:
     return tokens.transpose(1, 2).unflatten(2, (int(height), int(width)))
 
 
-def convolutional(model: str, trunk: str | None = None, **options: Any) -> Saved:
+def convolutional(model: str, backbone: str | None = None, **options: Any) -> Saved:
     network = made(model, **options)
-    tower = getattr(network, trunk) if trunk else network
+    tower = getattr(network, backbone) if backbone else network
 
     def levels(images: Tensor) -> list[Tensor]:
         return list(tower(images, output_hidden_states=True).hidden_states[-4:])

@@ -19,9 +19,9 @@ def training(name: str) -> Callable[[State], Any]:
 
 
 def timm_tower(state: State) -> Any:
-    trunk = prefixed("trunk.", state) | {"head.proj.weight": torch.randn(32, 128)}
-    trunk |= {"trunk.attn_pool.latent": torch.randn(1, 1, 128)}
-    return with_text(trunk) | {"logit_bias": torch.tensor(-10.0)}
+    backbone = prefixed("trunk.", state) | {"head.proj.weight": torch.randn(32, 128)}
+    backbone |= {"trunk.attn_pool.latent": torch.randn(1, 1, 128)}
+    return with_text(backbone) | {"logit_bias": torch.tensor(-10.0)}
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -12,10 +12,10 @@ from tests.checkpoints.genuine.files import Genuine, genuine_resnet, randomised
 
 
 def segmenter(network: type[Any], head: type[Any], tree: Callable[[Mapping[str, Any]], Any]) -> Genuine:
-    trunk = ResNet(Bottleneck, [1, 1, 1, 1], replace_stride_with_dilation=[False, True, True])
-    layers = IntermediateLayerGetter(trunk, {"layer4": "out", "layer3": "aux"})
+    backbone = ResNet(Bottleneck, [1, 1, 1, 1], replace_stride_with_dilation=[False, True, True])
+    layers = IntermediateLayerGetter(backbone, {"layer4": "out", "layer3": "aux"})
     model = randomised(network(layers, head(2048, 5), FCNHead(1024, 5)))
-    return genuine_resnet(tree(model.state_dict()), trunk, "segmenter")
+    return genuine_resnet(tree(model.state_dict()), backbone, "segmenter")
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -34,17 +34,17 @@ def lightning(state: State, classes: int = 100) -> Any:
     }  # fmt: skip
 
 
-def pair(state: State, momentum: State, trunk: str = "backbone.") -> State:
-    names = prefixed(trunk, state) | prefixed(f"momentum_{trunk}", momentum)
+def pair(state: State, momentum: State, backbone: str = "backbone.") -> State:
+    names = prefixed(backbone, state) | prefixed(f"momentum_{backbone}", momentum)
     names |= heads("projector.0", "momentum_projector.0", "predictor.0")
     return names | {"queue": torch.randn(2, 4, 16), "queue_ptr": torch.zeros(1, dtype=torch.long)}
 
 
-def imagenet(which: str | None = None, trunk: str = "backbone.") -> Genuine:
+def imagenet(which: str | None = None, backbone: str = "backbone.") -> Genuine:
     network = small_resnet()
     state = without("fc.", network.state_dict())
     copies = (noisy(state), state) if which else (state, noisy(state))
-    tree = lightning(pair(*copies, trunk))
+    tree = lightning(pair(*copies, backbone))
     return genuine_resnet(tree, network, "solo_learn", {"which": which} if which else None, suffix=".ckpt")
 
 
@@ -59,8 +59,8 @@ def cifar() -> Genuine:
 
 def vit(network: VisionTransformer, beside: State) -> Genuine:
     def tree(state: State) -> Any:
-        trunk = without("head.", state)
-        return lightning(prefixed("backbone.", trunk) | beside)
+        backbone = without("head.", state)
+        return lightning(prefixed("backbone.", backbone) | beside)
 
     return genuine_timm(network, tree, sizes=((64, 64),), suffix=".ckpt", family="solo_learn")
 
@@ -159,7 +159,7 @@ def wide_resnet() -> Genuine:
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "solo_learn: resnet": imagenet,
     "solo_learn: momentum": lambda: imagenet("momentum"),
-    "solo_learn: old names": lambda: imagenet(trunk="encoder."),
+    "solo_learn: old names": lambda: imagenet(backbone="encoder."),
     "solo_learn: cifar": cifar,
     "solo_learn: mocov3 vit": mocov3,
     "solo_learn: mae vit": mae,

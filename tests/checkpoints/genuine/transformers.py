@@ -11,7 +11,7 @@ import torch
 from tests.backbones.paper import PaperTransformer, cubic, hat, randomised, state_of
 from tests.checkpoints.genuine.files import Genuine, State
 from transfer.backbones.building import build_backbone
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 STRETCHES = {"dino": partial(cubic, offset=0.1), "bicubic": cubic, "flax": hat}
 
@@ -21,7 +21,7 @@ def small_state(kind: str, **options: Any) -> State:
     size = {"patch": 16, "dim": 128, "depth": 4, "heads": 2}
     image = {} if kind == "dinov3" else {"image": [64, 64]}
     network = build_backbone(BackboneSpec(kind, "small", {**size, **image, **options}))
-    return {name: tensor.clone() for name, tensor in state_of(randomised(network.trunk)).items()}
+    return {name: tensor.clone() for name, tensor in state_of(randomised(network.network)).items()}
 
 
 def genuine_plain(

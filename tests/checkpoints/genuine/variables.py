@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.checkpoints.genuine.files import Genuine, State
-from transfer.checkpoints.tensorflow.crc32c import masked_crc32c
+from transfer.checkpoints.reading.tensorflow.crc32c import masked_crc32c
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 DTYPES = {torch.float32: 1, torch.int64: 9}

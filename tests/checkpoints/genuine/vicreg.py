@@ -27,8 +27,8 @@ def projector() -> nn.Module:
     return randomised(nn.Sequential(*layers))
 
 
-def training(trunk: State, local: bool) -> Any:
-    model = prefixed("module.backbone.", trunk) | prefixed("module.projector.", projector().state_dict())
+def training(backbone: State, local: bool) -> Any:
+    model = prefixed("module.backbone.", backbone) | prefixed("module.projector.", projector().state_dict())
     if local:
         model |= prefixed("module.maps_projector.", projector().state_dict())
         model |= {"module.classifier.weight": torch.zeros(7, 8), "module.classifier.bias": torch.zeros(7)}
@@ -52,8 +52,8 @@ def vicregl_convnext(bare: bool) -> Genuine:
     )
 
     def tree(state: State) -> Any:
-        trunk = authors_names(state)
-        return trunk if bare else training(trunk, local=True)
+        backbone = authors_names(state)
+        return backbone if bare else training(backbone, local=True)
 
     return genuine_timm(network, tree, family="vicreg")
 

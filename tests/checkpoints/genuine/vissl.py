@@ -26,9 +26,9 @@ from tests.checkpoints.genuine.torchvision import tv_vit_levels
 BLOCKS = "_feature_blocks."
 
 
-def vissl_tree(trunk: State, loss: Any = None) -> Any:
+def vissl_tree(backbone: State, loss: Any = None) -> Any:
     loss = loss or {}
-    model = {"trunk": trunk, "heads": heads("0.clf.0")}
+    model = {"trunk": backbone, "heads": heads("0.clf.0")}
     classy = {
         "train": True,
         "base_model": {"model": model, "meta": {"trunk": {}, "heads": []}},

@@ -40,21 +40,21 @@ def test_four_branches_of_classifiers_and_nothing_else() -> None:
     assert not [layer for layer in built.modules() if isinstance(layer, nn.Dropout2d | nn.BatchNorm2d)]
 
 
-def test_the_trunk_of_the_paper() -> None:
+def test_the_backbone_of_the_paper() -> None:
     """ResNet-101 at stride 8: conv5's 2048 channels on 65x65 cells of a 513x513 crop, no weight more than at 32."""
-    trunk = outline_of(spec_of("resnet101"), output_stride=8)
-    assert [(level.stride, level.channels) for level in trunk.levels] == [(4, 256), (8, 512), (8, 1024), (8, 2048)]
+    network = outline_of(spec_of("resnet101"), output_stride=8)
+    assert [(level.stride, level.channels) for level in network.levels] == [(4, 256), (8, 512), (8, 1024), (8, 2048)]
     with torch.device("meta"):
-        maps = trunk(torch.empty(1, 3, 513, 513))
+        maps = network(torch.empty(1, 3, 513, 513))
     assert [tuple(level.shape[1:]) for level in maps] == [
         (256, 129, 129),
         (512, 65, 65),
         (1024, 65, 65),
         (2048, 65, 65),
     ]
-    convolutions = sum(p.numel() for name, p in trunk.trunk.named_parameters() if "bn" not in name)
-    assert trunk.trunk.layer3[1].conv2.dilation == (2, 2) and trunk.trunk.layer4[1].conv2.dilation == (4, 4)
-    assert convolutions == sum(p.numel() for name, p in outline_of(spec_of("resnet101")).trunk.named_parameters()
+    convolutions = sum(p.numel() for name, p in network.network.named_parameters() if "bn" not in name)
+    assert network.network.layer3[1].conv2.dilation == (2, 2) and network.network.layer4[1].conv2.dilation == (4, 4)
+    assert convolutions == sum(p.numel() for name, p in outline_of(spec_of("resnet101")).network.named_parameters()
                                if "bn" not in name)  # fmt: skip
 
 
@@ -89,12 +89,12 @@ def test_cells_lie_at_every_eighth_pixel() -> None:
 def test_a_cell_is_centred_on_its_pixel() -> None:
     """Mirrored images give mirrored maps on a grid of 8 n + 1 pixels if, and only if, cell i lies at pixel 8 i."""
     torch.manual_seed(0)
-    trunk = build_backbone(spec_of("resnet18"), output_stride=8).eval().double()
-    for layer in trunk.modules():
+    network = build_backbone(spec_of("resnet18"), output_stride=8).eval().double()
+    for layer in network.modules():
         if isinstance(layer, nn.Conv2d):  # symmetric kernels: what is left over is the geometry
             layer.weight.copy_((layer.weight + layer.weight.flip(-1)) / 2)
     images = torch.randn(1, 3, 65, 65, dtype=torch.float64)
-    torch.testing.assert_close(trunk(images.flip(-1))[-1], trunk(images)[-1].flip(-1))
+    torch.testing.assert_close(network(images.flip(-1))[-1], network(images)[-1].flip(-1))
 
 
 def test_the_schedule_of_the_paper() -> None:

@@ -12,17 +12,17 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
+from tests.openmmlab.test_backbones import built
 
 from tests.openmmlab.head_configs import head_config
 from tests.openmmlab.heads.test_segmenters import CONVNEXT, CONVOLUTIONAL, RESNET
 from tests.openmmlab.test_compose import composed
-from tests.openmmlab.test_trunks import built
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import outline_of
 from transfer.errors import BadOption
 from transfer.openmmlab.heads.grmi import HoughVoting
 from transfer.openmmlab.stack import quiet
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 JOINTS = 17
 MINI = (65, 89)
@@ -48,10 +48,10 @@ def test_one_convolution_to_three_channels_for_each_joint() -> None:
     assert (head.decoder.input_size, head.decoder.radius) == ((257, 353), 25)
 
 
-def test_the_trunk_of_the_paper() -> None:
+def test_the_backbone_of_the_paper() -> None:
     """ResNet-101 at stride 8: 45x33 cells of a 353x257 crop, at the pixels 0, 8, ..., 352 and 0, 8, ..., 256."""
-    trunk = outline_of(spec_of("resnet101"), output_stride=8)
-    maps = trunk(torch.empty(1, 3, 353, 257, device="meta"))
+    backbone = outline_of(spec_of("resnet101"), output_stride=8)
+    maps = backbone(torch.empty(1, 3, 353, 257, device="meta"))
     assert tuple(maps[-1].shape) == (1, 2048, 45, 33)
     assert 8 * (45 - 1) + 1 == 353 and 8 * (33 - 1) + 1 == 257
 

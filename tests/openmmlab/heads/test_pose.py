@@ -1,15 +1,15 @@
-"""ViTPose's simple decoder: what follows the trunk, on trunks of every stride."""
+"""ViTPose's simple decoder: what follows the backbone, on backbones of every stride."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from tests.openmmlab.test_backbones import built
 
 from tests.openmmlab.heads.test_segmenters import RESNET, SWIN, VIT, WIDE
 from tests.openmmlab.test_compose import composed
-from tests.openmmlab.test_trunks import built
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 @pytest.mark.parametrize(

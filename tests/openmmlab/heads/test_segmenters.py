@@ -1,4 +1,4 @@
-"""Every segmenter on trunks of every kind: scores in place, finite losses, and a gradient wherever something trains."""
+"""Every segmenter on backbones of every kind: scores in place, finite losses, and a gradient wherever something trains."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
+from tests.openmmlab.test_backbones import built
 
-from tests.openmmlab.test_trunks import built
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "vit", {"image": [32, 32], "patch": 16, "dim": 64, "depth": 4, "heads": 1})
 SWIN = BackboneSpec("swin", "swin", {"dim": 16, "depths": [1, 1, 1, 1], "heads": [1, 1, 2, 2], "window": 4, "patch": 4})

@@ -1,1 +1,1 @@
-"""Converted trunks for other libraries: one module for each."""
+"""Converted backbones for other libraries: one module for each."""

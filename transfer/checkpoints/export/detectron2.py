@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.export.files import write_pickle
+from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, named, without
 from transfer.checkpoints.export.numbered import depth_of, odd_sizes
 from transfer.checkpoints.export.properties import fitting, limits, mlp_ratio
 from transfer.checkpoints.export.statistics import byte_statistics
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
-from transfer.checkpoints.export.world import Export, Trunk, World, named, without
-from transfer.checkpoints.rules import Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Rename, Rule
+from transfer.schemas.checkpoint import InputContract
 
 RESNET = limits("detectron2's ResNet", "block depths widths groups base_width stem_width", stride_in=("3x3", "1x1"))
 RESNET_RULES: tuple[Rule, ...] = (
@@ -27,9 +27,9 @@ RESNET_RULES: tuple[Rule, ...] = (
 COUNTERS = r".*\.num_batches_tracked"
 
 
-def resnet(trunk: Trunk, output: Path) -> Export:
+def resnet(backbone: ConvertedBackbone, output: Path) -> Export:
     """ResNet, ResNeXt and wide ResNet with frozen batch normalisation, which counts no batches."""
-    options = fitting(trunk.spec, RESNET, _reasons(trunk.spec.options))
+    options = fitting(backbone.spec, RESNET, _reasons(backbone.spec.options))
     depth, width = depth_of(options), options["widths"][0]
     keys: dict[str, Any] = {"DEPTH": depth, "NORM": "FrozenBN", "STEM_OUT_CHANNELS": options["stem_width"]}
     if options["block"] == "basic":
@@ -43,7 +43,9 @@ def resnet(trunk: Trunk, output: Path) -> Export:
         }
     note = "counters of batches are left out: detectron2's FrozenBN has none (for BN they start at 0)"
     return Export(
-        named(without(trunk.values, COUNTERS), RESNET_RULES), _yaml(keys, trunk.input, output), (*trunk.notes, note)
+        named(without(backbone.values, COUNTERS), RESNET_RULES),
+        _yaml(keys, backbone.input, output),
+        (*backbone.notes, note),
     )
 
 
@@ -77,17 +79,17 @@ VIT = limits(
 )
 
 
-def vit(trunk: Trunk, output: Path) -> Export:
+def vit(backbone: ConvertedBackbone, output: Path) -> Export:
     """Plain ViTs without class token, with global attention everywhere: the names are timm's."""
-    options = fitting(trunk.spec, VIT, _vit_reasons(trunk.spec.options))
-    trunk = sincos_table(trunk, options)
-    notes = list(trunk.notes)
+    options = fitting(backbone.spec, VIT, _vit_reasons(backbone.spec.options))
+    backbone = sincos_table(backbone, options)
+    notes = list(backbone.notes)
     if options["final_norm"]:
         notes.append("the norm after the blocks is left out: ViTDet has none")
     way = options["position_interpolation"] if options["positions"] == "learnt" else "bicubic"
     notes += interpolation_note(way, "bicubic", options["image"], "detectron2")
-    values = without(trunk.values, r"norm\..*")
-    return Export(values, _lazy(options, trunk.input, output), tuple(notes))
+    values = without(backbone.values, r"norm\..*")
+    return Export(values, _lazy(options, backbone.input, output), tuple(notes))
 
 
 def _vit_reasons(options: Mapping[str, Any]) -> list[str]:
@@ -116,4 +118,4 @@ net = L(ViT)(
 # model.input_format = {contract.channel_order!r}; train.init_checkpoint = {str(output)!r}"""
 
 
-DETECTRON2 = World("detectron2", {"resnet": resnet, "vit": vit}, write_pickle)
+DETECTRON2 = Library("detectron2", {"resnet": resnet, "vit": vit}, write_pickle)

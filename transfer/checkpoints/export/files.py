@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Export
+from transfer.checkpoints.export.library import Export
+from transfer.checkpoints.keys.values import Value
 from transfer.checkpoints.loading import CERTIFICATE
-from transfer.checkpoints.values import Value
 from transfer.checkpoints.writing import Entry, write_safetensors
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import Certificate
-from transfer.spec.files import replacing, replacing_folder, write_json
+from transfer.files.atomic import replacing, replacing_folder, write_json
+from transfer.schemas.checkpoint import Certificate
 
 CONVERSION = "conversion.json"
 WEIGHTS = "model.safetensors"
@@ -54,7 +54,7 @@ def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> No
 def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
     """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it.
 
-    Detectors keep their trunk under a prefix, which only detectron2's heuristics bridge: without them nothing would be
+    Detectors keep their backbone under a prefix, which only detectron2's heuristics bridge: without them nothing would be
     loaded, with a warning. Raises BadOption for a name that detectron2 takes for another format.
     """
     if path.suffix != ".pkl":

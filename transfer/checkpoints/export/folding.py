@@ -1,6 +1,6 @@
 """What one network keeps apart and another has no place for, folded into neighbouring tensors: the same function.
 
-Each takes a trunk and returns one whose tensors compute the same, with a note where its training would differ.
+Each takes a backbone and returns one whose tensors compute the same, with a note where its training would differ.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Trunk, without
-from transfer.checkpoints.rules import Join
-from transfer.checkpoints.values import Value, combined
+from transfer.checkpoints.export.library import ConvertedBackbone, without
+from transfer.checkpoints.keys.rules import Join
+from transfer.checkpoints.keys.values import Value, combined
 
 SCALES: Mapping[str, str] = {"ls1.gamma": "attn.proj", "ls2.gamma": "mlp.fc2"}
 """The scale of a ViT's residual → the linear layer before it."""
@@ -22,12 +22,12 @@ PACKED = (Join(r"(blocks\.\d+\.mlp)\.(?P<part>fc1_g|fc1_x)\.(weight|bias)", ("fc
 """Gate and value of a gated MLP in one layer, the gate first."""
 
 
-def without_layer_scale(trunk: Trunk) -> Trunk:
+def without_layer_scale(backbone: ConvertedBackbone) -> ConvertedBackbone:
     """A ViT whose scaled residuals are scaled by the layers before them: g * (W x + b) = (g W) x + g b."""
-    scales = [name for name in trunk.values if name.endswith(tuple(SCALES))]
+    scales = [name for name in backbone.values if name.endswith(tuple(SCALES))]
     if not scales:
-        return trunk
-    values = dict(trunk.values)
+        return backbone
+    values = dict(backbone.values)
     for name in scales:
         block, scale = re.fullmatch(r"(blocks\.\d+)\.(ls\d\.gamma)", name).groups()  # type: ignore[union-attr]
         for part in ("weight", "bias"):
@@ -38,7 +38,7 @@ def without_layer_scale(trunk: Trunk) -> Trunk:
         "LayerScale is multiplied into the layers before it (attn.proj, mlp.fc2): features are the same, fine-tuning "
         "trains it with them"
     )
-    return trunk.with_values(without(values, r".*\.ls\d\.gamma"), note)
+    return backbone.with_values(without(values, r".*\.ls\d\.gamma"), note)
 
 
 def _scaled(tensors: list[Tensor]) -> Tensor:
@@ -46,55 +46,55 @@ def _scaled(tensors: list[Tensor]) -> Tensor:
     return tensor * (scale[:, None] if tensor.ndim == 2 else scale)
 
 
-def class_position_in_token(trunk: Trunk) -> Trunk:
+def class_position_in_token(backbone: ConvertedBackbone) -> ConvertedBackbone:
     """A ViT whose class token has no position: what its position was is added to it, which is exact."""
-    first = trunk.values["pos_embed"].then(lambda positions: positions[:, :1], "the first position")
+    first = backbone.values["pos_embed"].then(lambda positions: positions[:, :1], "the first position")
     values = {
-        **trunk.values,
-        "cls_token": combined((trunk.values["cls_token"], first), lambda pair: pair[0] + pair[1], "adding"),
-        "pos_embed": trunk.values["pos_embed"].then(lambda positions: positions[:, 1:], "the other positions"),
+        **backbone.values,
+        "cls_token": combined((backbone.values["cls_token"], first), lambda pair: pair[0] + pair[1], "adding"),
+        "pos_embed": backbone.values["pos_embed"].then(lambda positions: positions[:, 1:], "the other positions"),
     }
-    return trunk.with_values(values, "the class token's position is added to the class token")
+    return backbone.with_values(values, "the class token's position is added to the class token")
 
 
-def register_positions_in_tokens(trunk: Trunk) -> Trunk:
+def register_positions_in_tokens(backbone: ConvertedBackbone) -> ConvertedBackbone:
     """A ViT whose register tokens have no positions: what these were is added to them, which is exact."""
-    first = int("cls_token" in trunk.values)
-    last = first + trunk.values["reg_token"].shape[1]
-    positions = trunk.values["pos_embed"]
+    first = int("cls_token" in backbone.values)
+    last = first + backbone.values["reg_token"].shape[1]
+    positions = backbone.values["pos_embed"]
     own = positions.then(lambda tensor: tensor[:, first:last], "positions of registers")
     others = positions.then(lambda tensor: torch.cat([tensor[:, :first], tensor[:, last:]], 1), "the other positions")
-    token = combined((trunk.values["reg_token"], own), lambda pair: pair[0] + pair[1], "adding")
+    token = combined((backbone.values["reg_token"], own), lambda pair: pair[0] + pair[1], "adding")
     note = "the register tokens' positions are added to the register tokens"
-    return trunk.with_values({**trunk.values, "reg_token": token, "pos_embed": others}, note)
+    return backbone.with_values({**backbone.values, "reg_token": token, "pos_embed": others}, note)
 
 
-def class_position_of_zero(trunk: Trunk) -> Trunk:
+def class_position_of_zero(backbone: ConvertedBackbone) -> ConvertedBackbone:
     """A ViT whose positions begin with one of zeros for a class token that had none, which is exact."""
-    padded = trunk.values["pos_embed"].then(_zero_first, "a position of zeros")
-    return trunk.with_values({**trunk.values, "pos_embed": padded}, "the class token gets a position of zeros")
+    padded = backbone.values["pos_embed"].then(_zero_first, "a position of zeros")
+    return backbone.with_values({**backbone.values, "pos_embed": padded}, "the class token gets a position of zeros")
 
 
 def _zero_first(positions: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
 
 
-def shared_bias_in_blocks(trunk: Trunk) -> Trunk:
+def shared_bias_in_blocks(backbone: ConvertedBackbone) -> ConvertedBackbone:
     """A BEiT whose blocks each have the table of relative position biases that they shared."""
-    shared = trunk.values["rel_pos_bias.relative_position_bias_table"]
-    blocks = sorted({int(found[1]) for name in trunk.values if (found := re.match(r"blocks\.(\d+)\.", name))})
+    shared = backbone.values["rel_pos_bias.relative_position_bias_table"]
+    blocks = sorted({int(found[1]) for name in backbone.values if (found := re.match(r"blocks\.(\d+)\.", name))})
     own = {f"blocks.{block}.attn.relative_position_bias_table": shared for block in blocks}
     note = "the shared table of relative position biases is copied into every block: fine-tuning trains each alone"
-    return trunk.with_values({**without(trunk.values, r"rel_pos_bias\..*"), **own}, note)
+    return backbone.with_values({**without(backbone.values, r"rel_pos_bias\..*"), **own}, note)
 
 
-def with_kernels_times(trunk: Trunk, factor: float, note: str) -> Trunk:
+def with_kernels_times(backbone: ConvertedBackbone, factor: float, note: str) -> ConvertedBackbone:
     """A network whose standardised kernels are larger by `factor`."""
     values = {
         name: value.then(_times(factor), "scaling") if len(value.shape) == 4 else value
-        for name, value in trunk.values.items()
+        for name, value in backbone.values.items()
     }
-    return trunk.with_values(values, note)
+    return backbone.with_values(values, note)
 
 
 def _times(factor: float) -> Callable[[Tensor], Tensor]:

@@ -12,22 +12,26 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_folder
 from transfer.checkpoints.export.huggingface_transformers import beit, swin, vit
+from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, initial_norm, named
 from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm, named
-from transfer.checkpoints.rules import Apply, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Apply, Rename, Reshape, Rule
+from transfer.schemas.checkpoint import InputContract
 
 SIDE = 224
 
 
-def _export(express: Callable[[Trunk], tuple[Trunk, Pretrained]], trunk: Trunk, output: Path) -> Export:
-    trunk, network = express(seeing_rgb(trunk.noting(*scaled_range_note(trunk.input))))
+def _export(
+    express: Callable[[ConvertedBackbone], tuple[ConvertedBackbone, Pretrained]],
+    backbone: ConvertedBackbone,
+    output: Path,
+) -> Export:
+    backbone, network = express(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
     config = {"architectures": [network.model], "torch_dtype": "float32", **network.config}
     image = network.config.get("image_size", SIDE)
-    files = {"config.json": config, "preprocessor_config.json": _preprocessor(trunk.input, image)}
-    return Export(trunk.values, _snippet(network, output), trunk.notes, files)
+    files = {"config.json": config, "preprocessor_config.json": _preprocessor(backbone.input, image)}
+    return Export(backbone.values, _snippet(network, output), backbone.notes, files)
 
 
 def _preprocessor(contract: InputContract, image: Any) -> dict[str, Any]:
@@ -74,9 +78,9 @@ RESNET_RULES: tuple[Rule, ...] = (
 )
 
 
-def resnet(trunk: Trunk) -> tuple[Trunk, Pretrained]:
+def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
     """ResNet, with the stride in either convolution."""
-    options = fitting(trunk.spec, RESNET)
+    options = fitting(backbone.spec, RESNET)
     expansion = 1 if options["block"] == "basic" else 4
     config = {
         "model_type": "resnet",
@@ -89,7 +93,7 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Pretrained]:
         "downsample_in_first_stage": False,
         "downsample_in_bottleneck": options["stride_in"] == "1x1",
     }
-    return trunk.with_values(named(trunk.values, RESNET_RULES)), Pretrained("ResNetModel", config)
+    return backbone.with_values(named(backbone.values, RESNET_RULES)), Pretrained("ResNetModel", config)
 
 
 CONVNEXT = limits("transformers' ConvNextModel", "depths widths response_norm layer_scale convolutional_mlp")
@@ -108,9 +112,9 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 )
 
 
-def convnext(trunk: Trunk) -> tuple[Trunk, Pretrained]:
+def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
     """ConvNeXt and ConvNeXt V2."""
-    options = fitting(trunk.spec, CONVNEXT, _neither_version(trunk.spec.options))
+    options = fitting(backbone.spec, CONVNEXT, _neither_version(backbone.spec.options))
     second = options["response_norm"]
     config = {
         "model_type": "convnextv2" if second else "convnext",
@@ -124,9 +128,9 @@ def convnext(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     }
     if not second:
         config["layer_scale_init_value"] = 1e-6 if options["layer_scale"] else 0.0
-    values = named(trunk.values, CONVNEXT_RULES) | initial_norm("layernorm", options["widths"][-1])
+    values = named(backbone.values, CONVNEXT_RULES) | initial_norm("layernorm", options["widths"][-1])
     note = "layernorm: a new norm at its initial value, with which the classifier begins"
-    return trunk.with_values(values, note), Pretrained("ConvNextV2Model" if second else "ConvNextModel", config)
+    return backbone.with_values(values, note), Pretrained("ConvNextV2Model" if second else "ConvNextModel", config)
 
 
 def _neither_version(options: Mapping[str, Any]) -> list[str]:
@@ -135,4 +139,6 @@ def _neither_version(options: Mapping[str, Any]) -> list[str]:
 
 
 EXPRESS = {"resnet": resnet, "convnext": convnext, "vit": vit, "swin": swin, "beit": beit}
-HUGGINGFACE = World("huggingface", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_folder)
+HUGGINGFACE = Library(
+    "huggingface", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_folder
+)

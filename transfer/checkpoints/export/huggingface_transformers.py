@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from transfer.checkpoints.export.folding import PACKED, class_position_of_zero, register_positions_in_tokens
+from transfer.checkpoints.export.library import ConvertedBackbone, named
 from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import complete, fitting, limits
 from transfer.checkpoints.export.torchvision import one_window, padding_note
 from transfer.checkpoints.export.vit_positions import interpolation_note
-from transfer.checkpoints.export.world import Trunk, named
-from transfer.checkpoints.rules import Rename, Rule, Split
-from transfer.checkpoints.values import stored
+from transfer.checkpoints.keys.rules import Rename, Rule, Split
+from transfer.checkpoints.keys.values import stored
 
 GELUS = {"exact": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
 _ATTENTION = r"encoder.layer.\1.attention.attention"
@@ -55,13 +55,13 @@ DINOV2 = limits(
 )
 
 
-def vit(trunk: Trunk) -> tuple[Trunk, Pretrained]:
+def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
     """A plain vision transformer: Dinov2Model for scaled residuals, registers and gated MLPs, else ViTModel."""
-    options = trunk.spec.options
+    options = backbone.spec.options
     if options.get("layer_scale") or options.get("registers") or options.get("mlp", "mlp") != "mlp":
-        return _dinov2(trunk)
-    options = fitting(trunk.spec, VIT)
-    trunk = class_position_of_zero(trunk) if options["no_embed_class"] else trunk
+        return _dinov2(backbone)
+    options = fitting(backbone.spec, VIT)
+    backbone = class_position_of_zero(backbone) if options["no_embed_class"] else backbone
     config = {
         "model_type": "vit",
         **_sizes(options),
@@ -71,7 +71,7 @@ def vit(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     }
     notes = interpolation_note(options["position_interpolation"], "bicubic", options["image"], "transformers")
     network = Pretrained("ViTModel", config, {"add_pooling_layer": False})
-    return trunk.with_values(named(trunk.values, VIT_RULES), *notes), network
+    return backbone.with_values(named(backbone.values, VIT_RULES), *notes), network
 
 
 def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,10 +89,10 @@ def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _dinov2(trunk: Trunk) -> tuple[Trunk, Pretrained]:
-    options = fitting(trunk.spec, DINOV2, _odd_ratio(complete(trunk.spec)))
+def _dinov2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
+    options = fitting(backbone.spec, DINOV2, _odd_ratio(complete(backbone.spec)))
     gated, registers = options["mlp"] != "mlp", options["registers"]
-    trunk = _dinov2_values(trunk, options)
+    backbone = _dinov2_values(backbone, options)
     config = {
         "model_type": "dinov2_with_registers" if registers else "dinov2",
         **_sizes(options),
@@ -105,25 +105,25 @@ def _dinov2(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     }
     way = options["position_interpolation"]
     notes = interpolation_note(way, "timm" if registers else "bicubic", options["image"], "transformers")
-    values = named(trunk.values, (*(GATED if gated else ()), *DINOV2_RULES))
+    values = named(backbone.values, (*(GATED if gated else ()), *DINOV2_RULES))
     model = "Dinov2WithRegistersModel" if registers else "Dinov2Model"
-    return trunk.with_values(values, *notes), Pretrained(model, config)
+    return backbone.with_values(values, *notes), Pretrained(model, config)
 
 
-def _dinov2_values(trunk: Trunk, options: Mapping[str, Any]) -> Trunk:
+def _dinov2_values(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> ConvertedBackbone:
     """Positions of class token and patches only, packed gates, scales everywhere, and a mask token."""
     if options["mlp"] == "swiglu":
-        trunk = trunk.with_values(named(trunk.values, PACKED))
+        backbone = backbone.with_values(named(backbone.values, PACKED))
     if options["no_embed_class"]:
-        trunk = class_position_of_zero(trunk)
+        backbone = class_position_of_zero(backbone)
     elif options["registers"] and not options["no_embed_registers"]:
-        trunk = register_positions_in_tokens(trunk)
-    values = dict(trunk.values)
+        backbone = register_positions_in_tokens(backbone)
+    values = dict(backbone.values)
     if not options["layer_scale"]:
         ones = stored(torch.ones(options["dim"]))
         values |= {f"blocks.{block}.ls{k}.gamma": ones for block in range(options["depth"]) for k in (1, 2)}
     values["embeddings.mask_token"] = stored(torch.zeros(1, options["dim"]))
-    return trunk.with_values(values, "embeddings.mask_token: zeros, as new; only masked images use it")
+    return backbone.with_values(values, "embeddings.mask_token: zeros, as new; only masked images use it")
 
 
 def _ratio(options: Mapping[str, Any]) -> int | None:
@@ -156,9 +156,9 @@ BEIT_RULES: tuple[Rule, ...] = (
 )
 
 
-def beit(trunk: Trunk) -> tuple[Trunk, Pretrained]:
+def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
     """BEiT and its kin."""
-    options = fitting(trunk.spec, BEIT)
+    options = fitting(backbone.spec, BEIT)
     config = {
         "model_type": "beit",
         **_sizes(options),
@@ -175,7 +175,7 @@ def beit(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     same = options["bias"] == "none" or options["bias_interpolation"] == "huggingface"
     notes = () if same else ("at other sizes transformers stretches the tables of biases its own way",)
     network = Pretrained("BeitModel", config, {"add_pooling_layer": False})
-    return trunk.with_values(named(trunk.values, BEIT_RULES), *notes), network
+    return backbone.with_values(named(backbone.values, BEIT_RULES), *notes), network
 
 
 SWIN = limits("transformers' SwinModel", "dim depths heads window last_window patch mlp_ratio qkv_bias ape padding eps")
@@ -202,9 +202,9 @@ SWIN_RULES: tuple[Rule, ...] = (
 )
 
 
-def swin(trunk: Trunk) -> tuple[Trunk, Pretrained]:
+def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
     """Swin transformers."""
-    options = fitting(trunk.spec, SWIN, one_window(trunk.spec.options))
+    options = fitting(backbone.spec, SWIN, one_window(backbone.spec.options))
     config = {
         "model_type": "swin",
         "num_channels": 3,
@@ -222,4 +222,4 @@ def swin(trunk: Trunk) -> tuple[Trunk, Pretrained]:
     }
     notes = padding_note(options, "huggingface", "transformers")
     network = Pretrained("SwinModel", config, {"add_pooling_layer": False})
-    return trunk.with_values(named(trunk.values, SWIN_RULES), *notes), network
+    return backbone.with_values(named(backbone.values, SWIN_RULES), *notes), network

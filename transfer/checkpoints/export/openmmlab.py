@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.export.files import write_checkpoint
+from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, initial_norm, named
 from transfer.checkpoints.export.numbered import depth_of, odd_sizes
 from transfer.checkpoints.export.openmmlab_transformers import beit, swin, vit
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import byte_statistics
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm, named
-from transfer.checkpoints.rules import Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Rename, Rule
+from transfer.schemas.checkpoint import InputContract
 
 Config = dict[str, Any]
 
 
-def _export(express: Any, trunk: Trunk, output: Path) -> Export:
-    trunk, backbone = express(trunk)
-    return Export(trunk.values, _snippet(backbone, trunk.input, output), trunk.notes)
+def _export(express: Any, network: ConvertedBackbone, output: Path) -> Export:
+    network, backbone = express(network)
+    return Export(network.values, _snippet(backbone, network.input, output), network.notes)
 
 
 def _snippet(backbone: Config, contract: InputContract, output: Path) -> str:
@@ -49,9 +49,9 @@ RESNET = limits(
 DEEP_STEM: tuple[Rule, ...] = (Rename(r"conv1\.(.*)", r"stem.\1"), Rename(r"bn1\.(.*)", r"stem.7.\1"))
 
 
-def resnet(trunk: Trunk) -> tuple[Trunk, Config]:
+def resnet(network: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     """ResNet, ResNeXt and ResNet-D: OpenMMLab's names are the canonical ones but for deep stems."""
-    options = fitting(trunk.spec, RESNET, [*odd_sizes(trunk.spec.options), *_wider(trunk.spec.options)])
+    options = fitting(network.spec, RESNET, [*odd_sizes(network.spec.options), *_wider(network.spec.options)])
     deep = options["stem"] == "deep"
     config: Config = {
         "type": "ResNeXt" if options["groups"] > 1 else "ResNetV1d" if deep and options["avg_down"] else "ResNet",
@@ -66,7 +66,7 @@ def resnet(trunk: Trunk) -> tuple[Trunk, Config]:
     width = 2 * options["stem_width"] if deep else options["stem_width"]
     if width != 64 or options["widths"][0] != 64:
         config |= {"stem_channels": width, "base_channels": options["widths"][0]}
-    return trunk.with_values(named(trunk.values, DEEP_STEM)) if deep else trunk, config
+    return network.with_values(named(network.values, DEEP_STEM)) if deep else network, config
 
 
 def _wider(options: Mapping[str, Any]) -> list[str]:
@@ -88,10 +88,10 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 CONVNEXT_NORMS = "norm0 to norm3 are new norms at their initial value, as detectors have them on every level"
 
 
-def convnext(trunk: Trunk) -> tuple[Trunk, Config]:
+def convnext(network: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     """ConvNeXt and ConvNeXt V2, as mmpretrain has them."""
-    options = fitting(trunk.spec, CONVNEXT)
-    values = named(trunk.values, CONVNEXT_RULES)
+    options = fitting(network.spec, CONVNEXT)
+    values = named(network.values, CONVNEXT_RULES)
     for level, width in enumerate(options["widths"]):
         values |= initial_norm(f"norm{level}", width)
     config = {
@@ -105,8 +105,10 @@ def convnext(trunk: Trunk) -> tuple[Trunk, Config]:
         "out_indices": [0, 1, 2, 3],
         "gap_before_final_norm": False,
     }
-    return trunk.with_values(values, CONVNEXT_NORMS), config
+    return network.with_values(values, CONVNEXT_NORMS), config
 
 
 EXPRESS = {"resnet": resnet, "swin": swin, "vit": vit, "beit": beit, "convnext": convnext}
-OPENMMLAB = World("openmmlab", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_checkpoint)
+OPENMMLAB = Library(
+    "openmmlab", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_checkpoint
+)

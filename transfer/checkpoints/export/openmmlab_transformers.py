@@ -15,12 +15,12 @@ from transfer.checkpoints.export.folding import (
     shared_bias_in_blocks,
     without_layer_scale,
 )
+from transfer.checkpoints.export.library import ConvertedBackbone, initial_norm, named
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.torchvision import one_window
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
-from transfer.checkpoints.export.world import Trunk, initial_norm, named
-from transfer.checkpoints.rules import Apply, Rename, Rule
-from transfer.checkpoints.values import Value, stored
+from transfer.checkpoints.keys.rules import Apply, Rename, Rule
+from transfer.checkpoints.keys.values import Value, stored
 
 Config = dict[str, Any]
 
@@ -54,11 +54,11 @@ MMDET_SHIFT = (
 )
 
 
-def swin(trunk: Trunk) -> tuple[Trunk, Config]:
+def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     """Swin transformers: merges permuted, the index of the bias table kept."""
-    reasons = [*one_window(trunk.spec.options), *_fraction(trunk.spec.options.get("mlp_ratio", 4))]
-    options = fitting(trunk.spec, SWIN, reasons)
-    values = named(trunk.values, SWIN_RULES)
+    reasons = [*one_window(backbone.spec.options), *_fraction(backbone.spec.options.get("mlp_ratio", 4))]
+    options = fitting(backbone.spec, SWIN, reasons)
+    values = named(backbone.values, SWIN_RULES)
     tables = [name for name in values if name.endswith("relative_position_bias_table")]
     index = relative_index(options["window"])
     values |= {name.replace("bias_table", "index"): index for name in tables}
@@ -80,7 +80,7 @@ def swin(trunk: Trunk) -> tuple[Trunk, Config]:
         "out_indices": (0, 1, 2, 3),
     }
     notes = (LEVEL_NORMS, *(() if options["padding"] == "mmdet" else (MMDET_SHIFT,)))
-    return trunk.with_values(values, *notes), config
+    return backbone.with_values(values, *notes), config
 
 
 def _fraction(ratio: float) -> list[str]:
@@ -108,12 +108,12 @@ VIT_RULES: tuple[Rule, ...] = (
 )
 
 
-def vit(trunk: Trunk) -> tuple[Trunk, Config]:
+def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     """Plain vision transformers, as mmseg has them."""
-    given = trunk.spec.options
+    given = backbone.spec.options
     ratio = given.get("mlp_hidden", 4 * given["dim"]) / given["dim"]
-    options = fitting(trunk.spec, VIT, _fraction(ratio))
-    trunk = _with_a_class_position(without_layer_scale(sincos_table(trunk, options)), options)
+    options = fitting(backbone.spec, VIT, _fraction(ratio))
+    backbone = _with_a_class_position(without_layer_scale(sincos_table(backbone, options)), options)
     activation = {"type": "GELU"} | ({"approximate": "tanh"} if options["gelu"] == "tanh" else {})
     config = _transformer("mmseg.VisionTransformer", options, ratio) | {
         "act_cfg": activation,
@@ -124,18 +124,20 @@ def vit(trunk: Trunk) -> tuple[Trunk, Config]:
     }
     way = options["position_interpolation"] if options["positions"] == "learnt" else "bicubic"
     notes = interpolation_note(way, "bicubic", options["image"], "mmseg")
-    return trunk.with_values(named(trunk.values, VIT_RULES), *notes), config
+    return backbone.with_values(named(backbone.values, VIT_RULES), *notes), config
 
 
-def _with_a_class_position(trunk: Trunk, options: Mapping[str, Any]) -> Trunk:
+def _with_a_class_position(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> ConvertedBackbone:
     """mmseg keeps a class token and its position even where it leaves them out of the computation."""
     if options["class_token"] and not options["no_embed_class"] and options["positions"] == "learnt":
-        return trunk
-    trunk = class_position_of_zero(trunk)
+        return backbone
+    backbone = class_position_of_zero(backbone)
     if options["class_token"]:
-        return trunk
+        return backbone
     token = stored(torch.zeros(1, 1, options["dim"]))
-    return trunk.with_values({"cls_token": token, **trunk.values}, "mmseg keeps an unused class token: it is of zeros")
+    return backbone.with_values(
+        {"cls_token": token, **backbone.values}, "mmseg keeps an unused class token: it is of zeros"
+    )
 
 
 def _transformer(kind: str, options: Mapping[str, Any], ratio: float) -> Config:
@@ -161,22 +163,22 @@ BEIT = limits(
 BEIT_RULES: tuple[Rule, ...] = (*_LAYERS, Rename(r"blocks\.(\d+)\.(.*)", r"layers.\1.\2"))
 
 
-def beit(trunk: Trunk) -> tuple[Trunk, Config]:
+def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     """BEiT and its kin with relative position biases."""
-    given = trunk.spec.options
+    given = backbone.spec.options
     image, patch = given["image"], given["patch"]
     ratio = given.get("mlp_hidden", 4 * given["dim"]) / given["dim"]
     oblong = [f"images are {image[0]}x{image[1]}, where it has square ones"] if image[0] != image[1] else []
-    options = fitting(trunk.spec, BEIT, [*_fraction(ratio), *oblong])
+    options = fitting(backbone.spec, BEIT, [*_fraction(ratio), *oblong])
     if options["bias"] == "shared":
-        trunk = shared_bias_in_blocks(trunk)
-    values = named(trunk.values, BEIT_RULES)
+        backbone = shared_bias_in_blocks(backbone)
+    values = named(backbone.values, BEIT_RULES)
     index = _index_with_class(image[0] // patch)
     tables = [name for name in values if name.endswith("relative_position_bias_table")]
     values |= {name.replace("bias_table", "index"): index for name in tables}
     config = _transformer("mmseg.BEiT", options, ratio) | {"qv_bias": options["qkv_bias"], "init_values": 0.1}
     note = "mmseg's BEiT accepts only images of img_size; its loader stretches the tables for another one"
-    return trunk.with_values(values, note), config
+    return backbone.with_values(values, note), config
 
 
 def _index_with_class(side: int) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfer.errors import Inexpressible
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 _STEM = (None, "channels of the stem")
 _EPS = "epsilon of the norms"

@@ -1,4 +1,4 @@
-"""Input contracts in other libraries' units, and trunks for images in the order of channels that they read."""
+"""Input contracts in other libraries' units, and backbones for images in the order of channels that they read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from transfer.checkpoints.export.world import Trunk
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.export.library import ConvertedBackbone
+from transfer.schemas.checkpoint import InputContract
 
 Triple = tuple[float, float, float]
 BYTE = 255.0
@@ -31,16 +31,16 @@ def _times(values: Triple, factor: float) -> Triple:
     return first, second, third
 
 
-def seeing_rgb(trunk: Trunk) -> Trunk:
-    """The trunk for RGB images: a stem that saw BGR has its input channels reversed, which is exact."""
-    contract = trunk.input
+def seeing_rgb(backbone: ConvertedBackbone) -> ConvertedBackbone:
+    """The backbone for RGB images: a stem that saw BGR has its input channels reversed, which is exact."""
+    contract = backbone.input
     if contract.channel_order == "RGB":
-        return trunk
-    stem = next(name for name, value in trunk.values.items() if len(value.shape) == 4)
-    flipped = trunk.values[stem].then(_reversed_channels, "reversing channels")
+        return backbone
+    stem = next(name for name, value in backbone.values.items() if len(value.shape) == 4)
+    flipped = backbone.values[stem].then(_reversed_channels, "reversing channels")
     contract = replace(contract, channel_order="RGB", mean=contract.mean[::-1], std=contract.std[::-1])
     note = f"the network saw BGR images: the input channels of its stem, {stem}, are reversed, so that it sees RGB"
-    return replace(trunk, input=contract).with_values({**trunk.values, stem: flipped}, note)
+    return replace(backbone, input=contract).with_values({**backbone.values, stem: flipped}, note)
 
 
 def _reversed_channels(kernel: Tensor) -> Tensor:

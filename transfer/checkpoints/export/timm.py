@@ -16,31 +16,31 @@ import timm
 from torch import Tensor, nn
 
 from transfer.checkpoints.export.files import write_folder
+from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, initial_norm
 from transfer.checkpoints.export.properties import complete, refusal
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
-from transfer.checkpoints.export.timm_recipes import COOKS, Cook, Recipe
-from transfer.checkpoints.export.world import Export, Trunk, World, initial_norm
-from transfer.checkpoints.timm_networks import outline_by_timm
+from transfer.checkpoints.export.timm_builders import COOKS, Build, Recipe
+from transfer.checkpoints.families.shared.timm_networks import outline_by_timm
 
 HEAD_NORM = r"(head\.norm|fc_norm)\.(weight|bias)"
 """What timm keeps of a classifier without classes: a norm after the pooling."""
 
 
-def _export(cook: Cook, trunk: Trunk, output: Path) -> Export:
-    trunk, recipe = cook(seeing_rgb(trunk.noting(*scaled_range_note(trunk.input))))
-    arch, args, target = _chosen(trunk, recipe)
-    new = {name.rpartition(".")[0] for name in target if name not in trunk.values}
-    tensors = dict(trunk.values)
+def _export(cook: Build, backbone: ConvertedBackbone, output: Path) -> Export:
+    backbone, recipe = cook(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
+    arch, args, target = _chosen(backbone, recipe)
+    new = {name.rpartition(".")[0] for name in target if name not in backbone.values}
+    tensors = dict(backbone.values)
     for norm in sorted(new):
         tensors |= initial_norm(norm, target[f"{norm}.weight"].numel())
-        trunk = trunk.noting(f"{norm}: a new norm at its initial value, with which timm's classifier begins")
-    files = {"config.json": _config(trunk, recipe, arch, args)}
-    return Export({name: tensors[name] for name in target}, _snippet(output), trunk.notes, files)
+        backbone = backbone.noting(f"{norm}: a new norm at its initial value, with which timm's classifier begins")
+    files = {"config.json": _config(backbone, recipe, arch, args)}
+    return Export({name: tensors[name] for name in target}, _snippet(output), backbone.notes, files)
 
 
-def _config(trunk: Trunk, recipe: Recipe, arch: str, args: Mapping[str, Any]) -> dict[str, Any]:
-    mean, std = unit_statistics(trunk.input)
-    stem = next(name for name, value in trunk.values.items() if len(value.shape) == 4)
+def _config(backbone: ConvertedBackbone, recipe: Recipe, arch: str, args: Mapping[str, Any]) -> dict[str, Any]:
+    mean, std = unit_statistics(backbone.input)
+    stem = next(name for name, value in backbone.values.items() if len(value.shape) == 4)
     pretrained = {
         "input_size": [3, *recipe.image],
         "fixed_input_size": recipe.fixed,
@@ -65,34 +65,34 @@ model = timm.create_model("local-dir:{output}", pretrained=True, num_classes=0).
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))"""
 
 
-def _chosen(trunk: Trunk, recipe: Recipe) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
-    """The first name whose network is the trunk, the arguments that it needs, and its tensors.
+def _chosen(backbone: ConvertedBackbone, recipe: Recipe) -> tuple[str, Mapping[str, Any], dict[str, Tensor]]:
+    """The first name whose network is the backbone, the arguments that it needs, and its tensors.
 
     Raises Inexpressible with what each differs in.
     """
-    own = [trunk.spec.arch] if timm.is_model(trunk.spec.arch) else []
+    own = [backbone.spec.arch] if timm.is_model(backbone.spec.arch) else []
     reasons = []
     for arch in dict.fromkeys([*own, *recipe.names]):
         network = outline_by_timm(arch, recipe.args)
         if network is None:
             reasons.append(f"{arch} does not take the arguments {', '.join(recipe.args)}")
             continue
-        if difference := _difference(network, trunk):
+        if difference := _difference(network, backbone):
             reasons.append(f"{arch} {difference}")
             continue
         plain = arch in own and _traits(outline_by_timm(arch, {})) == _traits(network)
         return arch, {} if plain else recipe.args, dict(network.state_dict())
-    raise refusal(trunk.spec, f"timm {timm.__version__}", reasons)
+    raise refusal(backbone.spec, f"timm {timm.__version__}", reasons)
 
 
-def _difference(network: nn.Module, trunk: Trunk) -> str:
+def _difference(network: nn.Module, backbone: ConvertedBackbone) -> str:
     theirs = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    ours = {name: value.shape for name, value in trunk.values.items()}
+    ours = {name: value.shape for name, value in backbone.values.items()}
     odd = sorted(n for n in theirs | ours if theirs.get(n) != ours.get(n) and not re.fullmatch(HEAD_NORM, n))
     if odd:
         return "has " + ", ".join(f"{n} {theirs.get(n, 'absent')} instead of {ours.get(n, 'none')}" for n in odd[:4])
     norms = (m for m in network.modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm))
-    other = {norm.eps for norm in norms} - {complete(trunk.spec)["eps"]}
+    other = {norm.eps for norm in norms} - {complete(backbone.spec)["eps"]}
     return f"norms with epsilon {', '.join(f'{eps:g}' for eps in sorted(other))}" if other else ""
 
 
@@ -105,4 +105,4 @@ def _traits(network: nn.Module | None) -> dict[str, Any]:
     }
 
 
-TIMM = World("timm", {kind: partial(_export, cook) for kind, cook in COOKS.items()}, write_folder)
+TIMM = Library("timm", {kind: partial(_export, cook) for kind, cook in COOKS.items()}, write_folder)

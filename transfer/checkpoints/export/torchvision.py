@@ -9,20 +9,20 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_pth
 from transfer.checkpoints.export.folding import class_position_of_zero, relative_index, without_layer_scale
+from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, named
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
 from transfer.checkpoints.export.vit_positions import interpolation_note
-from transfer.checkpoints.export.world import Export, Trunk, World, named
-from transfer.checkpoints.rules import Apply, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.rules import Apply, Rename, Reshape, Rule
+from transfer.schemas.checkpoint import InputContract
 
 Network = tuple[str, str]
 """An expression that builds a network of torchvision, and its attribute that is the classifier."""
 
 
-def _export(express: Any, trunk: Trunk, output: Path) -> Export:
-    trunk, (network, head) = express(seeing_rgb(trunk.noting(*scaled_range_note(trunk.input))))
-    return Export(trunk.values, _snippet(network, head, trunk.input, output), trunk.notes)
+def _export(express: Any, backbone: ConvertedBackbone, output: Path) -> Export:
+    backbone, (network, head) = express(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
+    return Export(backbone.values, _snippet(network, head, backbone.input, output), backbone.notes)
 
 
 def _snippet(network: str, head: str, contract: InputContract, output: Path) -> str:
@@ -59,14 +59,14 @@ RESNETS = {
 BLOCKS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
 
 
-def resnet(trunk: Trunk) -> tuple[Trunk, Network]:
+def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
     """ResNet, ResNeXt, wide ResNet: torchvision's names are the canonical ones."""
-    options = fitting(trunk.spec, RESNET)
-    if trunk.spec.arch in RESNETS:
-        return trunk, (_called(trunk.spec.arch, weights=None), "fc")
+    options = fitting(backbone.spec, RESNET)
+    if backbone.spec.arch in RESNETS:
+        return backbone, (_called(backbone.spec.arch, weights=None), "fc")
     block = f"torchvision.models.resnet.{BLOCKS[options['block']]}"
     sizes = f"groups={options['groups']}, width_per_group={options['base_width']}"
-    return trunk, (f"torchvision.models.ResNet({block}, {options['depths']}, {sizes})", "fc")
+    return backbone, (f"torchvision.models.ResNet({block}, {options['depths']}, {sizes})", "fc")
 
 
 VIT = limits(
@@ -87,17 +87,17 @@ VIT_RULES: tuple[Rule, ...] = (
 )
 
 
-def vit(trunk: Trunk) -> tuple[Trunk, Network]:
+def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
     """Plain vision transformers with a class token."""
-    image, patch = trunk.spec.options["image"], trunk.spec.options["patch"]
+    image, patch = backbone.spec.options["image"], backbone.spec.options["patch"]
     oblong = [f"images are {image[0]}x{image[1]}, where it has square ones"] if image[0] != image[1] else []
-    options = fitting(trunk.spec, VIT, oblong)
-    trunk = without_layer_scale(class_position_of_zero(trunk) if options["no_embed_class"] else trunk)
+    options = fitting(backbone.spec, VIT, oblong)
+    backbone = without_layer_scale(class_position_of_zero(backbone) if options["no_embed_class"] else backbone)
     sizes = (options[name] for name in ("depth", "heads", "dim", "mlp_hidden"))
     notes = interpolation_note(options["position_interpolation"], "torchvision", image, "torchvision")
     notes = (*notes, f"torchvision's VisionTransformer accepts only {image[0]}x{image[1]} pixels")
     network = _called("VisionTransformer", image[0], patch, *sizes)
-    return trunk.with_values(named(trunk.values, VIT_RULES), *notes), (network, "heads")
+    return backbone.with_values(named(backbone.values, VIT_RULES), *notes), (network, "heads")
 
 
 SWIN = limits("torchvision's SwinTransformer", "dim depths heads window last_window patch mlp_ratio padding")
@@ -111,11 +111,11 @@ SWIN_RULES: tuple[Rule, ...] = (
 )
 
 
-def swin(trunk: Trunk) -> tuple[Trunk, Network]:
+def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
     """Swin transformers, with the index that torchvision keeps in its state dicts."""
-    reasons = one_window(trunk.spec.options)
-    options = fitting(trunk.spec, SWIN, reasons)
-    values = named(trunk.values, SWIN_RULES)
+    reasons = one_window(backbone.spec.options)
+    options = fitting(backbone.spec, SWIN, reasons)
+    values = named(backbone.values, SWIN_RULES)
     index = relative_index(options["window"]).then(lambda index: index.flatten(), "flattening")
     tables = [name for name in values if name.endswith("relative_position_bias_table")]
     values |= {name.replace("bias_table", "index"): index for name in tables}
@@ -124,7 +124,7 @@ def swin(trunk: Trunk) -> tuple[Trunk, Network]:
         "SwinTransformer", [options["patch"]] * 2, options["dim"], options["depths"], options["heads"], window,
         mlp_ratio=options["mlp_ratio"],
     )  # fmt: skip
-    return trunk.with_values(values, *padding_note(options, "torchvision", "torchvision")), (network, "head")
+    return backbone.with_values(values, *padding_note(options, "torchvision", "torchvision")), (network, "head")
 
 
 def one_window(options: Mapping[str, Any]) -> list[str]:
@@ -157,15 +157,15 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 )
 
 
-def convnext(trunk: Trunk) -> tuple[Trunk, Network]:
+def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
     """ConvNeXt of the first version."""
-    options = fitting(trunk.spec, CONVNEXT)
+    options = fitting(backbone.spec, CONVNEXT)
     widths, depths = options["widths"], options["depths"]
     stages = [(width, after, depth) for width, after, depth in zip(widths, [*widths[1:], None], depths, strict=True)]
     configs = ", ".join(f"torchvision.models.convnext.CNBlockConfig{stage}" for stage in stages)
     network = f"torchvision.models.ConvNeXt([{configs}])"
-    return trunk.with_values(named(trunk.values, CONVNEXT_RULES)), (network, "classifier")
+    return backbone.with_values(named(backbone.values, CONVNEXT_RULES)), (network, "classifier")
 
 
 EXPRESS = {"resnet": resnet, "vit": vit, "swin": swin, "convnext": convnext}
-TORCHVISION = World("torchvision", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_pth)
+TORCHVISION = Library("torchvision", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_pth)

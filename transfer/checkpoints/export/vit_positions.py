@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from transfer.backbones.positions import sincos2d
-from transfer.checkpoints.export.world import Trunk
-from transfer.checkpoints.values import Value
+from transfer.checkpoints.export.library import ConvertedBackbone
+from transfer.checkpoints.keys.values import Value
 
 
 def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str) -> tuple[str, ...]:
@@ -22,18 +22,18 @@ def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str
     )
 
 
-def sincos_table(trunk: Trunk, options: dict[str, Any]) -> Trunk:
+def sincos_table(backbone: ConvertedBackbone, options: dict[str, Any]) -> ConvertedBackbone:
     """A ViT with fixed positions, these written down as if they were learnt: exact at the trained size."""
     if options["positions"] == "learnt":
-        return trunk
+        return backbone
     grid = (options["image"][0] // options["patch"], options["image"][1] // options["patch"])
 
     def load() -> Tensor:
         return sincos2d(grid, options["dim"])
 
-    table = Value((1, grid[0] * grid[1], options["dim"]), trunk.values["patch_embed.proj.weight"].dtype, load)
+    table = Value((1, grid[0] * grid[1], options["dim"]), backbone.values["patch_embed.proj.weight"].dtype, load)
     note = (
         f"fixed sine and cosine positions are written as a table of {grid[0]}x{grid[1]}: features are the same at that "
         "size; at others the table is stretched, where the network would compute them anew"
     )
-    return trunk.with_values({**trunk.values, "pos_embed": table}, note)
+    return backbone.with_values({**backbone.values, "pos_embed": table}, note)

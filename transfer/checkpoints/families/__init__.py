@@ -45,7 +45,7 @@ from transfer.checkpoints.families import (
     vicreg,
     vissl,
 )
-from transfer.checkpoints.family import Family
+from transfer.checkpoints.keys.family import Family
 
 FAMILIES: tuple[Family, ...] = (
     torchvision.FAMILY,

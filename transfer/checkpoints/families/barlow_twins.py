@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under, plain_network
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 BESIDE = (
@@ -23,32 +23,32 @@ BARE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _training(contents)
+    state_dict = _training(contents)
     evidence = "backbone.*, projector.* and a norm bn without weights in"
-    return Claim(f"{evidence} {branch.where}", decisive=True) if branch else None
+    return Claim(f"{evidence} {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _training(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _is_barlow_twins(branch)), None)
+def _training(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_barlow_twins(state_dict)), None)
 
 
-def _is_barlow_twins(branch: Branch) -> bool:
+def _is_barlow_twins(state_dict: StateDict) -> bool:
     """VICReg writes nearly the same names, but has no norm in its loss."""
     beside = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
-    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in branch.tensors) for part in beside)
-    return heads and any(re.match(r"(module\.)*backbone\.", name) for name in branch.tensors)
+    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in beside)
+    return heads and any(re.match(r"(module\.)*backbone\.", name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    if branch := _training(contents):
-        copies = {"backbone": Copy(branch, BACKBONE, BESIDE)}
-        known = layout_of(names_under(branch, BACKBONE)) == RESNET
-        return plan_copy(contents, copies, which, Traits(imagenet)) if known else None
+    if state_dict := _training(contents):
+        all_weights = {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+        known = layout_of(names_under(state_dict, BACKBONE)) == RESNET
+        return plan_weights(contents, all_weights, which, FamilyDefaults(imagenet)) if known else None
     found = plain_network(contents, (RESNET,))
     if found is None:
         return None
-    return plan_copy(contents, {"backbone": Copy(found[0])}, which, Traits(imagenet, warnings=(BARE,)))
+    return plan_weights(contents, {"backbone": Weights(found[0])}, which, FamilyDefaults(imagenet, warnings=(BARE,)))
 
 
 FAMILY = Family(

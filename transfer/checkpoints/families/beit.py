@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy, with_average
-from transfer.checkpoints.declared import contract_of
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, plain_network
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.declared import contract_of
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, plain_network
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 INCEPTION = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -23,21 +23,21 @@ UNSURE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = beit_network(contents)
-    if branch is None or is_data2vec(contents, branch) or is_simmim(contents) or is_cae(contents):
+    state_dict = beit_network(contents)
+    if state_dict is None or is_data2vec(contents, state_dict) or is_simmim(contents) or is_cae(contents):
         return None
-    return Claim(f"q_bias, v_bias or relative position biases in {branch.where}", decisive=True)
+    return Claim(f"q_bias, v_bias or relative position biases in {state_dict.where}", decisive=True)
 
 
-def beit_network(contents: Contents) -> Branch | None:
+def beit_network(contents: Contents) -> StateDict | None:
     """The state dict of a BEiT-like network under a plain path."""
     found = plain_network(contents, (BEIT,))
     return found[0] if found else None
 
 
-def is_data2vec(contents: Contents, branch: Branch) -> bool:
-    """Whether a head predicts features, as wide as the trunk's, instead of visual words; or training says so."""
-    head, norm = branch.tensors.get("lm_head.weight"), branch.tensors.get("norm.weight")
+def is_data2vec(contents: Contents, state_dict: StateDict) -> bool:
+    """Whether a head predicts features, as wide as the backbone's, instead of visual words; or training says so."""
+    head, norm = state_dict.tensors.get("lm_head.weight"), state_dict.tensors.get("norm.weight")
     square = head is not None and norm is not None and tuple(head.shape) == (len(norm), len(norm))
     return square or "target_layers" in contents.args
 
@@ -64,15 +64,17 @@ def trained_contract(contents: Contents, default: InputContract, warning: str) -
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = beit_network(contents)
-    if branch is None:
+    state_dict = beit_network(contents)
+    if state_dict is None:
         return None
-    second = any(name.startswith("cls_pt_") for name in branch.tensors)
+    second = any(name.startswith("cls_pt_") for name in state_dict.tensors)
     contract, warnings = trained_contract(contents, IMAGENET if second else INCEPTION, UNSURE)
-    copies = with_average(Copy(branch, beside=(SECOND,)), contents)
+    all_weights = with_average(Weights(state_dict, beside=(SECOND,)), contents)
     heads = contents.timm_args.get("num_heads")
-    traits = Traits(contract, {"position_interpolation": "bicubic"}, heads=heads, warnings=() if second else warnings)
-    return plan_copy(contents, copies, which, traits, naming_of(branch.tensors, BEIT))
+    defaults = FamilyDefaults(
+        contract, {"position_interpolation": "bicubic"}, heads=heads, warnings=() if second else warnings
+    )
+    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
 
 
 FAMILY = Family(

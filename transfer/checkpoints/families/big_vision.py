@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
 HALF = (0.5, 0.5, 0.5)
 FIXED = (
@@ -22,7 +22,7 @@ def _recognise(contents: Contents) -> Claim | None:
     return Claim(f"{found[1]}Transformer/encoderblock_* in {found[0].where}", decisive=True) if found else None
 
 
-def _tower(contents: Contents) -> tuple[Branch, str] | None:
+def _tower(contents: Contents) -> tuple[StateDict, str] | None:
     found = flax_vit(contents)
     return found if found and not any("posembed_input" in name for name in found[0].tensors) else None
 
@@ -31,16 +31,16 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _tower(contents)
     if found is None:
         return None
-    branch, prefix = found
-    learnt = prefix + "pos_embedding" in branch.tensors
+    state_dict, prefix = found
+    learnt = prefix + "pos_embedding" in state_dict.tensors
     # positions belong to patches alone: a class token, where there is one, is put before them
     options: dict[str, Any] = {"gelu": "tanh", "position_interpolation": "flax"}
-    options |= {"no_embed_class": True} if prefix + "cls" in branch.tensors else {"class_token": False}
+    options |= {"no_embed_class": True} if prefix + "cls" in state_dict.tensors else {"class_token": False}
     options |= {} if learnt else {"positions": "sincos2d"}
     warnings = () if learnt else (FIXED,)
-    traits = Traits(InputContract(HALF, HALF), options, heads=heads_of(branch, prefix), warnings=warnings)
-    naming = Naming("vit", (*unstacked(branch, prefix), *VIT_RULES))
-    return plan_copy(contents, {"model": Copy(branch, prefix, beside(prefix))}, which, traits, naming)
+    defaults = FamilyDefaults(InputContract(HALF, HALF), options, heads=heads_of(state_dict, prefix), warnings=warnings)
+    key_mapping = KeyMapping("vit", (*unstacked(state_dict, prefix), *VIT_RULES))
+    return plan_weights(contents, {"model": Weights(state_dict, prefix, beside(prefix))}, which, defaults, key_mapping)
 
 
 FAMILY = Family(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
 CONVOLUTION = "standardized_conv2d/kernel"
 PREFIX = "resnet/"
@@ -31,22 +31,26 @@ RULES: tuple[Rule, ...] = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"standardized_conv2d in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"standardized_conv2d in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((b for b in contents.branches.values() if any(CONVOLUTION in name for name in b.tensors)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((b for b in contents.state_dicts.values() if any(CONVOLUTION in name for name in b.tensors)), None)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
     half = (0.5, 0.5, 0.5)
-    copy = Copy(branch, PREFIX, (Drop(rf"{PREFIX}head/.*", CLASSIFIER),))
-    return plan_copy(
-        contents, {"model": copy}, which, Traits(InputContract(half, half), OPTIONS), Naming("resnetv2", RULES)
+    weights = Weights(state_dict, PREFIX, (Drop(rf"{PREFIX}head/.*", CLASSIFIER),))
+    return plan_weights(
+        contents,
+        {"model": weights},
+        which,
+        FamilyDefaults(InputContract(half, half), OPTIONS),
+        KeyMapping("resnetv2", RULES),
     )
 
 

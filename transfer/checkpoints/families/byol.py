@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Permute, Rename, Reshape, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.matching import AllowedMissing
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Reshape, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 STATES = {"online": "online_{}", "target": "target_{}", "backbone": "backbone_{}"}
 """Copy of the network → how its parameters and its state are called; `backbone` in files of the evaluation."""
 
-TRUNK = r"([^/]+)/~/(initial_conv|initial_batchnorm|block_group_\d+)/"
-"""Names of the trunk: a module such as `res_net50` and its parts."""
+BACKBONE = r"([^/]+)/~/(initial_conv|initial_batchnorm|block_group_\d+)/"
+"""Names of the backbone: a module such as `res_net50` and its parts."""
 
 OPTIONS = {"padding": "same", "pool_padding": "same"}
-HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head beside the trunk")
+HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head beside the backbone")
 
 RULES: tuple[Rule, ...] = (
     Drop(r".*/(mean|var)_ema/hidden", "running average before the correction of its start; `average` is used"),
@@ -38,35 +38,37 @@ RULES: tuple[Rule, ...] = (
     Permute(r"(.*\.)?conv\d\.weight|.*\.downsample\.0\.weight", (3, 2, 0, 1)),
     Reshape(r"(.*\.)?bn\d\..*|.*\.downsample\.1\..*", (-1,)),
 )
-NAMING = Naming("resnet", RULES, (Excuse(r".*num_batches_tracked", "haiku counts no batches: 0"),))
+NAMING = KeyMapping("resnet", RULES, (AllowedMissing(r".*num_batches_tracked", "haiku counts no batches: 0"),))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    return Claim(f"haiku's block_group_*/~/block_* in {' and '.join(copies)}", decisive=True) if copies else None
+    all_weights = _all_weights(contents)
+    return (
+        Claim(f"haiku's block_group_*/~/block_* in {' and '.join(all_weights)}", decisive=True) if all_weights else None
+    )
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
-    return plan_copy(contents, copies, which, traits, NAMING) if copies else None
+    all_weights = _all_weights(contents)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
+    return plan_weights(contents, all_weights, which, defaults, NAMING) if all_weights else None
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    found = {label: _copy(contents, pattern) for label, pattern in STATES.items()}
-    return {label: copy for label, copy in found.items() if copy is not None}
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    found = {label: _weights_of(contents, pattern) for label, pattern in STATES.items()}
+    return {label: weights for label, weights in found.items() if weights is not None}
 
 
-def _copy(contents: Contents, pattern: str) -> Copy | None:
+def _weights_of(contents: Contents, pattern: str) -> Weights | None:
     """Parameters and running statistics of one network, which haiku keeps apart."""
     ends = (pattern.format("params"), pattern.format("state"))
-    parts = tuple(path for path in contents.branches if path.rpartition(".")[2] in ends)
-    tensors = {name: tensor for path in parts for name, tensor in contents.branches[path].tensors.items()}
-    modules = Counter(match[1] for name in tensors if (match := re.match(TRUNK, name)))
+    parts = tuple(path for path in contents.state_dicts if path.rpartition(".")[2] in ends)
+    tensors = {name: tensor for path in parts for name, tensor in contents.state_dicts[path].tensors.items()}
+    modules = Counter(match[1] for name in tensors if (match := re.match(BACKBONE, name)))
     if not modules:
         return None
     prefix = f"{modules.most_common(1)[0][0]}/~/"
-    return Copy(Branch(" and ".join(parts), tensors, parts=parts), prefix, (HEADS,))
+    return Weights(StateDict(" and ".join(parts), tensors, parts=parts), prefix, (HEADS,))
 
 
 FAMILY = Family(

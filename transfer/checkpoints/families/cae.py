@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_cae, trained_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, layout_of, names_under
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights
 
 PREFIXES = {"encoder": "encoder.", "teacher": "teacher."}
 NECK = Drop(r"(pretext_neck\..*|mask_token|encoder_to_decoder.*)", "regressor and decoder of the masked patches")
-PROBE = Drop(r"(attentive_blocks\..*|query_token)", "attentive probe: not part of the trunk")
+PROBE = Drop(r"(attentive_blocks\..*|query_token)", "attentive probe: not part of the backbone")
 SMALL = 384
 """CAE's small network has 12 heads instead of 6."""
 
@@ -21,40 +21,40 @@ UNSAID = "nothing in the file says how its images were normalised: ImageNet's me
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    return Claim(f"{' and '.join(copies)} of a context autoencoder", decisive=True)
+    return Claim(f"{' and '.join(all_weights)} of a context autoencoder", decisive=True)
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    branch = next((branch for branch in contents.branches.values() if _is_cae(branch)), None)
-    if branch is not None:
-        return {label: _copy(branch, label) for label in PREFIXES if names_under(branch, PREFIXES[label])}
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_cae(state_dict)), None)
+    if state_dict is not None:
+        return {label: _weights_of(state_dict, label) for label in PREFIXES if names_under(state_dict, PREFIXES[label])}
     tuned = beit_network(contents) if is_cae(contents) else None
-    return {"model": Copy(tuned, beside=(PROBE,))} if tuned else {}
+    return {"model": Weights(tuned, beside=(PROBE,))} if tuned else {}
 
 
-def _is_cae(branch: Branch) -> bool:
-    neck = any(name.startswith("pretext_neck.") for name in branch.tensors)
-    encoders = [name for prefix in PREFIXES.values() for name in names_under(branch, prefix)]
-    both = all(names_under(branch, prefix) for prefix in PREFIXES.values())
+def _is_cae(state_dict: StateDict) -> bool:
+    neck = any(name.startswith("pretext_neck.") for name in state_dict.tensors)
+    encoders = [name for prefix in PREFIXES.values() for name in names_under(state_dict, prefix)]
+    both = all(names_under(state_dict, prefix) for prefix in PREFIXES.values())
     return (neck or both) and layout_of(encoders, (BEIT,)) is not None
 
 
-def _copy(branch: Branch, label: str) -> Copy:
+def _weights_of(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in PREFIXES if name != label)
-    return Copy(branch, PREFIXES[label], (NECK, Drop(rf"{other}\..*", f"{other}: the {label} was chosen")))
+    return Weights(state_dict, PREFIXES[label], (NECK, Drop(rf"{other}\..*", f"{other}: the {label} was chosen")))
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    copy = next(iter(copies.values()))
+    weights = next(iter(all_weights.values()))
     contract, warnings = trained_contract(contents, IMAGENET, UNSAID)
-    traits = Traits(contract, _options(copy.names), heads=_heads(copy), warnings=warnings)
-    return plan_copy(contents, copies, which, traits, naming_of(copy.names, BEIT))
+    defaults = FamilyDefaults(contract, _options(weights.names), heads=_heads(weights), warnings=warnings)
+    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(weights.names, BEIT))
 
 
 def _options(names: Iterable[str]) -> dict[str, str | bool]:
@@ -64,8 +64,8 @@ def _options(names: Iterable[str]) -> dict[str, str | bool]:
     return plain if biased else {**plain, "bias": "none"}
 
 
-def _heads(copy: Copy) -> int | None:
-    token = copy.branch.tensors.get(f"{copy.prefix}cls_token")
+def _heads(weights: Weights) -> int | None:
+    token = weights.state_dict.tensors.get(f"{weights.prefix}cls_token")
     return 12 if token is not None and token.shape[-1] == SMALL else None
 
 

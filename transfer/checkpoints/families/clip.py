@@ -6,12 +6,12 @@ import re
 
 import torch
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, legacy_batchnorm, names_under
-from transfer.checkpoints.rules import Apply, Drop, Rename, Reshape, Rule
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, legacy_batchnorm, names_under
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Reshape, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
 STATISTICS = InputContract((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 PREFIX = "visual."
@@ -54,15 +54,18 @@ UNSURE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = visual_tower(contents)
-    if branch is None or is_openclip(contents, branch):
+    state_dict = visual_tower(contents)
+    if state_dict is None or is_openclip(contents, state_dict):
         return None
-    return Claim(f"{PREFIX}* of CLIP in {branch.where}", decisive=True)
+    return Claim(f"{PREFIX}* of CLIP in {state_dict.where}", decisive=True)
 
 
-def visual_tower(contents: Contents) -> Branch | None:
-    """The state dict with an image tower in OpenAI's names, or in timm's under `trunk`."""
-    return next((branch for branch in contents.branches.values() if _has_tower(names_under(branch, PREFIX))), None)
+def visual_tower(contents: Contents) -> StateDict | None:
+    """The state dict with an image tower in OpenAI's names, or in timm's under `backbone`."""
+    return next(
+        (state_dict for state_dict in contents.state_dicts.values() if _has_tower(names_under(state_dict, PREFIX))),
+        None,
+    )
 
 
 def _has_tower(names: list[str]) -> bool:
@@ -70,42 +73,42 @@ def _has_tower(names: list[str]) -> bool:
     return resnet or any(re.match(rf"{_BLOCK}|trunk\.", name) for name in names)
 
 
-def is_openclip(contents: Contents, branch: Branch) -> bool:
+def is_openclip(contents: Contents, state_dict: StateDict) -> bool:
     """Whether OpenCLIP wrote the file: its trainer's keys, its containers, or names that only it has."""
     trainers = {"epoch", "name", "state_dict"} <= contents.keys
     published = contents.raw.container.endswith("safetensors") or "open_clip" in contents.raw.config
-    own = any(re.match(r"visual\.(trunk|head)\.|text\.|logit_bias$", name) for name in branch.tensors)
+    own = any(re.match(r"visual\.(trunk|head)\.|text\.|logit_bias$", name) for name in state_dict.tensors)
     return trainers or published or own
 
 
-def naming_of_tower(branch: Branch) -> tuple[Naming, dict[str, str | float | bool]]:
+def naming_of_tower(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
     """Rules of an image tower in OpenAI's names, and the options that they leave untold (but the GELU)."""
-    names = names_under(branch, PREFIX)
+    names = names_under(state_dict, PREFIX)
     if any(re.match(_BLOCK, name) for name in names):
-        return Naming("vit", VIT_RULES), {"eps": 1e-5, "pre_norm": True}
-    return Naming("resnet", RESNET_RULES, legacy_batchnorm(names)), {"antialias": True}
+        return KeyMapping("vit", VIT_RULES), {"eps": 1e-5, "pre_norm": True}
+    return KeyMapping("resnet", RESNET_RULES, legacy_batchnorm(names)), {"antialias": True}
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = visual_tower(contents)
-    if branch is None:
+    state_dict = visual_tower(contents)
+    if state_dict is None:
         return None
-    naming, options = naming_of_tower(branch)
-    if naming.kind == "vit":
+    key_mapping, options = naming_of_tower(state_dict)
+    if key_mapping.kind == "vit":
         options["gelu"] = "quick"
-    sure = bool(SCALARS & branch.tensors.keys()) or contents.raw.container == "torchscript" or _half(branch)
-    warnings = () if sure or naming.kind != "vit" else (UNSURE,)
-    traits = Traits(STATISTICS, options, heads=heads_of(branch), warnings=warnings)
-    return plan_copy(contents, {"visual": Copy(branch, PREFIX, (TEXT, POOLS))}, which, traits, naming)
+    sure = bool(SCALARS & state_dict.tensors.keys()) or contents.raw.container == "torchscript" or _half(state_dict)
+    warnings = () if sure or key_mapping.kind != "vit" else (UNSURE,)
+    defaults = FamilyDefaults(STATISTICS, options, heads=heads_of(state_dict), warnings=warnings)
+    return plan_weights(contents, {"visual": Weights(state_dict, PREFIX, (TEXT, POOLS))}, which, defaults, key_mapping)
 
 
-def _half(branch: Branch) -> bool:
-    return any(tensor.dtype == torch.float16 for tensor in branch.tensors.values())
+def _half(state_dict: StateDict) -> bool:
+    return any(tensor.dtype == torch.float16 for tensor in state_dict.tensors.values())
 
 
-def heads_of(branch: Branch) -> int | None:
+def heads_of(state_dict: StateDict) -> int | None:
     """One head for 64 channels, as OpenAI's networks have them; None for widths with published numbers of their own."""
-    width = branch.tensors.get(PREFIX + "class_embedding")
+    width = state_dict.tensors.get(PREFIX + "class_embedding")
     return None if width is None or len(width) > 1024 else len(width) // 64
 
 

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy, with_average
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_data2vec, trained_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Contents
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights, with_average
 
 JOINT = Drop(r"beit_head\..*", "head that predicts visual words")
 UNSAID = "nothing in the file says how its images were normalised: ImageNet's mean and standard deviation are assumed."
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = beit_network(contents)
-    if branch is None or not is_data2vec(contents, branch):
+    state_dict = beit_network(contents)
+    if state_dict is None or not is_data2vec(contents, state_dict):
         return None
-    return Claim(f"a BEiT in {branch.where} whose lm_head predicts features", decisive=True)
+    return Claim(f"a BEiT in {state_dict.where} whose lm_head predicts features", decisive=True)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = beit_network(contents)
-    if branch is None:
+    state_dict = beit_network(contents)
+    if state_dict is None:
         return None
     contract, warnings = trained_contract(contents, IMAGENET, UNSAID)
-    copies = with_average(Copy(branch, beside=(JOINT,)), contents)
-    traits = Traits(contract, {"position_interpolation": "bicubic"}, warnings=warnings)
-    return plan_copy(contents, copies, which, traits, naming_of(branch.tensors, BEIT))
+    all_weights = with_average(Weights(state_dict, beside=(JOINT,)), contents)
+    defaults = FamilyDefaults(contract, {"position_interpolation": "bicubic"}, warnings=warnings)
+    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
 
 
 FAMILY = Family(

@@ -1,6 +1,6 @@
 """OpenSelfSup's files: DenseCL (Wang et al., CVPR 2021; github.com/WXinlong/DenseCL), and its MoCo, BYOL, NPID, ...
 
-The trunk stands in a file twice where the method has two of them: as `backbone`, and as the first part of the encoder
+The backbone stands in a file twice where the method has two of them: as `backbone`, and as the first part of the encoder
 that is trained. Both are the same tensors.
 """
 
@@ -12,20 +12,20 @@ from typing import Any
 
 import torch
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under
-from transfer.checkpoints.rules import Drop
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 PAIRS = {
     "encoder_q.0.": {"query": BACKBONE, "key": "encoder_k.0."},
     "online_net.0.": {"online": BACKBONE, "target": "target_net.0."},
 }
-"""Prefix under which the trunk is stored again → copies of the network and their prefixes, by the method's names."""
+"""Prefix under which the backbone is stored again → copies of the network and their prefixes, by the method's names."""
 
 BESIDE = (
     Drop(r"(encoder_[qk]|online_net|target_net)\.1\..*", "projection head of the loss"),
@@ -37,13 +37,13 @@ SHOWN = 5
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    if branch is not None and (pair := _pair(branch)):
-        return Claim(f"the trunk as backbone.* and as {pair}* in {branch.where}", decisive=True)
+    state_dict = _state_dict(contents)
+    if state_dict is not None and (pair := _pair(state_dict)):
+        return Claim(f"the backbone as backbone.* and as {pair}* in {state_dict.where}", decisive=True)
     if _is_extracted(contents):
         return Claim("author: OpenSelfSup beside a ResNet's names", decisive=True)
-    if branch is not None and "openselfsup_version" in _meta(contents):
-        return Claim(f"openselfsup_version in meta, backbone.* in {branch.where}", decisive=True)
+    if state_dict is not None and "openselfsup_version" in _meta(contents):
+        return Claim(f"openselfsup_version in meta, backbone.* in {state_dict.where}", decisive=True)
     return None
 
 
@@ -52,29 +52,29 @@ def _meta(contents: Contents) -> Mapping[str, Any]:
     return meta if isinstance(meta, Mapping) else {}
 
 
-def _branch(contents: Contents) -> Branch | None:
-    """The state dict with the trunk under `backbone`, of a framework that is not mmengine's."""
+def _state_dict(contents: Contents) -> StateDict | None:
+    """The state dict with the backbone under `backbone`, of a framework that is not mmengine's."""
     foreign = "mmengine_version" in _meta(contents)
-    branches = [b for b in contents.branches.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
-    return branches[0] if branches and not foreign else None
+    state_dicts = [b for b in contents.state_dicts.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
+    return state_dicts[0] if state_dicts and not foreign else None
 
 
-def _pair(branch: Branch) -> str | None:
-    return next((prefix for prefix in PAIRS if any(name.startswith(prefix) for name in branch.tensors)), None)
+def _pair(state_dict: StateDict) -> str | None:
+    return next((prefix for prefix in PAIRS if any(name.startswith(prefix) for name in state_dict.tensors)), None)
 
 
 def _is_extracted(contents: Contents) -> bool:
     """What `extract_backbone_weights.py` writes, and the project publishes."""
-    return contents.raw.tree.get("author") == "OpenSelfSup" and "state_dict" in contents.branches
+    return contents.raw.tree.get("author") == "OpenSelfSup" and "state_dict" in contents.state_dicts
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(contents))
-    branch = _branch(contents)
-    if branch is not None:
-        return plan_copy(contents, _copies(branch, contents.raw.path.name), which, traits)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(contents))
+    state_dict = _state_dict(contents)
+    if state_dict is not None:
+        return plan_weights(contents, _all_weights(state_dict, contents.raw.path.name), which, defaults)
     if _is_extracted(contents):
-        return plan_copy(contents, {"backbone": Copy(contents.branches["state_dict"])}, which, traits)
+        return plan_weights(contents, {"backbone": Weights(contents.state_dicts["state_dict"])}, which, defaults)
     return None
 
 
@@ -85,14 +85,17 @@ def _options(contents: Contents) -> dict[str, str]:
     return {"stride_in": "1x1"} if caffe else {}
 
 
-def _copies(branch: Branch, file: str) -> dict[str, Copy]:
-    again = _pair(branch)
+def _all_weights(state_dict: StateDict, file: str) -> dict[str, Weights]:
+    again = _pair(state_dict)
     if again is None:
-        return {"backbone": Copy(branch, BACKBONE, BESIDE)}
-    _refuse_different(branch, again, file)
+        return {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+    _refuse_different(state_dict, again, file)
     same = Drop(re.escape(again) + ".*", "the same tensors as backbone, stored again")
-    present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(branch, prefix)}
-    return {label: Copy(branch, prefix, (*BESIDE, same, *_others(present, label))) for label, prefix in present.items()}
+    present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(state_dict, prefix)}
+    return {
+        label: Weights(state_dict, prefix, (*BESIDE, same, *_others(present, label)))
+        for label, prefix in present.items()
+    }
 
 
 def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
@@ -100,10 +103,10 @@ def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
     return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
 
 
-def _refuse_different(branch: Branch, again: str, file: str) -> None:
-    """Both names of the trunk must lead to the same numbers: otherwise another network stands under one of them."""
-    here, there = (set(names_under(branch, prefix)) for prefix in (BACKBONE, again))
-    different = here ^ there | {n for n in here & there if not _same(branch, BACKBONE + n, again + n)}
+def _refuse_different(state_dict: StateDict, again: str, file: str) -> None:
+    """Both names of the backbone must lead to the same numbers: otherwise another network stands under one of them."""
+    here, there = (set(names_under(state_dict, prefix)) for prefix in (BACKBONE, again))
+    different = here ^ there | {n for n in here & there if not _same(state_dict, BACKBONE + n, again + n)}
     if different:
         names = sorted(different)
         raise WeightMismatch(
@@ -114,8 +117,8 @@ def _refuse_different(branch: Branch, again: str, file: str) -> None:
         )
 
 
-def _same(branch: Branch, name: str, again: str) -> bool:
-    one, other = branch.tensors[name], branch.tensors[again]
+def _same(state_dict: StateDict, name: str, again: str) -> bool:
+    one, other = state_dict.tensors[name], state_dict.tensors[again]
     shared = one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()
     return shared or torch.equal(one, other)
 

@@ -1,4 +1,4 @@
-"""Detectron2 (github.com/facebookresearch/detectron2) and Detectron: trunks from ImageNet and inside detectors."""
+"""Detectron2 (github.com/facebookresearch/detectron2) and Detectron: backbones from ImageNet and inside detectors."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 from torch import Tensor
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.matching import AllowedMissing
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
 
 NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
 BLOBS = r"res[2-5]_\d+_branch(1|2[abc])_"
@@ -29,9 +29,10 @@ PYRAMID = "backbone.bottom_up."
 BESIDE = (
     Drop(r"backbone\.(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
     Drop(
-        r"(proposal_generator|roi_heads(?!\.res5\.)|head|sem_seg_head|ins_embed_head)\..*", "detector around the trunk"
+        r"(proposal_generator|roi_heads(?!\.res5\.)|head|sem_seg_head|ins_embed_head)\..*",
+        "detector around the backbone",
     ),
-    Drop(r"anchor_generator\..*", "detector around the trunk"),
+    Drop(r"anchor_generator\..*", "detector around the backbone"),
     Drop(r"pixel_(mean|std)", "statistics of the input: see the input contract"),
 )
 WITHOUT_PYRAMID: tuple[Rule, ...] = (
@@ -51,7 +52,7 @@ BLOB_RULES: tuple[Rule, ...] = (
     Drop(r".*_momentum", "state of the optimiser"),
     Drop(r"(pred|fc1000)_[wb]", CLASSIFIER),
     Drop(r"conv1_b", "bias that Detectron's networks leave out"),
-    Drop(r"(?!conv1_|res_conv1_|.*res\d_\d+_branch).*", "detector around the trunk"),
+    Drop(r"(?!conv1_|res_conv1_|.*res\d_\d+_branch).*", "detector around the backbone"),
     Rename(r"res_conv1_bn_(.*)", r"bn1.\1"),
     Rename(r"conv1_w", "conv1.weight"),
     *(Rename(rf"res{number + 1}_(\d+)_(.*)", rf"layer{number}.\1.\2") for number in (1, 2, 3, 4)),
@@ -64,8 +65,8 @@ DETECTRONS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_
 MSRAS = {"gamma": "weight", "beta": "bias"}
 """What the numbers of a norm are called: in Detectron, and in the files that Detectron2 brought."""
 
-UNCOUNTED = Excuse(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
-FOLDED = Excuse(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
+UNCOUNTED = AllowedMissing(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
+FOLDED = AllowedMissing(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
 PLACEMENT = (
     "where a stage strides and how images were normalised leave no trace in a detector's weights: {input} and a stride "
     "in the {stride} convolution are assumed, as in Detectron2's model zoo."
@@ -81,65 +82,71 @@ UNFOLD = Apply(r"(.*\.)?bn\d\.weight|.*\.downsample\.1\.weight", _unfolded, "a s
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    return Claim(f"{'Caffe2' if _has(branch, BLOBS) else 'Detectron2'} names in {branch.where}", decisive=True)
+    return Claim(f"{'Caffe2' if _has(state_dict, BLOBS) else 'Detectron2'} names in {state_dict.where}", decisive=True)
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((b for b in contents.branches.values() if _has(b, NAMES) or _has(b, BLOBS)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((b for b in contents.state_dicts.values() if _has(b, NAMES) or _has(b, BLOBS)), None)
 
 
-def _has(branch: Branch, pattern: str) -> bool:
-    return any(re.match(pattern, name) for name in branch.tensors)
+def _has(state_dict: StateDict, pattern: str) -> bool:
+    return any(re.match(pattern, name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    contract = _contract(contents, branch)
-    caffes = _has(branch, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(branch)
-    unsaid = contract.source != "file" and any(re.fullmatch(BESIDE[1].pattern, name) for name in branch.tensors)
-    traits = Traits(
+    contract = _contract(contents, state_dict)
+    caffes = _has(state_dict, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(state_dict)
+    unsaid = contract.source != "file" and any(re.fullmatch(BESIDE[1].pattern, name) for name in state_dict.tensors)
+    defaults = FamilyDefaults(
         contract, {"stride_in": "1x1"} if caffes else {}, warnings=(_warning(contract, caffes),) if unsaid else ()
     )
-    if _has(branch, BLOBS):
-        return plan_copy(contents, {"model": Copy(branch)}, which, traits, _blob_naming(branch))
-    pyramid = _has(branch, re.escape(PYRAMID))
-    rules = RULES if pyramid or not _has(branch, r"backbone\.res") else (*WITHOUT_PYRAMID, *RULES)
-    copy = Copy(branch, PYRAMID if pyramid else "", BESIDE)
-    return plan_copy(contents, {"model": copy}, which, traits, Naming("resnet", rules, _uncounted(branch)))
+    if _has(state_dict, BLOBS):
+        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, _blob_naming(state_dict))
+    pyramid = _has(state_dict, re.escape(PYRAMID))
+    rules = RULES if pyramid or not _has(state_dict, r"backbone\.res") else (*WITHOUT_PYRAMID, *RULES)
+    weights = Weights(state_dict, PYRAMID if pyramid else "", BESIDE)
+    return plan_weights(
+        contents, {"model": weights}, which, defaults, KeyMapping("resnet", rules, _uncounted(state_dict))
+    )
 
 
-def _uncounted(branch: Branch) -> tuple[Excuse, ...]:
-    return () if _has(branch, r".*num_batches_tracked") else (UNCOUNTED,)
+def _uncounted(state_dict: StateDict) -> tuple[AllowedMissing, ...]:
+    return () if _has(state_dict, r".*num_batches_tracked") else (UNCOUNTED,)
 
 
-def _blob_naming(branch: Branch) -> Naming:
-    names = MSRAS if _has(branch, r".*_bn_gamma$") else DETECTRONS
+def _blob_naming(state_dict: StateDict) -> KeyMapping:
+    names = MSRAS if _has(state_dict, r".*_bn_gamma$") else DETECTRONS
     norms = tuple(Rename(rf"(.*bn\d|.*downsample\.1)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
     rules = (*BLOB_RULES, *norms)
-    if _has(branch, r".*_bn_(rm|running_mean)$"):
-        return Naming("resnet", rules, _uncounted(branch))
-    return Naming("resnet", (*rules, UNFOLD), (*_uncounted(branch), FOLDED))
+    if _has(state_dict, r".*_bn_(rm|running_mean)$"):
+        return KeyMapping("resnet", rules, _uncounted(state_dict))
+    return KeyMapping("resnet", (*rules, UNFOLD), (*_uncounted(state_dict), FOLDED))
 
 
-def _contract(contents: Contents, branch: Branch) -> InputContract:
+def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
     """As the file says, else as the source of its weights is known to have it."""
-    if (said := _said(branch)) is not None:
+    if (said := _said(state_dict)) is not None:
         return said
     if contents.raw.tree.get("__author__") == "torchvision":
         return TORCHVISION
-    if _has(branch, r".*_bn_s$"):
+    if _has(state_dict, r".*_bn_s$"):
         return MSRA
-    return RESNEXT if _is_grouped(branch) else ZOO
+    return RESNEXT if _is_grouped(state_dict) else ZOO
 
 
-def _said(branch: Branch) -> InputContract | None:
+def _said(state_dict: StateDict) -> InputContract | None:
     """Detectors of before 2021 hold the statistics of their input; blue's mean is the smaller one."""
-    pair = [branch.tensors[name].flatten().tolist() for name in ("pixel_mean", "pixel_std") if name in branch.tensors]
+    pair = [
+        state_dict.tensors[name].flatten().tolist()
+        for name in ("pixel_mean", "pixel_std")
+        if name in state_dict.tensors
+    ]
     if len(pair) < 2 or any(len(values) != 3 for values in pair):
         return None
     (first, second, third), std = pair
@@ -147,9 +154,9 @@ def _said(branch: Branch) -> InputContract | None:
     return InputContract((first, second, third), (std[0], std[1], std[2]), "0-255", order, source="file")
 
 
-def _is_grouped(branch: Branch) -> bool:
+def _is_grouped(state_dict: StateDict) -> bool:
     """ResNeXt: a 3x3 convolution that sees a part of its input's channels."""
-    kernels = (tensor for name, tensor in branch.tensors.items() if re.search(r"(conv2\.weight|branch2b_w)$", name))
+    kernels = (tensor for name, tensor in state_dict.tensors.items() if re.search(r"(conv2\.weight|branch2b_w)$", name))
     return any(kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1] for kernel in kernels)
 
 
@@ -161,7 +168,7 @@ def _warning(contract: InputContract, caffes: bool) -> str:
 FAMILY = Family(
     name="detectron2",
     aliases=("detectron", "msra"),
-    description="Detectron2 and Detectron: ResNets of MSRA and torchvision, and the trunks of detectors",
+    description="Detectron2 and Detectron: ResNets of MSRA and torchvision, and the backbones of detectors",
     layouts=(
         "pickle with model, __author__, matching_heuristics: stem.conv1, res2.0.conv1, res2.0.conv1.norm, stem.fc",
         "pickle of Caffe2's blobs, at the root or under blobs: conv1_w, res2_0_branch2a_w, res2_0_branch2a_bn_s",

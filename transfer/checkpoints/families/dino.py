@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import LAYOUTS, RESNET, VIT, Layout, has_deep_stem, has_head, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.distillation import (
+    refuse_swapped,
+    teacher_and_student,
+    trained_arch,
+    trained_options,
+)
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
+    LAYOUTS,
+    RESNET,
+    VIT,
+    Layout,
+    has_deep_stem,
+    has_head,
+    layout_of,
+    names_under,
+)
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 SUCCESSORS = r"(.*\.)?(masked_embed|mask_token|register_tokens|storage_tokens|ls1\.gamma|head_dense\..*|reg_token)$"
@@ -30,10 +44,10 @@ BARE_RESNET = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = teacher_and_student(contents, _is_dino)
-    if copies and not _is_newer(contents):
-        return Claim(f"{' and '.join(copies)} with backbone.* names", decisive=True)
-    root = contents.branches.get("")
+    all_weights = teacher_and_student(contents, _is_dino)
+    if all_weights and not _is_newer(contents):
+        return Claim(f"{' and '.join(all_weights)} with backbone.* names", decisive=True)
+    root = contents.state_dicts.get("")
     if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
     layout = _bare_layout(root)
@@ -42,15 +56,17 @@ def _recognise(contents: Contents) -> Claim | None:
 
 def _is_newer(contents: Contents) -> bool:
     """Whether one of the two networks, or the loss, is that of a method that builds on DINO."""
-    names = [name for branch in teacher_and_student(contents, lambda _: True).values() for name in branch.tensors]
+    names = [
+        name for state_dict in teacher_and_student(contents, lambda _: True).values() for name in state_dict.tensors
+    ]
     return "ibot_loss" in contents.keys or any(re.match(SUCCESSORS, name) for name in names)
 
 
-def _is_dino(branch: Branch) -> bool:
-    return layout_of(names_under(branch, PREFIX), (RESNET, VIT)) is not None
+def _is_dino(state_dict: StateDict) -> bool:
+    return layout_of(names_under(state_dict, PREFIX), (RESNET, VIT)) is not None
 
 
-def _bare_layout(root: Branch) -> Layout | None:
+def _bare_layout(root: StateDict) -> Layout | None:
     layout = layout_of(root.tensors, LAYOUTS)
     newer = any(re.match(SUCCESSORS, name) or "_norm." in name for name in root.tensors)
     if layout not in (RESNET, VIT) or has_head(root, layout) or has_deep_stem(root) or newer:
@@ -59,20 +75,22 @@ def _bare_layout(root: Branch) -> Layout | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branches = teacher_and_student(contents, _is_dino)
-    if branches:
+    state_dicts = teacher_and_student(contents, _is_dino)
+    if state_dicts:
         refuse_swapped(contents, "DINO")
-        copies = {label: Copy(branch, PREFIX, (HEAD,)) for label, branch in branches.items()}
-        layout = layout_of(name for copy in copies.values() for name in copy.names)
-        return plan_copy(contents, copies, which, Traits(IMAGENET, trained_options(layout), trained_arch(contents)))
-    found = contents.branches.get("") or next(iter(contents.branches.values()))
+        all_weights = {label: Weights(state_dict, PREFIX, (HEAD,)) for label, state_dict in state_dicts.items()}
+        layout = layout_of(name for weights in all_weights.values() for name in weights.names)
+        return plan_weights(
+            contents, all_weights, which, FamilyDefaults(IMAGENET, trained_options(layout), trained_arch(contents))
+        )
+    found = contents.state_dicts.get("") or next(iter(contents.state_dicts.values()))
     layout = layout_of(found.tensors, (RESNET, VIT))
     if layout is None:
         return None
     bare = BARE_RESNET if layout == RESNET else BARE.format(layout=layout.name)
     warnings = () if found.path else (bare,)
-    traits = Traits(IMAGENET, trained_options(layout), trained_arch(contents), warnings=warnings)
-    return plan_copy(contents, {"backbone": Copy(found)}, which, traits)
+    defaults = FamilyDefaults(IMAGENET, trained_options(layout), trained_arch(contents), warnings=warnings)
+    return plan_weights(contents, {"backbone": Weights(found)}, which, defaults)
 
 
 FAMILY = Family(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BODY = r"blocks\.\d+\.(\d+\.)?ls1\.gamma"
 PREFIX = "backbone."
@@ -28,23 +28,23 @@ RULES: tuple[Rule, ...] = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    copy = next(iter(copies.values()))
-    return Claim(f"ls1.gamma and mask_token in {copy.branch.where}", decisive=True)
+    weights = next(iter(all_weights.values()))
+    return Claim(f"ls1.gamma and mask_token in {weights.state_dict.where}", decisive=True)
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
+def _all_weights(contents: Contents) -> dict[str, Weights]:
     """The teacher, or the whole training's two networks, or a backbone alone."""
-    for branch in contents.branches.values():
-        both = {label: Copy(branch, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
-        if any(_is_dinov2(copy.names) for copy in both.values()):
+    for state_dict in contents.state_dicts.values():
+        both = {label: Weights(state_dict, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
+        if any(_is_dinov2(weights.names) for weights in both.values()):
             return both
         for prefix in (PREFIX, ""):
-            copy = Copy(branch, prefix, (HEADS,) if prefix else ())
-            if _is_dinov2(copy.names):
-                return {_label(branch): copy}
+            weights = Weights(state_dict, prefix, (HEADS,) if prefix else ())
+            if _is_dinov2(weights.names):
+                return {_label(state_dict): weights}
     return {}
 
 
@@ -57,8 +57,8 @@ def _others(label: str) -> tuple[Drop, ...]:
     )
 
 
-def _label(branch: Branch) -> str:
-    return branch.path if branch.path in ("teacher", "student") else "backbone"
+def _label(state_dict: StateDict) -> str:
+    return state_dict.path if state_dict.path in ("teacher", "student") else "backbone"
 
 
 def _is_dinov2(names: list[str]) -> bool:
@@ -69,14 +69,14 @@ def _is_dinov2(names: list[str]) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    registers = any("register_tokens" in copy.names for copy in copies.values())
+    registers = any("register_tokens" in weights.names for weights in all_weights.values())
     # models with registers stretch positions to a size with antialiasing, the first ones by a factor without
     options = {"position_interpolation": "timm" if registers else "dino"}
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents))
-    return plan_copy(contents, copies, which, traits, Naming("vit", RULES))
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents))
+    return plan_weights(contents, all_weights, which, defaults, KeyMapping("vit", RULES))
 
 
 def _arch(contents: Contents) -> str | None:

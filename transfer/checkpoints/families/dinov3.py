@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import ORIGINAL_CONVNEXT, layout_of
-from transfer.checkpoints.rules import Drop, Rename, Rule, Split
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, layout_of
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule, Split
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 WEB = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 SATELLITE = InputContract((0.430, 0.411, 0.296), (0.213, 0.156, 0.143))
@@ -36,25 +36,27 @@ UNSURE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    where = next(iter(copies.values())).branch.where if copies else ""
-    return Claim(f"rotary periods, storage tokens or norms of stages in {where}", decisive=True) if copies else None
+    all_weights = _all_weights(contents)
+    where = next(iter(all_weights.values())).state_dict.where if all_weights else ""
+    return (
+        Claim(f"rotary periods, storage tokens or norms of stages in {where}", decisive=True) if all_weights else None
+    )
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    found: dict[str, Copy] = {}
-    for label, branch in _labelled(contents).items():
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    found: dict[str, Weights] = {}
+    for label, state_dict in _labelled(contents).items():
         for prefix in (PREFIX, ""):
-            copy = Copy(branch, prefix, (HEADS,) if prefix else ())
-            if _is_dinov3(copy.names) or _is_convnext(copy.names):
-                found.setdefault(label, copy)
+            weights = Weights(state_dict, prefix, (HEADS,) if prefix else ())
+            if _is_dinov3(weights.names) or _is_convnext(weights.names):
+                found.setdefault(label, weights)
     return found
 
 
-def _labelled(contents: Contents) -> dict[str, Branch]:
-    first = [path for path in ("teacher", "model_ema", "student") if path in contents.branches]
-    others = [path for path in contents.branches if path not in first]
-    return {path or "backbone": contents.branches[path] for path in (*first, *others)}
+def _labelled(contents: Contents) -> dict[str, StateDict]:
+    first = [path for path in ("teacher", "model_ema", "student") if path in contents.state_dicts]
+    others = [path for path in contents.state_dicts if path not in first]
+    return {path or "backbone": contents.state_dicts[path] for path in (*first, *others)}
 
 
 def _is_dinov3(names: list[str]) -> bool:
@@ -68,46 +70,48 @@ def _is_convnext(names: list[str]) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    copy = next(iter(copies.values()))
-    if _is_convnext(copy.names):
+    weights = next(iter(all_weights.values()))
+    if _is_convnext(weights.names):
         satellite = "sat493m" in contents.raw.path.name
-        return plan_copy(contents, copies, which, Traits(SATELLITE if satellite else WEB))
-    _refuse_lost_tokens(contents, copy)
-    _refuse_other_masks(contents, copy)
-    masked = any(name.endswith(".bias_mask") for name in copy.names)
+        return plan_weights(contents, all_weights, which, FamilyDefaults(SATELLITE if satellite else WEB))
+    _refuse_lost_tokens(contents, weights)
+    _refuse_other_masks(contents, weights)
+    masked = any(name.endswith(".bias_mask") for name in weights.names)
     rules = (*RULES, MASKED_KEYS) if masked else RULES
-    contract, warnings = _contract(contents, copy)
-    return plan_copy(contents, copies, which, Traits(contract, warnings=warnings), Naming("dinov3", rules))
+    contract, warnings = _contract(contents, weights)
+    return plan_weights(
+        contents, all_weights, which, FamilyDefaults(contract, warnings=warnings), KeyMapping("dinov3", rules)
+    )
 
 
-def _contract(contents: Contents, copy: Copy) -> tuple[InputContract, tuple[str, ...]]:
+def _contract(contents: Contents, weights: Weights) -> tuple[InputContract, tuple[str, ...]]:
     """Satellite models are named so; of the large ones only they have a norm for small crops, as both giants do."""
     if "sat493m" in contents.raw.path.name:
         return SATELLITE, ()
-    if "local_cls_norm.weight" not in copy.names or "lvd1689m" in contents.raw.path.name:
+    if "local_cls_norm.weight" not in weights.names or "lvd1689m" in contents.raw.path.name:
         return WEB, ()
-    width = copy.branch.tensors[f"{copy.prefix}local_cls_norm.weight"].shape[0]
+    width = weights.state_dict.tensors[f"{weights.prefix}local_cls_norm.weight"].shape[0]
     return (SATELLITE, ()) if width == 1024 else (WEB, (UNSURE,))
 
 
-def _refuse_lost_tokens(contents: Contents, copy: Copy) -> None:
+def _refuse_lost_tokens(contents: Contents, weights: Weights) -> None:
     """Released backbones have four storage tokens: one tensor, without which the rest is a network of its own."""
-    if not copy.branch.path and "storage_tokens" not in copy.names:
+    if not weights.state_dict.path and "storage_tokens" not in weights.names:
         raise WeightMismatch(
             f"{contents.raw.path.name}: a DINOv3 backbone without storage tokens:\n  - storage_tokens   (1, 4, C)\n"
             "Part of the network is missing: use the file as it was released."
         )
 
 
-def _refuse_other_masks(contents: Contents, copy: Copy) -> None:
+def _refuse_other_masks(contents: Contents, weights: Weights) -> None:
     """Keys have no bias here; a mask that leaves them one, or takes it from others, is another network's."""
-    for name in copy.names:
+    for name in weights.names:
         if not name.endswith(".qkv.bias_mask"):
             continue
-        query, key, value = copy.branch.tensors[copy.prefix + name].float().chunk(3)
+        query, key, value = weights.state_dict.tensors[weights.prefix + name].float().chunk(3)
         if not (query.eq(1).all() and key.eq(0).all() and value.eq(1).all()):
             raise WeightMismatch(
                 f"{contents.raw.path.name}: {name} should be one for queries and values and zero for keys; it holds "

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import SWIN, VIT, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.distillation import (
+    refuse_swapped,
+    teacher_and_student,
+    trained_arch,
+    trained_options,
+)
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import SWIN, VIT, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RESNET_PREFIX = "backbone.backbone."
 """A ResNet stands in a wrapper of its own; transformers hold their heads themselves."""
@@ -22,35 +27,37 @@ HEADS = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = teacher_and_student(contents, _is_esvit)
-    if not copies:
+    all_weights = teacher_and_student(contents, _is_esvit)
+    if not all_weights:
         return None
-    dense = any(name.startswith("head_dense.") for branch in copies.values() for name in branch.tensors)
-    what = "head_dense.* beside the trunk" if dense else "a trunk with head.* and without backbone.*"
-    return Claim(f"{' and '.join(copies)}: {what}", decisive=True)
+    dense = any(name.startswith("head_dense.") for state_dict in all_weights.values() for name in state_dict.tensors)
+    what = "head_dense.* beside the backbone" if dense else "a backbone with head.* and without backbone.*"
+    return Claim(f"{' and '.join(all_weights)}: {what}", decisive=True)
 
 
-def _is_esvit(branch: Branch) -> bool:
-    if layout_of(names_under(branch, RESNET_PREFIX)) is not None:
+def _is_esvit(state_dict: StateDict) -> bool:
+    if layout_of(names_under(state_dict, RESNET_PREFIX)) is not None:
         return True
-    return layout_of(branch.tensors, (VIT, SWIN)) is not None and any(
-        re.match(r"head(_dense)?\.(mlp|last_layer)\b", name) for name in branch.tensors
+    return layout_of(state_dict.tensors, (VIT, SWIN)) is not None and any(
+        re.match(r"head(_dense)?\.(mlp|last_layer)\b", name) for name in state_dict.tensors
     )
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branches = teacher_and_student(contents, _is_esvit)
-    if not branches:
+    state_dicts = teacher_and_student(contents, _is_esvit)
+    if not state_dicts:
         return None
     refuse_swapped(contents, "EsViT")
-    copies = {label: Copy(branch, _prefix(branch), HEADS) for label, branch in branches.items()}
-    layout = layout_of(name for copy in copies.values() for name in copy.names)
+    all_weights = {label: Weights(state_dict, _prefix(state_dict), HEADS) for label, state_dict in state_dicts.items()}
+    layout = layout_of(name for weights in all_weights.values() for name in weights.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    return plan_copy(contents, copies, which, Traits(contract, trained_options(layout), trained_arch(contents)))
+    return plan_weights(
+        contents, all_weights, which, FamilyDefaults(contract, trained_options(layout), trained_arch(contents))
+    )
 
 
-def _prefix(branch: Branch) -> str:
-    return RESNET_PREFIX if names_under(branch, RESNET_PREFIX) else ""
+def _prefix(state_dict: StateDict) -> str:
+    return RESNET_PREFIX if names_under(state_dict, RESNET_PREFIX) else ""
 
 
 FAMILY = Family(

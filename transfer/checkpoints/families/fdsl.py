@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
-from transfer.checkpoints.declared import declared_contract
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.declared import declared_contract
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 FORMULA_CLASSES = 21_000
 """Categories of the large formula-driven sets; ImageNet-21k has 21,841."""
@@ -25,16 +25,16 @@ def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents)
     if found is None:
         return None
-    branch, layout = found
+    state_dict, layout = found
     keys = contents.keys
     if "pretraining" in keys:
         return Claim(f"`pretraining` ({_method(contents)}) beside the weights", decisive=True)
     if {"state_dict", "optimizer", "scheduler"} <= keys and not {"arch", "version"} & keys:
-        if is_plain_resnet(branch, layout) and has_head(branch, layout):
+        if is_plain_resnet(state_dict, layout) and has_head(state_dict, layout):
             return Claim("state_dict, optimizer, scheduler, as FractalDB's ResNet training writes them", decisive=True)
     elif _is_fractaldb_vit(contents, layout):
         return Claim("model, lr_scheduler, scaler without args, as FractalDB's ViT training writes them", decisive=True)
-    elif "version" in keys and (evidence := _formula_evidence(contents, branch)):
+    elif "version" in keys and (evidence := _formula_evidence(contents, state_dict)):
         return Claim(f"timm's saver with {evidence}", decisive=True)
     return None
 
@@ -49,8 +49,10 @@ def _is_fractaldb_vit(contents: Contents, layout: Layout) -> bool:
     return layout == VIT and {"model", "lr_scheduler", "scaler"} <= keys and not {"args", "model_ema", "config"} & keys
 
 
-def _formula_evidence(contents: Contents, branch: Branch) -> str | None:
-    head = next((branch.tensors[name] for name in ("head.weight", "head.fc.weight") if name in branch.tensors), None)
+def _formula_evidence(contents: Contents, state_dict: StateDict) -> str | None:
+    head = next(
+        (state_dict.tensors[name] for name in ("head.weight", "head.fc.weight") if name in state_dict.tensors), None
+    )
     if head is not None and head.shape[0] == FORMULA_CLASSES:
         return f"a classifier of {FORMULA_CLASSES:,} formulas"
     options = {key: value for key, value in contents.args.items() if isinstance(value, str)}
@@ -63,7 +65,9 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    return plan_copy(contents, with_average(Copy(model), contents), which, Traits(_contract(contents, layout)))
+    return plan_weights(
+        contents, with_average(Weights(model), contents), which, FamilyDefaults(_contract(contents, layout))
+    )
 
 
 def _contract(contents: Contents, layout: Layout) -> InputContract:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
 HALF = (0.5, 0.5, 0.5)
 OPTIONS = {"gelu": "tanh", "position_interpolation": "flax"}
@@ -17,7 +17,7 @@ def _recognise(contents: Contents) -> Claim | None:
     return Claim(f"Transformer/posembed_input in {found[0].where}", decisive=True) if found else None
 
 
-def _tower(contents: Contents) -> tuple[Branch, str] | None:
+def _tower(contents: Contents) -> tuple[StateDict, str] | None:
     found = flax_vit(contents)
     return found if found and any("posembed_input" in name for name in found[0].tensors) else None
 
@@ -26,10 +26,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _tower(contents)
     if found is None:
         return None
-    branch, prefix = found
-    traits = Traits(InputContract(HALF, HALF), OPTIONS, heads=heads_of(branch, prefix))
-    naming = Naming("vit", (*unstacked(branch, prefix), *VIT_RULES))
-    return plan_copy(contents, {"model": Copy(branch, prefix, beside(prefix))}, which, traits, naming)
+    state_dict, prefix = found
+    defaults = FamilyDefaults(InputContract(HALF, HALF), OPTIONS, heads=heads_of(state_dict, prefix))
+    key_mapping = KeyMapping("vit", (*unstacked(state_dict, prefix), *VIT_RULES))
+    return plan_weights(contents, {"model": Weights(state_dict, prefix, beside(prefix))}, which, defaults, key_mapping)
 
 
 FAMILY = Family(

@@ -6,16 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.declared import triple
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.huggingface.models import MODELS, Model
-from transfer.checkpoints.layouts import CLASSIFIER, legacy_batchnorm, plain_branches
-from transfer.checkpoints.matching import Excuse
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.families.shared.huggingface.models import MODELS, Model
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.declared import triple
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, legacy_batchnorm, plain_state_dicts
+from transfer.checkpoints.keys.matching import AllowedMissing
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 BESIDE: tuple[Rule, ...] = (
     Drop(r"(cls_|distillation_)?classifier\..*", CLASSIFIER),
@@ -37,15 +37,17 @@ def _recognise(contents: Contents) -> Claim | None:
     found = _found(contents)
     if found is None:
         return None
-    branch, model, prefix = found
-    return Claim(f"names of transformers' {model.name} under {prefix or 'no prefix'} in {branch.where}", decisive=True)
+    state_dict, model, prefix = found
+    return Claim(
+        f"names of transformers' {model.name} under {prefix or 'no prefix'} in {state_dict.where}", decisive=True
+    )
 
 
-def _found(contents: Contents) -> tuple[Branch, Model, str] | None:
-    for branch in plain_branches(contents):
+def _found(contents: Contents) -> tuple[StateDict, Model, str] | None:
+    for state_dict in plain_state_dicts(contents):
         for model in MODELS:
-            if (prefix := model.prefix(branch.tensors)) is not None:
-                return branch, model, prefix
+            if (prefix := model.prefix(state_dict.tensors)) is not None:
+                return state_dict, model, prefix
     return None
 
 
@@ -53,17 +55,17 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _found(contents)
     if found is None:
         return None
-    branch, model, prefix = found
+    state_dict, model, prefix = found
     config = _vision_config(contents)
     _refuse_other_type(contents, model)
-    copy = Copy(branch, prefix, _beside(model, prefix))
-    naming = Naming(model.kind, model.rules, _may_init(model, copy))
+    weights = Weights(state_dict, prefix, _beside(model, prefix))
+    key_mapping = KeyMapping(model.kind, model.rules, _may_init(model, weights))
     contract, warnings = _contract(contents, model)
-    options = {**model.usual, **_by_names(model, copy, config), **model.options(config)}
+    options = {**model.usual, **_by_names(model, weights, config), **model.options(config)}
     if not config:
         warnings = (NO_CONFIG.format(model=model.name, options=_told(options)), *warnings)
-    traits = Traits(contract, options, heads=_heads(options), image=_image(options), warnings=warnings)
-    return plan_copy(contents, {"model": copy}, which, traits, naming)
+    defaults = FamilyDefaults(contract, options, heads=_heads(options), image=_image(options), warnings=warnings)
+    return plan_weights(contents, {"model": weights}, which, defaults, key_mapping)
 
 
 def _heads(options: Mapping[str, Any]) -> int | None:
@@ -94,20 +96,20 @@ def _refuse_other_type(contents: Contents, model: Model) -> None:
 
 
 def _beside(model: Model, prefix: str) -> tuple[Rule, ...]:
-    """What stands outside the prefix; BEiT's pre-training keeps the trunk's last norm there."""
+    """What stands outside the prefix; BEiT's pre-training keeps the backbone's last norm there."""
     last = (Rename(r"layernorm\.(.*)", rf"{prefix}layernorm.\1"),) if model.kind == "beit" and prefix else ()
     return (*BESIDE, *last)
 
 
-def _may_init(model: Model, copy: Copy) -> tuple[Excuse, ...]:
+def _may_init(model: Model, weights: Weights) -> tuple[AllowedMissing, ...]:
     if model.kind == "resnet":
-        return legacy_batchnorm(copy.names)
-    return (Excuse(r"rope\.periods", "follows from the rotary base"),) if model.kind == "dinov3" else ()
+        return legacy_batchnorm(weights.names)
+    return (AllowedMissing(r"rope\.periods", "follows from the rotary base"),) if model.kind == "dinov3" else ()
 
 
-def _by_names(model: Model, copy: Copy, config: Mapping[str, Any]) -> dict[str, Any]:
+def _by_names(model: Model, weights: Weights, config: Mapping[str, Any]) -> dict[str, Any]:
     """What names decide that shapes under canonical names do not."""
-    names = copy.branch.tensors
+    names = weights.state_dict.tensors
     if any(name.endswith("register_tokens") for name in names) and model.kind == "vit":
         return {"position_interpolation": "timm"}
     normed = any(re.search(r"(^|\.)layernorm\.weight$", name) for name in names if "pooler" not in name)

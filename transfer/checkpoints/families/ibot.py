@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.distillation import refuse_swapped, teacher_and_student, trained_arch, trained_options
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import SWIN, VIT, has_head, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.distillation import (
+    refuse_swapped,
+    teacher_and_student,
+    trained_arch,
+    trained_options,
+)
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import SWIN, VIT, has_head, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 PREFIX = "backbone."
 TOKEN = "masked_embed"
@@ -21,52 +26,54 @@ EXTRACTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = teacher_and_student(contents, _is_backbone)
-    if copies and ("ibot_loss" in contents.keys or any(_masked(branch) for branch in copies.values())):
+    all_weights = teacher_and_student(contents, _is_backbone)
+    if all_weights and (
+        "ibot_loss" in contents.keys or any(_masked(state_dict) for state_dict in all_weights.values())
+    ):
         evidence = "ibot_loss" if "ibot_loss" in contents.keys else TOKEN
-        return Claim(f"{' and '.join(copies)} with backbone.* names, and {evidence}", decisive=True)
+        return Claim(f"{' and '.join(all_weights)} with backbone.* names, and {evidence}", decisive=True)
     extracted = _extracted(contents)
     if extracted is None:
         return None
     return Claim(TOKEN if _masked(extracted) else "a headless `state_dict` and nothing else", decisive=True)
 
 
-def _is_backbone(branch: Branch) -> bool:
-    return layout_of(names_under(branch, PREFIX)) is not None
+def _is_backbone(state_dict: StateDict) -> bool:
+    return layout_of(names_under(state_dict, PREFIX)) is not None
 
 
-def _masked(branch: Branch) -> bool:
-    return bool({TOKEN, PREFIX + TOKEN} & branch.tensors.keys())
+def _masked(state_dict: StateDict) -> bool:
+    return bool({TOKEN, PREFIX + TOKEN} & state_dict.tensors.keys())
 
 
-def _extracted(contents: Contents) -> Branch | None:
+def _extracted(contents: Contents) -> StateDict | None:
     for path in ("state_dict", ""):
-        branch = contents.branches.get(path)
-        layout = layout_of(branch.tensors) if branch else None
-        if branch is None or layout not in (VIT, SWIN):
+        state_dict = contents.state_dicts.get(path)
+        layout = layout_of(state_dict.tensors) if state_dict else None
+        if state_dict is None or layout not in (VIT, SWIN):
             continue
-        alone = contents.keys == {"state_dict"} and not contents.raw.config and not has_head(branch, layout)
-        if _masked(branch) or (alone and branch.wrapper == ""):
-            return branch
+        alone = contents.keys == {"state_dict"} and not contents.raw.config and not has_head(state_dict, layout)
+        if _masked(state_dict) or (alone and state_dict.wrapper == ""):
+            return state_dict
     return None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branches = teacher_and_student(contents, _is_backbone)
+    state_dicts = teacher_and_student(contents, _is_backbone)
     refuse_swapped(contents, "iBOT", TOKEN)
-    copies = {label: Copy(branch, PREFIX, (HEAD, MASK)) for label, branch in branches.items()}
+    all_weights = {label: Weights(state_dict, PREFIX, (HEAD, MASK)) for label, state_dict in state_dicts.items()}
     warnings: tuple[str, ...] = ()
-    if not copies:
+    if not all_weights:
         extracted = _extracted(contents)
         if extracted is None:
             return None
         # ImageNet-22k's release is the student, and says so by its token
-        copies = {"student" if _masked(extracted) else "teacher": Copy(extracted, beside=(MASK,))}
+        all_weights = {"student" if _masked(extracted) else "teacher": Weights(extracted, beside=(MASK,))}
         warnings = () if _masked(extracted) else (EXTRACTED,)
-    layout = layout_of(name for copy in copies.values() for name in copy.names)
+    layout = layout_of(name for weights in all_weights.values() for name in weights.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    traits = Traits(contract, trained_options(layout), trained_arch(contents), warnings=warnings)
-    return plan_copy(contents, copies, which, traits)
+    defaults = FamilyDefaults(contract, trained_options(layout), trained_arch(contents), warnings=warnings)
+    return plan_weights(contents, all_weights, which, defaults)
 
 
 FAMILY = Family(

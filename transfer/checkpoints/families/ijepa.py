@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import VIT, layout_of
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import VIT, layout_of
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 LABELS = ("target_encoder", "encoder")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    beside = " and predictor" if "predictor" in contents.branches else " without class token"
-    return Claim(f"{' and '.join(copies)}{beside}", decisive=True)
+    beside = " and predictor" if "predictor" in contents.state_dicts else " without class token"
+    return Claim(f"{' and '.join(all_weights)}{beside}", decisive=True)
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    found = {label: contents.branches[label] for label in LABELS if label in contents.branches}
-    own = "target_encoder" in found or "predictor" in contents.branches
-    return {label: Copy(branch) for label, branch in found.items() if own and _is_ijepa(branch)}
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    found = {label: contents.state_dicts[label] for label in LABELS if label in contents.state_dicts}
+    own = "target_encoder" in found or "predictor" in contents.state_dicts
+    return {label: Weights(state_dict) for label, state_dict in found.items() if own and _is_ijepa(state_dict)}
 
 
-def _is_ijepa(branch: Branch) -> bool:
-    projected = any(name.startswith("fc.") for name in branch.tensors)
-    return "cls_token" not in branch.tensors and not projected and layout_of(branch.tensors) == VIT
+def _is_ijepa(state_dict: StateDict) -> bool:
+    projected = any(name.startswith("fc.") for name in state_dict.tensors)
+    return "cls_token" not in state_dict.tensors and not projected and layout_of(state_dict.tensors) == VIT
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
     # the original cannot stretch its positions: its code expects a class token there
     options = {"position_interpolation": "bicubic", "class_token": False}
-    return plan_copy(contents, copies, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options))
+    return plan_weights(
+        contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options)
+    )
 
 
 FAMILY = Family(

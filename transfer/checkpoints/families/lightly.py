@@ -1,19 +1,19 @@
-"""lightly (github.com/lightly-ai/lightly): Lightning modules of many methods around trunks without names."""
+"""lightly (github.com/lightly-ai/lightly): Lightning modules of many methods around backbones without names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
 from transfer.checkpoints.families import torchvision
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, layout_of, names_under
-from transfer.checkpoints.numbered import NUMBERED, first_stage, numbered_rules
-from transfer.checkpoints.rules import Drop, Rename
+from transfer.checkpoints.families.shared.numbered import NUMBERED, first_stage, numbered_rules
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop, Rename
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 NETWORKS = {
     "backbone": "backbone.",
@@ -29,7 +29,7 @@ MASKED = "vit."
 """Inside networks that mask patches."""
 
 BESIDE = (
-    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head beside the trunk"),
+    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head beside the backbone"),
     Drop(r"\w*decoder\w*(\..*)?", "decoder that paints masked patches"),
     Drop(r"(\w*_)?(criterion|loss|memory_bank|queues?|prototypes|smog)(\..*)?", "state of the loss"),
     Drop(r"(\w*backbone\w*\.)?mask_token", "token that stands in for masked patches in pre-training"),
@@ -42,31 +42,31 @@ SMALL: Mapping[str, str | bool] = {"stem": "cifar", "stem_activation": False}
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    copies = _copies(branch)
-    first = next(iter(copies.values()))
+    all_weights = _all_weights(state_dict)
+    first = next(iter(all_weights.values()))
     layout = layout_of(first.names, LAYOUTS)
-    own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in branch.tensors)
+    own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in state_dict.tensors)
     if layout and (layout == UNNAMED or (own and contents.by_lightning)):
-        return Claim(f"a {layout.name} in {', '.join(copies)} of {branch.where}", decisive=True)
+        return Claim(f"a {layout.name} in {', '.join(all_weights)} of {state_dict.where}", decisive=True)
     return None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    branches = (contents.branches.get(path) for path in ("state_dict", ""))
-    return next((branch for branch in branches if branch and _copies(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    state_dicts = (contents.state_dicts.get(path) for path in ("state_dict", ""))
+    return next((state_dict for state_dict in state_dicts if state_dict and _all_weights(state_dict)), None)
 
 
-def _copies(branch: Branch) -> dict[str, Copy]:
-    prefixes = {label: _inner(branch, prefix) for label, prefix in NETWORKS.items()}
-    present = {label: p for label, p in prefixes.items() if layout_of(names_under(branch, p), LAYOUTS)}
-    return {label: Copy(branch, p, (*BESIDE, *_others(present, label))) for label, p in present.items()}
+def _all_weights(state_dict: StateDict) -> dict[str, Weights]:
+    prefixes = {label: _inner(state_dict, prefix) for label, prefix in NETWORKS.items()}
+    present = {label: p for label, p in prefixes.items() if layout_of(names_under(state_dict, p), LAYOUTS)}
+    return {label: Weights(state_dict, p, (*BESIDE, *_others(present, label))) for label, p in present.items()}
 
 
-def _inner(branch: Branch, prefix: str) -> str:
-    return prefix + MASKED if any(name.startswith(prefix + MASKED) for name in branch.tensors) else prefix
+def _inner(state_dict: StateDict, prefix: str) -> str:
+    return prefix + MASKED if any(name.startswith(prefix + MASKED) for name in state_dict.tensors) else prefix
 
 
 def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
@@ -75,39 +75,39 @@ def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    _refuse_input_norm(branch, contents.raw.path.name)
-    copies = _copies(branch)
-    first = next(iter(copies.values()))
+    _refuse_input_norm(state_dict, contents.raw.path.name)
+    all_weights = _all_weights(state_dict)
+    first = next(iter(all_weights.values()))
     layout = layout_of(first.names, LAYOUTS)
     if layout is None:
         return None
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(first, layout))
-    return plan_copy(contents, copies, which, traits, _naming(first.names, layout))
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(first, layout))
+    return plan_weights(contents, all_weights, which, defaults, _naming(first.names, layout))
 
 
-def _options(copy: Copy, layout: Layout) -> Mapping[str, str | bool]:
-    return SMALL if layout == UNNAMED and first_stage(copy.names) == 2 else {}
+def _options(weights: Weights, layout: Layout) -> Mapping[str, str | bool]:
+    return SMALL if layout == UNNAMED and first_stage(weights.names) == 2 else {}
 
 
-def _naming(names: list[str], layout: Layout) -> Naming:
+def _naming(names: list[str], layout: Layout) -> KeyMapping:
     if layout == torchvision.VIT:
-        return Naming(layout.kind, torchvision.VIT_RULES)
+        return KeyMapping(layout.kind, torchvision.VIT_RULES)
     if layout != UNNAMED:
-        return naming_of(names, layout)
+        return key_mapping_of(names, layout)
     own = (Rename(r"(layer.*)\.shortcut\.(.*)", r"\1.downsample.\2"),) if any(".shortcut." in n for n in names) else ()
-    return Naming(layout.kind, (*numbered_rules(names), *own))
+    return KeyMapping(layout.kind, (*numbered_rules(names), *own))
 
 
-def _refuse_input_norm(branch: Branch, file: str) -> None:
-    """lightly's command line puts a norm over the three colours before its trunks."""
+def _refuse_input_norm(state_dict: StateDict, file: str) -> None:
+    """lightly's command line puts a norm over the three colours before its backbones."""
     name = "backbone.0.running_mean"
-    if name in branch.tensors:
+    if name in state_dict.tensors:
         raise WeightMismatch(
             f"{file}: a network of lightly's command line, which norms the image before its first convolution:\n"
-            f"  + {name}   {tuple(branch.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of your "
+            f"  + {name}   {tuple(state_dict.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of your "
             "own, as lightly's examples show."
         )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, VIT, has_head, layout_of
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, VIT, has_head, layout_of
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 DECODER = Drop(r"(decoder_.*|mask_token)", "decoder of the masked patches")
 OTHERS = r"(.*\.ls1\.gamma|.*\.gamma_1|masked_embed|storage_tokens|register_tokens|reg_token|dist_token)$"
@@ -26,39 +26,39 @@ def _recognise(contents: Contents) -> Claim | None:
     return Claim(f"{found[1]} in {found[0].where}", decisive=True) if found else None
 
 
-def _network(contents: Contents) -> tuple[Branch, str] | None:
+def _network(contents: Contents) -> tuple[StateDict, str] | None:
     """The network, and what it shows itself by."""
-    decoding = (b for b in contents.branches.values() if any(name.startswith("decoder_") for name in b.tensors))
-    whole = next((branch for branch in decoding if _is_vit(branch)), None)
+    decoding = (b for b in contents.state_dicts.values() if any(name.startswith("decoder_") for name in b.tensors))
+    whole = next((state_dict for state_dict in decoding if _is_vit(state_dict)), None)
     if whole is not None:
         return whole, "decoder_* beside a ViT"
-    branch = contents.branches.get("model")
-    if branch is None or not _is_vit(branch):
+    state_dict = contents.state_dicts.get("model")
+    if state_dict is None or not _is_vit(state_dict):
         return None
     alone = contents.keys == {"model"} and not contents.raw.config
-    if alone and not has_head(branch, VIT):
-        return branch, "a headless ViT and nothing else"
-    pooled = "fc_norm.weight" in branch.tensors and "norm.weight" not in branch.tensors
+    if alone and not has_head(state_dict, VIT):
+        return state_dict, "a headless ViT and nothing else"
+    pooled = "fc_norm.weight" in state_dict.tensors and "norm.weight" not in state_dict.tensors
     if pooled and (alone or "global_pool" in contents.args):
-        return branch, "fc_norm in place of norm"
+        return state_dict, "fc_norm in place of norm"
     return None
 
 
-def _is_vit(branch: Branch) -> bool:
-    if layout_of(branch.tensors, (BEIT, VIT)) != VIT:
+def _is_vit(state_dict: StateDict) -> bool:
+    if layout_of(state_dict.tensors, (BEIT, VIT)) != VIT:
         return False
-    return not any(re.match(OTHERS, name) for name in branch.tensors)
+    return not any(re.match(OTHERS, name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _network(contents)
     if found is None:
         return None
-    branch, evidence = found
+    state_dict, evidence = found
     options = {"position_interpolation": "bicubic"}
     warnings = (ENCODER,) if "nothing else" in evidence else ()
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents), warnings=warnings)
-    return plan_copy(contents, {"model": Copy(branch, beside=(DECODER,))}, which, traits)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents), warnings=warnings)
+    return plan_weights(contents, {"model": Weights(state_dict, beside=(DECODER,))}, which, defaults)
 
 
 def _arch(contents: Contents) -> str | None:

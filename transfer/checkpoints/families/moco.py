@@ -4,50 +4,50 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"query": "encoder_q.", "key": "encoder_k."}
 QUEUE = Drop(r"queue(_ptr)?", "queue of negative examples")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"encoder_q.* and queue in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"encoder_q.* and queue in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _is_moco(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_moco(state_dict)), None)
 
 
-def _is_moco(branch: Branch) -> bool:
+def _is_moco(state_dict: StateDict) -> bool:
     """OpenSelfSup and VISSL have queues, too, but other names of encoders; PixPro has an `encoder_k`, but no queue."""
     encoders = (r"(module\.)*encoder_q\.(conv1|bn1|layer\d|fc)\.", r"(module\.)*encoder_k\.(conv1|bn1|layer\d|fc)\.")
-    query, key = (any(re.match(encoder, name) for name in branch.tensors) for encoder in encoders)
-    queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in branch.tensors)
+    query, key = (any(re.match(encoder, name) for name in state_dict.tensors) for encoder in encoders)
+    queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in state_dict.tensors)
     return query or (key and queue)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in branch.tensors))
-    if not present or layout_of(name.partition(".")[2] for name in branch.tensors) != RESNET:
+    present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in state_dict.tensors))
+    if not present or layout_of(name.partition(".")[2] for name in state_dict.tensors) != RESNET:
         return None
-    copies = {name: _copy(branch, name) for name in dict.fromkeys(("query", *present))}
-    return plan_copy(contents, copies, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    all_weights = {name: _weights_of(state_dict, name) for name in dict.fromkeys(("query", *present))}
+    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
-def _copy(branch: Branch, which: str) -> Copy:
+def _weights_of(state_dict: StateDict, which: str) -> Weights:
     prefix, other = ENCODERS[which], next(name for name in ENCODERS if name != which)
     beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
     head = Drop(re.escape(prefix) + r"fc\..*", "projection head of the contrastive loss")
-    return Copy(branch, prefix, (QUEUE, beside, head))
+    return Weights(state_dict, prefix, (QUEUE, beside, head))
 
 
 FAMILY = Family(

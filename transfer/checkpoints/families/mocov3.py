@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import VIT, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import VIT, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 PREFIXES = {"base": "base_encoder.", "momentum": "momentum_encoder."}
 HEADS = 12
@@ -19,22 +19,26 @@ PREDICTOR = Drop(r"predictor\..*", "predictor of the contrastive loss")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if not copies or contents.by_lightning:  # solo-learn's momentum encoders have the same name
+    all_weights = _all_weights(contents)
+    if not all_weights or contents.by_lightning:  # solo-learn's momentum encoders have the same name
         return None
-    where = next(iter(copies.values())).branch.where
-    evidence = "a ViT under its arch" if "model" in copies else f"{' and '.join(PREFIXES[label] for label in copies)}*"
+    where = next(iter(all_weights.values())).state_dict.where
+    evidence = (
+        "a ViT under its arch"
+        if "model" in all_weights
+        else f"{' and '.join(PREFIXES[label] for label in all_weights)}*"
+    )
     return Claim(f"{evidence} in {where}", decisive=True)
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    for branch in contents.branches.values():
-        present = [label for label in PREFIXES if layout_of(names_under(branch, PREFIXES[label]))]
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    for state_dict in contents.state_dicts.values():
+        present = [label for label in PREFIXES if layout_of(names_under(state_dict, PREFIXES[label]))]
         if present:
-            return {label: _copy(branch, label) for label in dict.fromkeys(("base", *present))}
-    probed = contents.branches.get("state_dict")
+            return {label: _weights_of(state_dict, label) for label in dict.fromkeys(("base", *present))}
+    probed = contents.state_dicts.get("state_dict")
     if probed is not None and _is_probed(contents) and layout_of(probed.tensors) == VIT:
-        return {"model": Copy(probed)}
+        return {"model": Weights(probed)}
     return {}
 
 
@@ -44,10 +48,10 @@ def _is_probed(contents: Contents) -> bool:
     return named is not None and "best_acc1" in contents.keys
 
 
-def _copy(branch: Branch, label: str) -> Copy:
+def _weights_of(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in PREFIXES if name != label)
-    return Copy(
-        branch,
+    return Weights(
+        state_dict,
         PREFIXES[label],
         (
             PREDICTOR,
@@ -58,13 +62,13 @@ def _copy(branch: Branch, label: str) -> Copy:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    vit = layout_of(next(iter(copies.values())).names) == VIT
+    vit = layout_of(next(iter(all_weights.values())).names) == VIT
     options = {"position_interpolation": "bicubic"} if vit else {}
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, heads=HEADS if vit else None)
-    return plan_copy(contents, copies, which, traits)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, heads=HEADS if vit else None)
+    return plan_weights(contents, all_weights, which, defaults)
 
 
 FAMILY = Family(

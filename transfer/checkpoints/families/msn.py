@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import VIT, layout_of
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import VIT, layout_of
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 LABELS = ("target_encoder", "encoder")
 HEADS = Drop(r"(fc|pred)\..*", "projection head onto the prototypes")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
     beside = " and prototypes" if "prototypes" in contents.keys else " with a class token"
-    return Claim(f"{' and '.join(copies)}{beside}", decisive=True)
+    return Claim(f"{' and '.join(all_weights)}{beside}", decisive=True)
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
-    found = {label: contents.branches[label] for label in LABELS if label in contents.branches}
+def _all_weights(contents: Contents) -> dict[str, Weights]:
+    found = {label: contents.state_dicts[label] for label in LABELS if label in contents.state_dicts}
     own = "target_encoder" in found or "prototypes" in contents.keys
-    return {label: Copy(branch, beside=(HEADS,)) for label, branch in found.items() if own and _is_msn(branch)}
+    return {
+        label: Weights(state_dict, beside=(HEADS,))
+        for label, state_dict in found.items()
+        if own and _is_msn(state_dict)
+    }
 
 
-def _is_msn(branch: Branch) -> bool:
+def _is_msn(state_dict: StateDict) -> bool:
     """I-JEPA, whose file has the same keys, knows no class token and projects nothing."""
-    own = "cls_token" in branch.tensors or any(name.startswith("fc.") for name in branch.tensors)
-    return own and layout_of(branch.tensors) == VIT
+    own = "cls_token" in state_dict.tensors or any(name.startswith("fc.") for name in state_dict.tensors)
+    return own and layout_of(state_dict.tensors) == VIT
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), {"position_interpolation": "bicubic"})
-    return plan_copy(contents, copies, which, traits)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), {"position_interpolation": "bicubic"})
+    return plan_weights(contents, all_weights, which, defaults)
 
 
 FAMILY = Family(

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
-from transfer.checkpoints.declared import contract_of
 from transfer.checkpoints.families.clip import (
     POOLS,
     PREFIX,
@@ -18,12 +15,15 @@ from transfer.checkpoints.families.clip import (
     naming_of_tower,
     visual_tower,
 )
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, LAYOUTS, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.declared import contract_of
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, LAYOUTS, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
-TRUNK = "visual.trunk."
+BACKBONE = "visual.trunk."
 HEAD = Drop(r"visual\.(head\..*|trunk\.attn_pool\..*)", "pooling and projection into the space of texts")
 SIGMOID = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 """SigLIP's, whose loss has a bias."""
@@ -36,49 +36,52 @@ UNSURE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = visual_tower(contents)
-    if branch is None or not is_openclip(contents, branch):
+    state_dict = visual_tower(contents)
+    if state_dict is None or not is_openclip(contents, state_dict):
         return None
-    return Claim(f"visual.* of OpenCLIP in {branch.where}", decisive=True)
+    return Claim(f"visual.* of OpenCLIP in {state_dict.where}", decisive=True)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = visual_tower(contents)
-    if branch is None:
+    state_dict = visual_tower(contents)
+    if state_dict is None:
         return None
-    names = names_under(branch, TRUNK)
+    names = names_under(state_dict, BACKBONE)
     if names:
-        return _timm_plan(contents, branch, names, which)
-    naming, options = naming_of_tower(branch)
+        return _timm_plan(contents, state_dict, names, which)
+    key_mapping, options = naming_of_tower(state_dict)
     warnings: tuple[str, ...] = ()
-    if naming.kind == "vit":
-        options["pre_norm"] = PREFIX + "ln_pre.weight" in branch.tensors
+    if key_mapping.kind == "vit":
+        options["pre_norm"] = PREFIX + "ln_pre.weight" in state_dict.tensors
         options["gelu"], warnings = _gelu(contents)
     heads = _model(contents).get("vision_cfg", {}).get("head_width")
-    copy = Copy(branch, PREFIX, (TEXT, POOLS))
-    traits = Traits(
-        _contract(contents, branch), options, heads=_heads(branch, heads) or heads_of(branch), warnings=warnings
+    weights = Weights(state_dict, PREFIX, (TEXT, POOLS))
+    defaults = FamilyDefaults(
+        _contract(contents, state_dict),
+        options,
+        heads=_heads(state_dict, heads) or heads_of(state_dict),
+        warnings=warnings,
     )
-    return plan_copy(contents, {"visual": copy}, which, traits, naming)
+    return plan_weights(contents, {"visual": weights}, which, defaults, key_mapping)
 
 
-def _timm_plan(contents: Contents, branch: Branch, names: list[str], which: str | None) -> Plan | None:
+def _timm_plan(contents: Contents, state_dict: StateDict, names: list[str], which: str | None) -> Plan | None:
     layout = layout_of(names, (BEIT, *LAYOUTS))
     if layout is None:
         return None
-    naming: Naming = naming_of(names, layout)
-    warnings = (UNSURE,) if naming.kind == "vit" and not _model(contents) else ()
-    traits = Traits(_contract(contents, branch), _timm_options(contents, naming), warnings=warnings)
-    return plan_copy(contents, {"visual": Copy(branch, TRUNK, (TEXT, HEAD))}, which, traits, naming)
+    key_mapping: KeyMapping = key_mapping_of(names, layout)
+    warnings = (UNSURE,) if key_mapping.kind == "vit" and not _model(contents) else ()
+    defaults = FamilyDefaults(_contract(contents, state_dict), _timm_options(contents, key_mapping), warnings=warnings)
+    return plan_weights(contents, {"visual": Weights(state_dict, BACKBONE, (TEXT, HEAD))}, which, defaults, key_mapping)
 
 
-def _timm_options(contents: Contents, naming: Naming) -> Mapping[str, Any]:
+def _timm_options(contents: Contents, key_mapping: KeyMapping) -> Mapping[str, Any]:
     """The GELU of timm's own network of that name."""
     name = str(_model(contents).get("vision_cfg", {}).get("timm_model_name", ""))
     tanh = any(part in name for part in ("so400m_patch16", "siglip_512", "siglip2", "giantopt")) or (
         "siglip" in name and "patch32" in name
     )
-    return {"gelu": "tanh"} if tanh and naming.kind == "vit" else {}
+    return {"gelu": "tanh"} if tanh and key_mapping.kind == "vit" else {}
 
 
 def _model(contents: Contents) -> Mapping[str, Any]:
@@ -96,16 +99,16 @@ def _gelu(contents: Contents) -> tuple[str, tuple[str, ...]]:
     return ("quick", ()) if "quickgelu" in named else ("exact", (UNSURE,))
 
 
-def _heads(branch: Branch, head_width: Any) -> int | None:
-    width = branch.tensors.get(PREFIX + "class_embedding")
+def _heads(state_dict: StateDict, head_width: Any) -> int | None:
+    width = state_dict.tensors.get(PREFIX + "class_embedding")
     return len(width) // head_width if isinstance(head_width, int) and width is not None else None
 
 
-def _contract(contents: Contents, branch: Branch) -> InputContract:
+def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
     config = contents.raw.config.get("open_clip", {})
     says = config.get("preprocess_cfg", {}) if isinstance(config, Mapping) else {}
     declared = contract_of(says) if isinstance(says, Mapping) else None
-    return declared or (SIGMOID if "logit_bias" in branch.tensors else STATISTICS)
+    return declared or (SIGMOID if "logit_bias" in state_dict.tensors else STATISTICS)
 
 
 FAMILY = Family(

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import names_under
-from transfer.checkpoints.openmmlab_files.config import backbone_in, config_text, contract_in, dicts_in
-from transfer.checkpoints.openmmlab_files.names import openmmlab_naming
-from transfer.checkpoints.rules import Apply, Drop, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.families.shared.openmmlab.config import backbone_in, config_text, contract_in, dicts_in
+from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_naming
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import names_under
+from transfer.checkpoints.keys.rules import Apply, Drop, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 OTHERS = {
@@ -42,18 +42,18 @@ UNSAID = (
 
 @dataclass(frozen=True)
 class _Found:
-    """A state dict with a trunk, the prefix of the trunk's names, and what they are names of."""
+    """A state dict with a backbone, the prefix of the backbone's names, and what they are names of."""
 
-    branch: Branch
+    state_dict: StateDict
     prefix: str
-    naming: Naming
+    key_mapping: KeyMapping
 
     def has(self, name: str) -> bool:
-        return f"{self.prefix}{name}" in self.branch.tensors
+        return f"{self.prefix}{name}" in self.state_dict.tensors
 
     @property
     def where(self) -> str:
-        return f"{self.prefix or 'bare names'}{'*' if self.prefix else ''} in {self.branch.where}"
+        return f"{self.prefix or 'bare names'}{'*' if self.prefix else ''} in {self.state_dict.where}"
 
 
 def _recognise(contents: Contents) -> Claim | None:
@@ -63,8 +63,10 @@ def _recognise(contents: Contents) -> Claim | None:
     said = next((key for key in SAID if key in _meta(contents)), None)
     if said is not None:
         return Claim(f"{said} in meta, {found.where}", decisive=True)
-    if found.naming.kind != "resnet" or any(name.startswith(f"{found.prefix}stem.7.") for name in found.branch.tensors):
-        return Claim(f"OpenMMLab's names of a {found.naming.kind}, {found.where}", decisive=True)
+    if found.key_mapping.kind != "resnet" or any(
+        name.startswith(f"{found.prefix}stem.7.") for name in found.state_dict.tensors
+    ):
+        return Claim(f"OpenMMLab's names of a {found.key_mapping.kind}, {found.where}", decisive=True)
     return None
 
 
@@ -74,12 +76,12 @@ def _meta(contents: Contents) -> Mapping[str, Any]:
 
 
 def _found(contents: Contents) -> _Found | None:
-    """The trunk under `backbone`, else one that was extracted: mmengine's average of weights stands in its place."""
-    paths = [path for path in ("state_dict", "") if path in contents.branches]
+    """The backbone under `backbone`, else one that was extracted: mmengine's average of weights stands in its place."""
+    paths = [path for path in ("state_dict", "") if path in contents.state_dicts]
     for prefix in (BACKBONE, ""):
-        for branch in (contents.branches[path] for path in paths):
-            if naming := openmmlab_naming(names_under(branch, prefix)):
-                return _Found(branch, prefix, naming)
+        for state_dict in (contents.state_dicts[path] for path in paths):
+            if key_mapping := openmmlab_naming(names_under(state_dict, prefix)):
+                return _Found(state_dict, prefix, key_mapping)
     return None
 
 
@@ -89,18 +91,18 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     dicts = dicts_in(config_text(contents.raw.tree))
     contract, config = contract_in(dicts), backbone_in(dicts)
-    tokenless = found.naming.kind == "vit" and config.get("with_cls_token") is False and found.has("cls_token")
-    options = _options(found, config, _library(contents, found.branch, config))
-    traits = Traits(
+    tokenless = found.key_mapping.kind == "vit" and config.get("with_cls_token") is False and found.has("cls_token")
+    options = _options(found, config, _library(contents, found.state_dict, config))
+    defaults = FamilyDefaults(
         contract or InputContract(IMAGENET_MEAN, IMAGENET_STD),
         options | ({"class_token": False} if tokenless else {}),
         heads=config.get("num_heads"),
         image=_sides(config.get("img_size")),
         warnings=() if contract else (UNSAID,),
     )
-    copies = _copies(contents, found.branch) if found.prefix else {"model": Copy(found.branch)}
-    naming = replace(found.naming, rules=(*(WITHOUT_TOKEN if tokenless else ()), *found.naming.rules))
-    return plan_copy(contents, copies, which, traits, naming)
+    all_weights = _all_weights(contents, found.state_dict) if found.prefix else {"model": Weights(found.state_dict)}
+    key_mapping = replace(found.key_mapping, rules=(*(WITHOUT_TOKEN if tokenless else ()), *found.key_mapping.rules))
+    return plan_weights(contents, all_weights, which, defaults, key_mapping)
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
@@ -111,28 +113,28 @@ def _sides(size: Any) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def _copies(contents: Contents, branch: Branch) -> dict[str, Copy]:
+def _all_weights(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
     """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
-    raw = contents.branches.get("ema_state_dict")
+    raw = contents.state_dicts.get("ema_state_dict")
     wrapped = (f"module.{BACKBONE}", BACKBONE)
     prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
-    copies = {"model" if prefix is None else "ema": _copy(branch, BACKBONE)}
+    all_weights = {"model" if prefix is None else "ema": _weights_of(state_dict, BACKBONE)}
     if raw is not None and prefix is not None:
-        copies["raw"] = _copy(raw, prefix)
+        all_weights["raw"] = _weights_of(raw, prefix)
     for label, prefix in OTHERS.items():
-        if any(name.startswith(prefix) for name in branch.tensors):
-            copies[label] = _copy(branch, prefix)
-    return copies
+        if any(name.startswith(prefix) for name in state_dict.tensors):
+            all_weights[label] = _weights_of(state_dict, prefix)
+    return all_weights
 
 
-def _copy(branch: Branch, prefix: str) -> Copy:
+def _weights_of(state_dict: StateDict, prefix: str) -> Weights:
     beside = Drop(
         rf"(?!{prefix.replace('.', '[.]')}).*", "another part of the model: neck, head, loss or second network"
     )
-    return Copy(branch, prefix, (beside,))
+    return Weights(state_dict, prefix, (beside,))
 
 
-def _library(contents: Contents, branch: Branch, config: Mapping[str, Any]) -> str:
+def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any]) -> str:
     """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way.
 
     Only their Swins are told the size of the images in pre-training.
@@ -140,19 +142,19 @@ def _library(contents: Contents, branch: Branch, config: Mapping[str, Any]) -> s
     if "pretrain_img_size" in config:
         return "mmdet"
     heads = ("rpn_head.", "roi_head.", "bbox_head.", "decode_head.", "keypoint_head.", "mask_head.")
-    if any(name.startswith(heads) for name in branch.tensors):
+    if any(name.startswith(heads) for name in state_dict.tensors):
         return "mmdet"
     return "mmdet" if any(f"{name}_version" in _meta(contents) for name in DETECTORS) else "mmpretrain"
 
 
 def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str, Any]:
     """What shapes do not tell: from the config where it says so, from names, from the library's way."""
-    kind, options = found.naming.kind, _declared(config)
+    kind, options = found.key_mapping.kind, _declared(config)
     if kind == "swin":
         options["padding"] = library
     elif kind in ("vit", "beit"):
         options["position_interpolation"] = "bicubic"
-        if not any(name.startswith(("ln1.", "norm1.")) for name in names_under(found.branch, found.prefix)):
+        if not any(name.startswith(("ln1.", "norm1.")) for name in names_under(found.state_dict, found.prefix)):
             options["final_norm"] = False
     return options
 
@@ -176,7 +178,7 @@ FAMILY = Family(
         "training file of mmengine: meta, state_dict with backbone.*, message_hub, ema_state_dict",
         "training file of mmcv: meta with mmcv_version and config, state_dict with backbone.*",
         "a published model: state_dict with backbone.*, with or without meta",
-        "a trunk extracted from one: state_dict without backbone.*, with a config in meta where it is a plain ResNet",
+        "a backbone extracted from one: state_dict without backbone.*, with a config in meta where it is a plain ResNet",
     ),
     recognise=_recognise,
     plan=_plan,

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.rules import Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"regular": "encoder.", "momentum": "encoder_k."}
 """The paper's names of the two encoders → their prefixes."""
@@ -32,43 +32,49 @@ DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its st
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"encoder.* beside projector.linear1 in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"encoder.* beside projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _is_pixpro(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_pixpro(state_dict)), None)
 
 
-def _is_pixpro(branch: Branch) -> bool:
-    return all(any(re.match(rf"(module\.)*{part}", name) for name in branch.tensors) for part in EVIDENCE)
+def _is_pixpro(state_dict: StateDict) -> bool:
+    return all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in EVIDENCE)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    present = [label for label, prefix in ENCODERS.items() if any(name.startswith(prefix) for name in branch.tensors)]
-    copies = {label: _copy(branch, label) for label in dict.fromkeys(("regular", *present))}
+    present = [
+        label for label, prefix in ENCODERS.items() if any(name.startswith(prefix) for name in state_dict.tensors)
+    ]
+    all_weights = {label: _weights_of(state_dict, label) for label in dict.fromkeys(("regular", *present))}
     arch = _arch(contents)
     warnings = (DILATED.format(arch=arch),) if arch and arch.endswith("_16s") else ()
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    return plan_copy(
-        contents, copies, which, Traits(imagenet, arch=arch, warnings=warnings), _naming(copies["regular"])
+    return plan_weights(
+        contents,
+        all_weights,
+        which,
+        FamilyDefaults(imagenet, arch=arch, warnings=warnings),
+        _naming(all_weights["regular"]),
     )
 
 
-def _copy(branch: Branch, label: str) -> Copy:
+def _weights_of(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in ENCODERS if name != label)
     beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
-    return Copy(branch, ENCODERS[label], (*HEADS, beside))
+    return Weights(state_dict, ENCODERS[label], (*HEADS, beside))
 
 
-def _naming(copy: Copy) -> Naming | None:
-    naming = copy.naming()
-    if naming is None or not any(name.startswith("conv1.0.0.") for name in copy.names):
-        return naming
-    return replace(naming, rules=(*DEEP_STEM, *naming.rules))
+def _naming(weights: Weights) -> KeyMapping | None:
+    key_mapping = weights.key_mapping()
+    if key_mapping is None or not any(name.startswith("conv1.0.0.") for name in weights.names):
+        return key_mapping
+    return replace(key_mapping, rules=(*DEEP_STEM, *key_mapping.rules))
 
 
 def _arch(contents: Contents) -> str | None:

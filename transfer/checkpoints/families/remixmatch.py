@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER, names_under
-from transfer.checkpoints.rules import Drop, Rule
-from transfer.checkpoints.variables import (
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, names_under
+from transfer.checkpoints.keys.rules import Drop, Rule
+from transfer.checkpoints.keys.variables import (
     CONVOLUTION,
     COUNTERS,
     NORM,
@@ -23,8 +22,9 @@ from transfer.checkpoints.variables import (
     parts,
     without_average,
 )
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 PREFIX = "classify/"
 BESIDE = (
@@ -42,25 +42,27 @@ CONTRACT = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"{PREFIX}conv2d_N and {PREFIX}batch_normalization_N in {branch.where}") if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"{PREFIX}conv2d_N and {PREFIX}batch_normalization_N in {state_dict.where}") if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    branches = contents.branches.values()
-    return next((branch for branch in branches if count_created("conv2d", names_under(branch, PREFIX))), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    state_dicts = contents.state_dicts.values()
+    return next(
+        (state_dict for state_dict in state_dicts if count_created("conv2d", names_under(state_dict, PREFIX))), None
+    )
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    _refuse_other_networks(names_under(branch, PREFIX), contents)
-    having = averaged(branch.tensors)
-    copies = {"model": Copy(branch, PREFIX, (*BESIDE, without_average()) if having else BESIDE)}
+    _refuse_other_networks(names_under(state_dict, PREFIX), contents)
+    having = averaged(state_dict.tensors)
+    all_weights = {"model": Weights(state_dict, PREFIX, (*BESIDE, without_average()) if having else BESIDE)}
     if having:
-        copies = {"ema": Copy(branch, PREFIX, (*BESIDE, instead_of_average(having))), **copies}
-    return plan_copy(contents, copies, which, Traits(CONTRACT, OPTIONS), _naming(having))
+        all_weights = {"ema": Weights(state_dict, PREFIX, (*BESIDE, instead_of_average(having))), **all_weights}
+    return plan_weights(contents, all_weights, which, FamilyDefaults(CONTRACT, OPTIONS), _naming(having))
 
 
 def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
@@ -76,7 +78,7 @@ def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
         )
 
 
-def _naming(having: Sequence[str]) -> Naming:
+def _naming(having: Sequence[str]) -> KeyMapping:
     convolutions, norms = _places()
     rules: tuple[Rule, ...] = (
         *named_as_averaged(having),
@@ -86,7 +88,7 @@ def _naming(having: Sequence[str]) -> Naming:
         *created("conv2d", convolutions),
         *created("batch_normalization", norms),
     )
-    return Naming("wide_resnet", rules, COUNTERS)
+    return KeyMapping("wide_resnet", rules, COUNTERS)
 
 
 def _places() -> tuple[list[str], list[str]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under, plain_branches
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under, plain_state_dicts
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 HEADS = ("classifier.0.convs.0.0.weight", "classifier.4.weight", "aux_classifier.4.weight")
@@ -22,31 +22,31 @@ OPTIONS = {"output_stride": 8}
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"backbone.* and a segmentation head in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"backbone.* and a segmentation head in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in plain_branches(contents) if _is_segmenter(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in plain_state_dicts(contents) if _is_segmenter(state_dict)), None)
 
 
-def _is_segmenter(branch: Branch) -> bool:
-    head = any(name in branch.tensors for name in HEADS)
-    return head and layout_of(names_under(branch, BACKBONE), (RESNET,)) is not None
+def _is_segmenter(state_dict: StateDict) -> bool:
+    head = any(name in state_dict.tensors for name in HEADS)
+    return head and layout_of(names_under(state_dict, BACKBONE), (RESNET,)) is not None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
-    return plan_copy(contents, {"model": Copy(branch, BACKBONE, BESIDE)}, which, traits)
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
+    return plan_weights(contents, {"model": Weights(state_dict, BACKBONE, BESIDE)}, which, defaults)
 
 
 FAMILY = Family(
     name="segmenter",
     aliases=("deeplabv3", "fcn", "datasetgan"),
-    description="DeepLabV3 and FCN by torchvision and DatasetGAN: dilated ResNet-50 and -101 trunks",
+    description="DeepLabV3 and FCN by torchvision and DatasetGAN: dilated ResNet-50 and -101 backbones",
     layouts=(
         "state dict at the root or under model: backbone.*, classifier.*, aux_classifier.*",
         "DatasetGAN: the same under model_state_dict",

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
-from transfer.checkpoints.numbered import NUMBERED, numbered_rules
-from transfer.checkpoints.rules import Drop, Rename, Rule
+from transfer.checkpoints.families.shared.numbered import NUMBERED, numbered_rules
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 PIXELS = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 BLOCK = r"net\.([1-4])\.blocks\.(\d+)\."
@@ -38,52 +38,62 @@ CONVERTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    if branch := _found(contents, _is_separius):
-        return Claim(f"net.*.blocks.*.net.* in {branch.where}", decisive=True)
-    if branch := _found(contents, _is_sthalles):
-        return Claim(f"backbone.* with a projection head as its fc, and nothing else, in {branch.where}", decisive=True)
-    if branch := _found(contents, _is_old_sthalles):
-        return Claim(f"features.* and the projection l1, l2 in {branch.where}", decisive=True)
+    if state_dict := _found(contents, _is_separius):
+        return Claim(f"net.*.blocks.*.net.* in {state_dict.where}", decisive=True)
+    if state_dict := _found(contents, _is_sthalles):
+        return Claim(
+            f"backbone.* with a projection head as its fc, and nothing else, in {state_dict.where}", decisive=True
+        )
+    if state_dict := _found(contents, _is_old_sthalles):
+        return Claim(f"features.* and the projection l1, l2 in {state_dict.where}", decisive=True)
     return None
 
 
-def _found(contents: Contents, test: Callable[[Branch], bool]) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if test(branch)), None)
+def _found(contents: Contents, test: Callable[[StateDict], bool]) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if test(state_dict)), None)
 
 
-def _is_separius(branch: Branch) -> bool:
-    return any(re.match(BLOCK + r"(net|projection)\.", name) for name in branch.tensors)
+def _is_separius(state_dict: StateDict) -> bool:
+    return any(re.match(BLOCK + r"(net|projection)\.", name) for name in state_dict.tensors)
 
 
-def _is_sthalles(branch: Branch) -> bool:
-    own = all(re.match(r"(module\.)*backbone\.", name) for name in branch.tensors)
-    head = any(re.match(r"(module\.)*backbone\.fc\.[02]\.", name) for name in branch.tensors)
-    return own and head and layout_of(names_under(branch, "backbone.")) == RESNET
+def _is_sthalles(state_dict: StateDict) -> bool:
+    own = all(re.match(r"(module\.)*backbone\.", name) for name in state_dict.tensors)
+    head = any(re.match(r"(module\.)*backbone\.fc\.[02]\.", name) for name in state_dict.tensors)
+    return own and head and layout_of(names_under(state_dict, "backbone.")) == RESNET
 
 
-def _is_old_sthalles(branch: Branch) -> bool:
-    head = any(re.match(r"l[12]\.(weight|bias)", name) for name in branch.tensors)
-    return head and any(re.match(NUMBERED, name) for name in names_under(branch, "features."))
+def _is_old_sthalles(state_dict: StateDict) -> bool:
+    head = any(re.match(r"l[12]\.(weight|bias)", name) for name in state_dict.tensors)
+    return head and any(re.match(NUMBERED, name) for name in names_under(state_dict, "features."))
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    if branch := _found(contents, _is_separius):
-        _refuse_selective_kernels(branch, contents.raw.path.name)
-        naming, traits = Naming("resnet", BLOCK_RULES), Traits(PIXELS, warnings=(CONVERTED,))
-        return plan_copy(contents, {"model": Copy(branch)}, which, traits, naming)
-    if branch := _found(contents, _is_sthalles):
-        return plan_copy(contents, {"model": Copy(branch, "backbone.", (HEAD,))}, which, Traits(PIXELS))
-    if branch := _found(contents, _is_old_sthalles):
-        naming = Naming("resnet", numbered_rules(names_under(branch, "features.")))
-        return plan_copy(contents, {"model": Copy(branch, "features.", (OLD_HEAD,))}, which, Traits(PIXELS), naming)
+    if state_dict := _found(contents, _is_separius):
+        _refuse_selective_kernels(state_dict, contents.raw.path.name)
+        key_mapping, defaults = KeyMapping("resnet", BLOCK_RULES), FamilyDefaults(PIXELS, warnings=(CONVERTED,))
+        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, key_mapping)
+    if state_dict := _found(contents, _is_sthalles):
+        return plan_weights(
+            contents, {"model": Weights(state_dict, "backbone.", (HEAD,))}, which, FamilyDefaults(PIXELS)
+        )
+    if state_dict := _found(contents, _is_old_sthalles):
+        key_mapping = KeyMapping("resnet", numbered_rules(names_under(state_dict, "features.")))
+        return plan_weights(
+            contents,
+            {"model": Weights(state_dict, "features.", (OLD_HEAD,))},
+            which,
+            FamilyDefaults(PIXELS),
+            key_mapping,
+        )
     found = plain_network(contents, (RESNET,))
     if found is None:
         return None
-    return plan_copy(contents, {"model": Copy(found[0])}, which, Traits(PIXELS, warnings=(CONVERTED,)))
+    return plan_weights(contents, {"model": Weights(found[0])}, which, FamilyDefaults(PIXELS, warnings=(CONVERTED,)))
 
 
-def _refuse_selective_kernels(branch: Branch, file: str) -> None:
-    selective = [name for name in branch.tensors if ".mixing_conv." in name]
+def _refuse_selective_kernels(state_dict: StateDict, file: str) -> None:
+    selective = [name for name in state_dict.tensors if ".mixing_conv." in name]
     if selective:
         raise WeightMismatch(
             f"{file}: a SimCLR v2 network with selective kernels (sk1), whose blocks choose between two convolutions: "

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import names_under
-from transfer.checkpoints.rules import Drop
-from transfer.checkpoints.simclr_names import object_naming, object_network, ordered_naming, ordered_network
-from transfer.checkpoints.variables import TRAINING
+from transfer.checkpoints.families.shared.simclr_names import (
+    object_naming,
+    object_network,
+    ordered_naming,
+    ordered_network,
+)
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.variables import TRAINING
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import InputContract
+from transfer.schemas.checkpoint import InputContract
 
 ORDERED = {"model": "base_model/", "ema": "ema_model/base_model/"}
 """TensorFlow 1: copy → prefix. The project's own fine-tuning loads base_model, so it comes first."""
@@ -41,59 +46,61 @@ CONTRACT = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"{_own(branch)} in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return Claim(f"{_own(state_dict)} in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _own(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _own(state_dict)), None)
 
 
-def _own(branch: Branch) -> str | None:
+def _own(state_dict: StateDict) -> str | None:
     """A name that only this project gives."""
-    return next((name for name in branch.tensors if OWN.fullmatch(name)), None)
+    return next((name for name in state_dict.tensors if OWN.fullmatch(name)), None)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    _refuse_other_layers(branch, contents)
-    copies = _copies(branch)
-    names = [name for copy in copies.values() for name in copy.names]
-    if "objects" in copies:
+    _refuse_other_layers(state_dict, contents)
+    all_weights = _all_weights(state_dict)
+    names = [name for weights in all_weights.values() for name in weights.names]
+    if "objects" in all_weights:
         block, depths = object_network(names)
-        naming = object_naming(block)
+        key_mapping = object_naming(block)
     else:
         block, depths = ordered_network(names)
-        naming = ordered_naming(block, depths)
-    options = {"block": block, "depths": list(depths), **_stem(branch)}
-    return plan_copy(contents, copies, which, Traits(CONTRACT, options), naming)
+        key_mapping = ordered_naming(block, depths)
+    options = {"block": block, "depths": list(depths), **_stem(state_dict)}
+    return plan_weights(contents, all_weights, which, FamilyDefaults(CONTRACT, options), key_mapping)
 
 
-def _copies(branch: Branch) -> dict[str, Copy]:
-    found = next((prefix for prefix in OBJECTS if names_under(branch, prefix)), None)
+def _all_weights(state_dict: StateDict) -> dict[str, Weights]:
+    found = next((prefix for prefix in OBJECTS if names_under(state_dict, prefix)), None)
     if found:
-        return {"objects": Copy(branch, found, BESIDE)}
-    present = [label for label, prefix in ORDERED.items() if names_under(branch, prefix)]
+        return {"objects": Weights(state_dict, found, BESIDE)}
+    present = [label for label, prefix in ORDERED.items() if names_under(state_dict, prefix)]
     others = {label: Drop(f"{ORDERED[label]}.*", f"the copy `{label}`: another one was chosen") for label in present}
     return {
-        label: Copy(branch, ORDERED[label], (*BESIDE, *(others[other] for other in present if other != label)))
+        label: Weights(state_dict, ORDERED[label], (*BESIDE, *(others[other] for other in present if other != label)))
         for label in present
     }
 
 
-def _stem(branch: Branch) -> dict[str, str]:
+def _stem(state_dict: StateDict) -> dict[str, str]:
     """Images of 32 pixels and less get a stem of 3x3 kernels that does not pool."""
     kernel = r".*base_model/conv2d/kernel|.*resnet_model/initial_conv_relu_max_pool/0/conv2d/kernel/\.A.*"
-    shapes = [tensor.shape for name, tensor in branch.tensors.items() if re.fullmatch(kernel, name)]
+    shapes = [tensor.shape for name, tensor in state_dict.tensors.items() if re.fullmatch(kernel, name)]
     return {"stem": "cifar"} if any(shape[:2] == (3, 3) for shape in shapes) else {"pool_padding": "same"}
 
 
-def _refuse_other_layers(branch: Branch, contents: Contents) -> None:
+def _refuse_other_layers(state_dict: StateDict, contents: Contents) -> None:
     """Networks of --sk_ratio and --se_ratio."""
-    other = next((name for name in branch.tensors if any(re.fullmatch(own, name) for own in OTHER)), None)
-    second = ((name, tensor) for name, tensor in branch.tensors.items() if name.endswith("base_model/conv2d_1/kernel"))
+    other = next((name for name in state_dict.tensors if any(re.fullmatch(own, name) for own in OTHER)), None)
+    second = (
+        (name, tensor) for name, tensor in state_dict.tensors.items() if name.endswith("base_model/conv2d_1/kernel")
+    )
     deep_stem = next((name for name, tensor in second if tensor.shape[:2] == (3, 3)), None)
     if other or deep_stem:
         raise WeightMismatch(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, naming_of, plan_copy
 from transfer.checkpoints.families.beit import beit_network, is_simmim
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import BEIT, SWIN, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import BEIT, SWIN, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 PREFIX = "encoder."
 BESIDE = (
@@ -18,34 +18,34 @@ BESIDE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    copy = _copy(contents)
-    if copy is None:
+    weights = _weights_of(contents)
+    if weights is None:
         return None
-    evidence = "encoder.mask_token" if copy.prefix else "SimMIM's trainer"
-    return Claim(f"{evidence} in {copy.branch.where}", decisive=True)
+    evidence = "encoder.mask_token" if weights.prefix else "SimMIM's trainer"
+    return Claim(f"{evidence} in {weights.state_dict.where}", decisive=True)
 
 
-def _copy(contents: Contents) -> Copy | None:
-    branch = next((branch for branch in contents.branches.values() if _is_masked(branch)), None)
-    if branch is not None:
-        return Copy(branch, PREFIX, BESIDE)
+def _weights_of(contents: Contents) -> Weights | None:
+    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_masked(state_dict)), None)
+    if state_dict is not None:
+        return Weights(state_dict, PREFIX, BESIDE)
     tuned = beit_network(contents) if is_simmim(contents) else None
-    return Copy(tuned) if tuned else None
+    return Weights(tuned) if tuned else None
 
 
-def _is_masked(branch: Branch) -> bool:
-    masked = PREFIX + "mask_token" in branch.tensors or "decoder.0.weight" in branch.tensors
-    return masked and layout_of(names_under(branch, PREFIX), (BEIT, SWIN)) is not None
+def _is_masked(state_dict: StateDict) -> bool:
+    masked = PREFIX + "mask_token" in state_dict.tensors or "decoder.0.weight" in state_dict.tensors
+    return masked and layout_of(names_under(state_dict, PREFIX), (BEIT, SWIN)) is not None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copy = _copy(contents)
-    layout = layout_of(copy.names, (BEIT, SWIN)) if copy else None
-    if copy is None or layout is None:
+    weights = _weights_of(contents)
+    layout = layout_of(weights.names, (BEIT, SWIN)) if weights else None
+    if weights is None or layout is None:
         return None
     options = {"position_interpolation": "bicubic"} if layout == BEIT else {}
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options)
-    return plan_copy(contents, {"model": copy}, which, traits, naming_of(copy.names, layout))
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options)
+    return plan_weights(contents, {"model": weights}, which, defaults, key_mapping_of(weights.names, layout))
 
 
 FAMILY = Family(

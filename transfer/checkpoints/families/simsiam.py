@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODER = "encoder."
 BESIDE = (
@@ -19,26 +19,30 @@ BESIDE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    return Claim(f"encoder.fc.* of three layers and predictor.* in {branch.where}", decisive=True) if branch else None
+    state_dict = _state_dict(contents)
+    return (
+        Claim(f"encoder.fc.* of three layers and predictor.* in {state_dict.where}", decisive=True)
+        if state_dict
+        else None
+    )
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _is_simsiam(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_simsiam(state_dict)), None)
 
 
-def _is_simsiam(branch: Branch) -> bool:
+def _is_simsiam(state_dict: StateDict) -> bool:
     """The projection head takes the classifier's place in the encoder; its third layer is `fc.6`."""
     heads = (r"encoder\.fc\.[36]\.", r"predictor\.\d\.")
-    return all(any(re.match(rf"(module\.)*{head}", name) for name in branch.tensors) for head in heads)
+    return all(any(re.match(rf"(module\.)*{head}", name) for name in state_dict.tensors) for head in heads)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None or layout_of(names_under(branch, ENCODER)) != RESNET:
+    state_dict = _state_dict(contents)
+    if state_dict is None or layout_of(names_under(state_dict, ENCODER)) != RESNET:
         return None
-    copies = {"encoder": Copy(branch, ENCODER, BESIDE)}
-    return plan_copy(contents, copies, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    all_weights = {"encoder": Weights(state_dict, ENCODER, BESIDE)}
+    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
 FAMILY = Family(

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop, Rename, Rule
-from transfer.checkpoints.variables import (
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop, Rename, Rule
+from transfer.checkpoints.keys.variables import (
     COUNTERS,
     NORM,
     SLIM_CONVOLUTION,
@@ -27,7 +26,8 @@ from transfer.checkpoints.variables import (
     parts,
     without_average,
 )
-from transfer.spec.checkpoint import InputContract
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import InputContract
 
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
 SCOPE = re.compile(r"(?:.*/)?resnet_v[12]_(\d+)/")
@@ -56,12 +56,12 @@ def _recognise(contents: Contents) -> Claim | None:
     return Claim(f"{found[1]}block1/unit_1/bottleneck_v{found[2]} names", decisive=True) if found else None
 
 
-def _found(contents: Contents) -> tuple[Branch, str, str] | None:
+def _found(contents: Contents) -> tuple[StateDict, str, str] | None:
     """The first branch with units, and the scope and version that most of its names have."""
-    for branch in contents.branches.values():
-        units = [(match[1], match[3]) for name in branch.tensors if (match := UNIT.match(name))]
+    for state_dict in contents.state_dicts.values():
+        units = [(match[1], match[3]) for name in state_dict.tensors if (match := UNIT.match(name))]
         if units:
-            return branch, *Counter(units).most_common(1)[0][0]
+            return state_dict, *Counter(units).most_common(1)[0][0]
     return None
 
 
@@ -69,28 +69,30 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _found(contents)
     if found is None:
         return None
-    branch, scope, version = found
+    state_dict, scope, version = found
     depth = SCOPE.fullmatch(scope)
     depths: dict[str, Any] = {"depths": DEPTHS[depth[1]]} if depth and depth[1] in DEPTHS else {}
-    traits = Traits(
-        _contract(branch, scope, version),
+    defaults = FamilyDefaults(
+        _contract(state_dict, scope, version),
         options={**OPTIONS, **depths},
         warnings=() if depths else (UNSCOPED.format(scope=scope or "/", version=version),),
     )
-    having = averaged(branch.tensors)
-    return plan_copy(contents, _copies(branch, scope, having), which, traits, _naming(branch.tensors, version, having))
+    having = averaged(state_dict.tensors)
+    return plan_weights(
+        contents, _all_weights(state_dict, scope, having), which, defaults, _naming(state_dict.tensors, version, having)
+    )
 
 
-def _copies(branch: Branch, scope: str, having: Sequence[str]) -> dict[str, Copy]:
+def _all_weights(state_dict: StateDict, scope: str, having: Sequence[str]) -> dict[str, Weights]:
     if not having:
-        return {"model": Copy(branch, scope, TRAINING)}
+        return {"model": Weights(state_dict, scope, TRAINING)}
     return {
-        "ema": Copy(branch, scope, (*TRAINING, instead_of_average(having))),
-        "model": Copy(branch, scope, (*TRAINING, without_average())),
+        "ema": Weights(state_dict, scope, (*TRAINING, instead_of_average(having))),
+        "model": Weights(state_dict, scope, (*TRAINING, without_average())),
     }
 
 
-def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> Naming:
+def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> KeyMapping:
     units = max(int(match[2]) for name in names if (match := UNIT.match(name)))
     norms = ("BatchNorm", "preact", "postnorm")
     rules: tuple[Rule, ...] = (
@@ -101,7 +103,7 @@ def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> Naming
         *(rule for layer in norms for rule in parts(layer, NORM)),
         *(_v1_rules(units) if version == "1" else _v2_rules(units)),
     )
-    return Naming("resnet" if version == "1" else "resnetv2", rules, COUNTERS)
+    return KeyMapping("resnet" if version == "1" else "resnetv2", rules, COUNTERS)
 
 
 def _v1_rules(units: int) -> tuple[Rule, ...]:
@@ -115,11 +117,11 @@ def _v1_rules(units: int) -> tuple[Rule, ...]:
 
 
 def _v2_rules(units: int) -> tuple[Rule, ...]:
-    inside = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
+    nested = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
     return (
         Rename(r"conv1\.(.*)", r"stem.conv.\1"),
         Rename(r"postnorm\.(.*)", r"norm.\1"),
-        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in inside),
+        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in nested),
         Rename(r"(stages.*)\.preact\.(.*)", r"\1.norm1.\2"),
         Rename(r"(stages.*)\.conv1/BatchNorm\.(.*)", r"\1.norm2.\2"),
         Rename(r"(stages.*)\.conv2/BatchNorm\.(.*)", r"\1.norm3.\2"),
@@ -127,9 +129,9 @@ def _v2_rules(units: int) -> tuple[Rule, ...]:
     )
 
 
-def _contract(branch: Branch, scope: str, version: str) -> InputContract:
+def _contract(state_dict: StateDict, scope: str, version: str) -> InputContract:
     """v1 subtracts means unless the classifier counts the labels of JFT-300M."""
-    classes = {tensor.shape[-1] for name, tensor in branch.tensors.items() if name.startswith(f"{scope}logits/")}
+    classes = {tensor.shape[-1] for name, tensor in state_dict.tensors.items() if name.startswith(f"{scope}logits/")}
     return INCEPTION if version == "2" or JFT_CLASSES in classes else VGG
 
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, Layout, layout_of, names_under
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, Layout, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
-TRUNKS = ("backbone.", "encoder.")
-"""Prefix of the trunk; before 2022 it was `encoder`. The momentum network has `momentum_` before it."""
+BACKBONES = ("backbone.", "encoder.")
+"""Prefix of the backbone; before 2022 it was `encoder`. The momentum network has `momentum_` before it."""
 
 CIFAR10 = InputContract((0.4914, 0.4822, 0.4465), (0.247, 0.243, 0.261))
 CIFAR100 = InputContract((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 WIDE_RESNET = Layout("wide ResNet", "wide_resnet", r"block[123]\.layer\.\d+\.", r"fc\.")
-NAMINGS = {WIDE_RESNET: Naming(WIDE_RESNET.kind, ())}
+NAMINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
 HEADS = r"(momentum_)?(classifier|projector|head)\.|decoder\."
 BESIDE = (
     Drop(r"(momentum_)?classifier\..*", "classifier trained beside the method"),
@@ -52,18 +52,18 @@ def _recognise(contents: Contents) -> Claim | None:
     found = _found(contents)
     if found is None:
         return None
-    branch, prefix = found
-    momentum = any(name.startswith(f"momentum_{prefix}") for name in branch.tensors)
-    if momentum or (contents.by_lightning and any(re.match(HEADS, n) for n in branch.tensors)):
-        return Claim(f"Lightning's file with {prefix}* and heads beside it in {branch.where}", decisive=True)
+    state_dict, prefix = found
+    momentum = any(name.startswith(f"momentum_{prefix}") for name in state_dict.tensors)
+    if momentum or (contents.by_lightning and any(re.match(HEADS, n) for n in state_dict.tensors)):
+        return Claim(f"Lightning's file with {prefix}* and heads beside it in {state_dict.where}", decisive=True)
     return None
 
 
-def _found(contents: Contents) -> tuple[Branch, str] | None:
-    """The state dict of the method, and the prefix of its trunk."""
-    branch = contents.branches.get("state_dict")
-    known = [prefix for prefix in TRUNKS if branch and _layout(names_under(branch, prefix))]
-    return (branch, known[0]) if branch and known else None
+def _found(contents: Contents) -> tuple[StateDict, str] | None:
+    """The state dict of the method, and the prefix of its backbone."""
+    state_dict = contents.state_dicts.get("state_dict")
+    known = [prefix for prefix in BACKBONES if state_dict and _layout(names_under(state_dict, prefix))]
+    return (state_dict, known[0]) if state_dict and known else None
 
 
 def _layout(names: list[str]) -> Layout | None:
@@ -74,13 +74,13 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     found = _found(contents)
     if found is None:
         return None
-    branch, prefix = found
+    state_dict, prefix = found
     prefixes = {"backbone": prefix, "momentum": f"momentum_{prefix}"}
-    present = {label: p for label, p in prefixes.items() if label == "backbone" or names_under(branch, p)}
-    copies = {label: Copy(branch, p, (*BESIDE, *_other(present, label))) for label, p in present.items()}
-    layout = _layout(copies["backbone"].names)
-    traits = _traits(branch, prefix, layout)
-    return plan_copy(contents, copies, which, traits, NAMINGS.get(layout) if layout else None)
+    present = {label: p for label, p in prefixes.items() if label == "backbone" or names_under(state_dict, p)}
+    all_weights = {label: Weights(state_dict, p, (*BESIDE, *_other(present, label))) for label, p in present.items()}
+    layout = _layout(all_weights["backbone"].names)
+    defaults = _traits(state_dict, prefix, layout)
+    return plan_weights(contents, all_weights, which, defaults, NAMINGS.get(layout) if layout else None)
 
 
 def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
@@ -91,11 +91,11 @@ def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
     )
 
 
-def _traits(branch: Branch, prefix: str, layout: Layout | None) -> Traits:
-    stem = branch.tensors.get(f"{prefix}conv1.weight")
+def _traits(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:
+    stem = state_dict.tensors.get(f"{prefix}conv1.weight")
     small = layout == RESNET and stem is not None and stem.shape[-2:] == (3, 3)
-    contract, warnings = _contract(branch, small or layout == WIDE_RESNET)
-    return Traits(contract, _options(layout, small), heads=_heads(branch, prefix), warnings=warnings)
+    contract, warnings = _contract(state_dict, small or layout == WIDE_RESNET)
+    return FamilyDefaults(contract, _options(layout, small), heads=_heads(state_dict, prefix), warnings=warnings)
 
 
 def _options(layout: Layout | None, small: bool) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def _options(layout: Layout | None, small: bool) -> dict[str, Any]:
     return {"stem": "cifar", "stem_padding": 2} if small else {}
 
 
-def _contract(branch: Branch, small: bool) -> tuple[InputContract, tuple[str, ...]]:
+def _contract(state_dict: StateDict, small: bool) -> tuple[InputContract, tuple[str, ...]]:
     """Nothing names the data set, but the classifier counts its classes."""
-    weight = branch.tensors.get("classifier.weight")
+    weight = state_dict.tensors.get("classifier.weight")
     classes = None if weight is None or weight.ndim != 2 else int(weight.shape[0])
     if not small:
         return IMAGENET, (STL10,) if classes == 10 else ()
@@ -115,12 +115,12 @@ def _contract(branch: Branch, small: bool) -> tuple[InputContract, tuple[str, ..
     return CIFAR10, (UNSAID_DATA.format(classes=classes or "unknown"),)
 
 
-def _heads(branch: Branch, prefix: str) -> int | None:
+def _heads(state_dict: StateDict, prefix: str) -> int | None:
     """12 for the ViTs of MoCo v3, whose momentum projection has no biases, and of MAE, which has a decoder."""
-    token = branch.tensors.get(f"{prefix}cls_token")
+    token = state_dict.tensors.get(f"{prefix}cls_token")
     projection = "momentum_projector.0"
-    unbiased = f"{projection}.weight" in branch.tensors and f"{projection}.bias" not in branch.tensors
-    decoder = any(name.startswith("decoder.") for name in branch.tensors)
+    unbiased = f"{projection}.weight" in state_dict.tensors and f"{projection}.bias" not in state_dict.tensors
+    decoder = any(name.startswith("decoder.") for name in state_dict.tensors)
     return 12 if token is not None and token.shape[-1] in TWELVE_HEADS and (unbiased or decoder) else None
 
 

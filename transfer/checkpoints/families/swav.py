@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, layout_of
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, layout_of
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BESIDE = (
     Drop(r"projection_head\..*", "projection head of the loss, or the classifier of its fine-tuning"),
@@ -19,27 +19,30 @@ HEADS = r"(module\.)*(projection_head\.(\d\.)?|prototypes\.(prototypes\d+\.)?)(w
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
+    state_dict = _state_dict(contents)
     heads = "projection_head or prototypes"
-    return Claim(f"{heads} beside the trunk's names in {branch.where}", decisive=True) if branch else None
+    return Claim(f"{heads} beside the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _branch(contents: Contents) -> Branch | None:
-    return next((branch for branch in contents.branches.values() if _is_swav(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_swav(state_dict)), None)
 
 
-def _is_swav(branch: Branch) -> bool:
-    names = [re.sub(r"^(module\.)+", "", name) for name in branch.tensors]
+def _is_swav(state_dict: StateDict) -> bool:
+    names = [re.sub(r"^(module\.)+", "", name) for name in state_dict.tensors]
     return layout_of(names) == RESNET and any(re.match(HEADS, name) for name in names)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
     # its stem pads the image by 1 and the convolution by 2, which equals the usual 3: zeros either way
-    return plan_copy(
-        contents, {"model": Copy(branch, beside=BESIDE)}, which, Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD))
+    return plan_weights(
+        contents,
+        {"model": Weights(state_dict, beside=BESIDE)},
+        which,
+        FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)),
     )
 
 

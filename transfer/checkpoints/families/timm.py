@@ -10,11 +10,11 @@ import timm.models
 from timm.models.resnet import ResNet
 from timm.models.vision_transformer import VisionTransformer
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Traits, plan_copy, with_average
-from transfer.checkpoints.declared import contract_of, triple
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import (
+from transfer.checkpoints.families.shared.timm_networks import outline_by_timm, resnet_options, vit_options
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.declared import contract_of, triple
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
     ORIGINAL_CONVNEXT,
     RESNET,
     RESNETV2,
@@ -24,8 +24,8 @@ from transfer.checkpoints.layouts import (
     is_plain_resnet,
     plain_network,
 )
-from transfer.checkpoints.timm_networks import outline_by_timm, resnet_options, vit_options
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INVISIBLE: Mapping[Layout, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     RESNET: (ResNet, resnet_options),
@@ -51,25 +51,27 @@ def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents)
     if found is None:
         return None
-    branch, layout = found
-    if layout == VIT and any(re.match(OTHER_METHODS, name) for name in branch.tensors):
+    state_dict, layout = found
+    if layout == VIT and any(re.match(OTHER_METHODS, name) for name in state_dict.tensors):
         return None
-    if layout == ORIGINAL_CONVNEXT and not any(re.search(r"\.(gamma|grn\.beta)$", name) for name in branch.tensors):
+    if layout == ORIGINAL_CONVNEXT and not any(re.search(r"\.(gamma|grn\.beta)$", name) for name in state_dict.tensors):
         return None  # VICRegL's, which scale no layer
     if "version" in contents.keys:
-        return Claim(f"{layout.name} names in {branch.where} of a file by timm's saver")
+        return Claim(f"{layout.name} names in {state_dict.where} of a file by timm's saver")
     if contents.timm_config:
         return Claim(f"{layout.name} names beside timm's config.json")
-    if is_plain_resnet(branch, layout) and (contents.raw.container != "safetensors" or has_head(branch, layout)):
+    if is_plain_resnet(state_dict, layout) and (
+        contents.raw.container != "safetensors" or has_head(state_dict, layout)
+    ):
         return None
-    timms_own = contents.raw.container == "safetensors" or layout != VIT or _newer_than_dino(branch)
-    if branch.path or has_head(branch, layout) or timms_own:
-        return Claim(f"timm's {layout.name} names in {branch.where}")
+    timms_own = contents.raw.container == "safetensors" or layout != VIT or _newer_than_dino(state_dict)
+    if state_dict.path or has_head(state_dict, layout) or timms_own:
+        return Claim(f"timm's {layout.name} names in {state_dict.where}")
     return None
 
 
-def _newer_than_dino(branch: Branch) -> bool:
-    return any(re.search(r"\bls1\.|reg_token|dist_token|fc1_g|_norm\.", name) for name in branch.tensors)
+def _newer_than_dino(state_dict: StateDict) -> bool:
+    return any(re.search(r"\bls1\.|reg_token|dist_token|fc1_g|_norm\.", name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
@@ -79,8 +81,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     model, layout = found
     contract, warnings = _contract(contents, model, layout)
     heads, image = contents.timm_args.get("num_heads"), _image(contents)
-    traits = Traits(contract, _options(contents, layout), heads=heads, image=image, warnings=warnings)
-    return plan_copy(contents, with_average(Copy(model), contents), which, traits)
+    defaults = FamilyDefaults(contract, _options(contents, layout), heads=heads, image=image, warnings=warnings)
+    return plan_weights(contents, with_average(Weights(model), contents), which, defaults)
 
 
 def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def _image(contents: Contents) -> tuple[int, int] | None:
     return (int(size[-2]), int(size[-1])) if isinstance(size, list) and len(size) == 3 else None
 
 
-def _contract(contents: Contents, branch: Branch, layout: Layout) -> tuple[InputContract, tuple[str, ...]]:
+def _contract(contents: Contents, state_dict: StateDict, layout: Layout) -> tuple[InputContract, tuple[str, ...]]:
     """What the file says; else what timm says about its architecture; else what its layout usually has."""
     for says in (_pretrained_cfg(contents), contents.args):
         if contract := contract_of(says):
@@ -119,14 +121,14 @@ def _contract(contents: Contents, branch: Branch, layout: Layout) -> tuple[Input
         return InputContract(mean, std), warnings
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     # files with a bare `model` come from DeiT's and Swin's scripts, which normalise as torchvision does
-    if layout not in (VIT, RESNETV2) or branch.path == "model" or "dist_token" in branch.tensors:
+    if layout not in (VIT, RESNETV2) or state_dict.path == "model" or "dist_token" in state_dict.tensors:
         return imagenet, warnings
-    unknown = () if layout == RESNETV2 and _is_bit(branch) else (UNKNOWN_STATISTICS,)
+    unknown = () if layout == RESNETV2 and _is_bit(state_dict) else (UNKNOWN_STATISTICS,)
     return InputContract(INCEPTION, INCEPTION), (*warnings, *unknown)
 
 
-def _is_bit(branch: Branch) -> bool:
-    return not any(name.endswith("running_mean") for name in branch.tensors)
+def _is_bit(state_dict: StateDict) -> bool:
+    return not any(name.endswith("running_mean") for name in state_dict.tensors)
 
 
 FAMILY = Family(

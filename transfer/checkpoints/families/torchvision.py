@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy, with_average
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import (
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import (
     BUFFER,
     CLASSIFIER,
     POOLED_NORM,
@@ -15,8 +14,9 @@ from transfer.checkpoints.layouts import (
     has_head,
     plain_network,
 )
-from transfer.checkpoints.rules import Apply, Drop, Rename, Rule
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights, with_average
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
 SWIN = Layout("torchvision Swin", "swin", r"features\.[1357]\.\d+\.(norm1|attn|mlp)\.", r"head\.")
@@ -79,12 +79,12 @@ def _recognise(contents: Contents) -> Claim | None:
     found = plain_network(contents, LAYOUTS)
     if found is None or "version" in contents.keys or contents.timm_config:
         return None
-    branch, layout = found
+    state_dict, layout = found
     if layout != RESNET:
-        return Claim(f"{layout.name} names in {branch.where}")
-    if has_deep_stem(branch) or not (has_head(branch, layout) or branch.path):
+        return Claim(f"{layout.name} names in {state_dict.where}")
+    if has_deep_stem(state_dict) or not (has_head(state_dict, layout) or state_dict.path):
         return None
-    return Claim(f"torchvision ResNet names in {branch.where}")
+    return Claim(f"torchvision ResNet names in {state_dict.where}")
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
@@ -92,18 +92,18 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if found is None:
         return None
     model, layout = found
-    copies = with_average(Copy(model), contents)
-    traits = Traits(
+    all_weights = with_average(Weights(model), contents)
+    defaults = FamilyDefaults(
         InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )
-    own = Naming(layout.kind, RULES[layout]) if layout in RULES else None
-    return plan_copy(contents, copies, which, traits, own)
+    own = KeyMapping(layout.kind, RULES[layout]) if layout in RULES else None
+    return plan_weights(contents, all_weights, which, defaults, own)
 
 
-def _warnings(branch: Branch, layout: Layout) -> tuple[str, ...]:
+def _warnings(state_dict: StateDict, layout: Layout) -> tuple[str, ...]:
     if layout != RESNET:
         return ()
-    return (SHARED if has_head(branch, layout) else HEADLESS.format(path=branch.path or "/"),)
+    return (SHARED if has_head(state_dict, layout) else HEADLESS.format(path=state_dict.path or "/"),)
 
 
 FAMILY = Family(

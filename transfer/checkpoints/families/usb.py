@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import CLASSIFIER
-from transfer.checkpoints.rules import Drop
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import CLASSIFIER
+from transfer.checkpoints.keys.rules import Drop
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 UNIT = re.compile(r"((?:backbone\.)?)block\d\.layer\.\d+\.(bn\d|conv\d|convShortcut)\.")
 HEADS = ("classifier.weight", "fc.weight")
@@ -51,55 +51,57 @@ SHARED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    paths = [path for path, branch in contents.branches.items() if _prefix(branch) is not None]
+    paths = [path for path, state_dict in contents.state_dicts.items() if _prefix(state_dict) is not None]
     if not paths or contents.by_lightning:  # solo-learn has the same wide ResNets
         return None
-    return Claim(f"block1.layer.0 names of a wide ResNet in {contents.branches[paths[0]].where}", decisive=True)
+    return Claim(f"block1.layer.0 names of a wide ResNet in {contents.state_dicts[paths[0]].where}", decisive=True)
 
 
-def _prefix(branch: Branch) -> str | None:
+def _prefix(state_dict: StateDict) -> str | None:
     """What stands before a wide ResNet's names: methods with a second head wrap the network."""
-    return next((match[1] for name in branch.tensors if (match := UNIT.match(name))), None)
+    return next((match[1] for name in state_dict.tensors if (match := UNIT.match(name))), None)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copies = _copies(contents)
-    if not copies:
+    all_weights = _all_weights(contents)
+    if not all_weights:
         return None
-    first = next(iter(copies.values()))
+    first = next(iter(all_weights.values()))
     project = _project(contents, first)
-    classes = next((first.branch.tensors[first.prefix + n].shape[0] for n in HEADS if n in first.names), 0)
+    classes = next((first.state_dict.tensors[first.prefix + n].shape[0] for n in HEADS if n in first.names), 0)
     data = 100 if classes == 100 else 10
     warning = SHARED.format(classes=classes, data=data)
-    traits = Traits(project.contracts[data], project.options, warnings=(warning,))
-    return plan_copy(contents, copies, which, traits, Naming("wide_resnet", ()))
+    defaults = FamilyDefaults(project.contracts[data], project.options, warnings=(warning,))
+    return plan_weights(contents, all_weights, which, defaults, KeyMapping("wide_resnet", ()))
 
 
-def _copies(contents: Contents) -> dict[str, Copy]:
+def _all_weights(contents: Contents) -> dict[str, Weights]:
     """The moving average, which these methods evaluate, first."""
-    networks = {path: branch for path, branch in contents.branches.items() if _prefix(branch) is not None}
+    networks = {
+        path: state_dict for path, state_dict in contents.state_dicts.items() if _prefix(state_dict) is not None
+    }
     average = next((path for path in AVERAGES if path in networks), None)
     if average is None:
-        return {"model": _copy(next(iter(networks.values())))} if networks else {}
+        return {"model": _weights_of(next(iter(networks.values())))} if networks else {}
     pair = {"ema": average, "model": AVERAGES[average]}
-    return {label: _copy(networks[path]) for label, path in pair.items() if path in networks}
+    return {label: _weights_of(networks[path]) for label, path in pair.items() if path in networks}
 
 
-def _copy(branch: Branch) -> Copy:
-    prefix = _prefix(branch) or ""
+def _weights_of(state_dict: StateDict) -> Weights:
+    prefix = _prefix(state_dict) or ""
     head = Drop(rf"{re.escape(prefix)}(classifier|fc)\..*", CLASSIFIER)
-    return Copy(branch, prefix, (head, Drop(r"(rot_classifier|mlp_proj|fc\d?)\..*", "head of the method")))
+    return Weights(state_dict, prefix, (head, Drop(r"(rot_classifier|mlp_proj|fc\d?)\..*", "head of the method")))
 
 
-def _project(contents: Contents, copy: Copy) -> Project:
+def _project(contents: Contents, weights: Weights) -> Project:
     """By what the files of each look like; a bare state dict by its biases."""
-    if HEADS[0] in copy.names:
+    if HEADS[0] in weights.names:
         return USB
-    if HEADS[1] in copy.names and contents.keys & {"ema_model", "ema_state_dict", "state_dict"}:
+    if HEADS[1] in weights.names and contents.keys & {"ema_model", "ema_state_dict", "state_dict"}:
         return TORCHSSL if "ema_model" in contents.keys else KEKMODEL
-    if any(re.match(r"block\d\.layer\.\d+\.conv\w+\.bias", name) for name in copy.names):
+    if any(re.match(r"block\d\.layer\.\d+\.conv\w+\.bias", name) for name in weights.names):
         return TORCHSSL
-    return USB if "conv1.bias" in copy.names else KEKMODEL
+    return USB if "conv1.bias" in weights.names else KEKMODEL
 
 
 FAMILY = Family(

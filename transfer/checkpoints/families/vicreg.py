@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import ORIGINAL_CONVNEXT, RESNET, Layout, layout_of, names_under, plain_network
-from transfer.checkpoints.rules import Drop, Rename
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, RESNET, Layout, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.rules import Drop, Rename
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 BESIDE = (
@@ -22,53 +22,53 @@ LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _training(contents)
-    if branch and not contents.by_lightning:  # solo-learn has the same names
-        return Claim(f"backbone.* and projector.* in {branch.where}", decisive=True)
+    state_dict = _training(contents)
+    if state_dict and not contents.by_lightning:  # solo-learn has the same names
+        return Claim(f"backbone.* and projector.* in {state_dict.where}", decisive=True)
     found = plain_network(contents, (ORIGINAL_CONVNEXT,))
     if found and not _scales(found[0]):
         return Claim(f"a ConvNeXt without layer scale in {found[0].where}")
     return None
 
 
-def _training(contents: Contents) -> Branch | None:
+def _training(contents: Contents) -> StateDict | None:
     """Barlow Twins writes nearly the same names, but its projector has no biases and a norm `bn` follows."""
-    return next((branch for branch in contents.branches.values() if _is_vicreg(branch)), None)
+    return next((state_dict for state_dict in contents.state_dicts.values() if _is_vicreg(state_dict)), None)
 
 
-def _is_vicreg(branch: Branch) -> bool:
-    beside = [name for name in branch.tensors if not name.startswith(BACKBONE)]
+def _is_vicreg(state_dict: StateDict) -> bool:
+    beside = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
     projector = "projector.0.bias" in beside or any(re.match(LOCAL, name) for name in beside)
     foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in beside)
-    return projector and not foreign and layout_of(names_under(branch, BACKBONE), LAYOUTS) is not None
+    return projector and not foreign and layout_of(names_under(state_dict, BACKBONE), LAYOUTS) is not None
 
 
-def _scales(branch: Branch) -> bool:
-    return any(name.endswith((".gamma", ".grn.beta")) for name in branch.tensors)
+def _scales(state_dict: StateDict) -> bool:
+    return any(name.endswith((".gamma", ".grn.beta")) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    copy = _copy(contents)
-    layout = layout_of(copy.names, LAYOUTS) if copy else None
-    if copy is None or layout is None:
+    weights = _weights_of(contents)
+    layout = layout_of(weights.names, LAYOUTS) if weights else None
+    if weights is None or layout is None:
         return None
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD))
-    return plan_copy(contents, {"model": copy}, which, traits, _naming(copy.names, layout))
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD))
+    return plan_weights(contents, {"model": weights}, which, defaults, _naming(weights.names, layout))
 
 
-def _copy(contents: Contents) -> Copy | None:
-    if branch := _training(contents):
-        return Copy(branch, BACKBONE, BESIDE)
+def _weights_of(contents: Contents) -> Weights | None:
+    if state_dict := _training(contents):
+        return Weights(state_dict, BACKBONE, BESIDE)
     found = plain_network(contents, LAYOUTS)
-    return Copy(found[0]) if found else None
+    return Weights(found[0]) if found else None
 
 
-def _naming(names: list[str], layout: Layout) -> Naming:
-    naming = naming_of(names, layout)
+def _naming(names: list[str], layout: Layout) -> KeyMapping:
+    key_mapping = key_mapping_of(names, layout)
     if layout == RESNET:
-        return naming
+        return key_mapping
     # VICRegL's ConvNeXts norm each place before they pool
-    return Naming(naming.kind, (Rename(r"norm\.(.*)", r"norm_pre.\1"), *naming.rules))
+    return KeyMapping(key_mapping.kind, (Rename(r"norm\.(.*)", r"norm_pre.\1"), *key_mapping.rules))
 
 
 FAMILY = Family(

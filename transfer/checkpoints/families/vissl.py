@@ -1,20 +1,20 @@
-"""VISSL (github.com/facebookresearch/vissl): one trainer for many methods, its trunk deep in a tree of states."""
+"""VISSL (github.com/facebookresearch/vissl): one trainer for many methods, its backbone deep in a tree of states."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
 
-from transfer.checkpoints.contents import Branch, Contents
-from transfer.checkpoints.copies import Copy, Naming, Traits, naming_of, plan_copy
 from transfer.checkpoints.families.torchvision import VIT_RULES
-from transfer.checkpoints.family import Claim, Family, Plan
-from transfer.checkpoints.layouts import RESNET, VIT, Layout, layout_of, names_under
-from transfer.checkpoints.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.contents import Contents, StateDict
+from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
+from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
+from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
+from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
-TRUNK = "classy_state_dict.base_model.model.trunk"
+BACKBONE = "classy_state_dict.base_model.model.trunk"
 LOSSES = ("classy_state_dict.loss", "loss")
 MOMENTUM = {
     "momentum_teacher.module.trunk.": ("student", "teacher"),
@@ -22,10 +22,10 @@ MOMENTUM = {
     "trunk.": ("student", "teacher"),
     "moco_encoder.trunk.": ("query", "key"),
 }
-"""Prefix of the other network in the loss's state → names of the trunk and of that network in the method's paper."""
+"""Prefix of the other network in the loss's state → names of the backbone and of that network in the method's paper."""
 
 PREFIXES = ("base_model._feature_blocks.", "_feature_blocks.", "base_model.", "")
-"""Prefixes of the trunk's names: a frozen trunk stands inside a feature extractor; only ViTs have no blocks by name."""
+"""Prefixes of the backbone's names: a frozen backbone stands inside a feature extractor; only ViTs have no blocks by name."""
 
 CLASSY_VIT = Layout("ClassyVision ViT", "vit", r"encoder\.layers\.layer_\d+\.", r"heads?\.")
 LAYOUTS = (RESNET, VIT, CLASSY_VIT)
@@ -44,42 +44,42 @@ IN_LOSS = (
     Drop(r"center|queue(_ptr)?|.*criterion\..*", "state of the loss"),
 )
 AROUND = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
-TEACHER = "the trunk is the {chosen}, as VISSL evaluates it; the loss holds the {other}: --which {other}."
-OTHER_TRUNK = r"(base_model\.)?(_feature_blocks\.)?(conv1\.0\.|stem\.|res\d\.block|block\d\.|trunk_output\.)"
+TEACHER = "the backbone is the {chosen}, as VISSL evaluates it; the loss holds the {other}: --which {other}."
+OTHER_BACKBONE = r"(base_model\.)?(_feature_blocks\.)?(conv1\.0\.|stem\.|res\d\.block|block\d\.|trunk_output\.)"
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
     where = "classy_state_dict" if "classy_state_dict" in contents.keys else "_feature_blocks.*"
-    return Claim(f"{where} with a trunk in {branch.where}", decisive=True)
+    return Claim(f"{where} with a backbone in {state_dict.where}", decisive=True)
 
 
-def _branch(contents: Contents) -> Branch | None:
-    if TRUNK in contents.branches:
-        return contents.branches[TRUNK]
-    return next((branch for branch in contents.branches.values() if _has_feature_blocks(branch)), None)
+def _state_dict(contents: Contents) -> StateDict | None:
+    if BACKBONE in contents.state_dicts:
+        return contents.state_dicts[BACKBONE]
+    return next((state_dict for state_dict in contents.state_dicts.values() if _has_feature_blocks(state_dict)), None)
 
 
-def _has_feature_blocks(branch: Branch) -> bool:
-    return any(re.match(r"(base_model\.)?_feature_blocks\.", name) for name in branch.tensors)
+def _has_feature_blocks(state_dict: StateDict) -> bool:
+    return any(re.match(r"(base_model\.)?_feature_blocks\.", name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    branch = _branch(contents)
-    if branch is None:
+    state_dict = _state_dict(contents)
+    if state_dict is None:
         return None
-    prefix = _prefix(branch.tensors)
-    trunk = Copy(branch, prefix, (AROUND,))
-    layout = layout_of(trunk.names, LAYOUTS)
+    prefix = _prefix(state_dict.tensors)
+    backbone = Weights(state_dict, prefix, (AROUND,))
+    layout = layout_of(backbone.names, LAYOUTS)
     if layout is None:
-        _refuse_other_trunks(branch, contents.raw.path.name)
+        _refuse_other_backbones(state_dict, contents.raw.path.name)
         return None
-    copies, warnings = _copies(contents, trunk)
+    all_weights, warnings = _all_weights(contents, backbone)
     options = {"position_interpolation": "bicubic"} if layout == VIT else {}
-    traits = Traits(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, warnings=warnings)
-    return plan_copy(contents, copies, which, traits, _naming(trunk.names, layout))
+    defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, warnings=warnings)
+    return plan_weights(contents, all_weights, which, defaults, _naming(backbone.names, layout))
 
 
 def _prefix(names: Iterable[str]) -> str:
@@ -87,35 +87,35 @@ def _prefix(names: Iterable[str]) -> str:
     return next(prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in names))
 
 
-def _copies(contents: Contents, trunk: Copy) -> tuple[dict[str, Copy], tuple[str, ...]]:
-    """The trunk, and the network of the loss where the method has one."""
+def _all_weights(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
+    """The backbone, and the network of the loss where the method has one."""
     momentum = next(_momentum_networks(contents), None)
     if momentum is None:
-        return {"trunk": trunk}, ()
-    (chosen, other), copy = momentum
-    return {chosen: trunk, other: copy}, (TEACHER.format(chosen=chosen, other=other),)
+        return {"trunk": backbone}, ()
+    (chosen, other), weights = momentum
+    return {chosen: backbone, other: weights}, (TEACHER.format(chosen=chosen, other=other),)
 
 
-def _momentum_networks(contents: Contents) -> Iterator[tuple[tuple[str, str], Copy]]:
-    paths = [path for loss in LOSSES for path in (loss, f"{loss}.teacher") if path in contents.branches]
-    for branch in (contents.branches[path] for path in paths):
+def _momentum_networks(contents: Contents) -> Iterator[tuple[tuple[str, str], Weights]]:
+    paths = [path for loss in LOSSES for path in (loss, f"{loss}.teacher") if path in contents.state_dicts]
+    for state_dict in (contents.state_dicts[path] for path in paths):
         for prefix, labels in MOMENTUM.items():
-            if names := names_under(branch, prefix):
-                yield labels, Copy(branch, prefix + _prefix(names), IN_LOSS)
+            if names := names_under(state_dict, prefix):
+                yield labels, Weights(state_dict, prefix + _prefix(names), IN_LOSS)
 
 
-def _naming(names: list[str], layout: Layout) -> Naming:
+def _naming(names: list[str], layout: Layout) -> KeyMapping:
     if layout == CLASSY_VIT:
-        return Naming(layout.kind, CLASSY_RULES)
-    naming = naming_of(names, layout)
-    return naming if layout == RESNET else Naming(layout.kind, (*VISSL_VIT_RULES, *naming.rules))
+        return KeyMapping(layout.kind, CLASSY_RULES)
+    key_mapping = key_mapping_of(names, layout)
+    return key_mapping if layout == RESNET else KeyMapping(layout.kind, (*VISSL_VIT_RULES, *key_mapping.rules))
 
 
-def _refuse_other_trunks(branch: Branch, file: str) -> None:
-    other = [name for name in branch.tensors if re.match(OTHER_TRUNK, name)]
+def _refuse_other_backbones(state_dict: StateDict, file: str) -> None:
+    other = [name for name in state_dict.tensors if re.match(OTHER_BACKBONE, name)]
     if other:
         raise WeightMismatch(
-            f"{file}: a trunk of VISSL that has no canonical network here, such as a RegNet: {len(other)} tensors "
+            f"{file}: a backbone of VISSL that has no canonical network here, such as a RegNet: {len(other)} tensors "
             f"like\n  + {other[0]}\n  + {other[-1]}\nResNets and ViTs can be converted."
         )
 

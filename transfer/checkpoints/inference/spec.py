@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from transfer.backbones.architectures import comparable, name_of
-from transfer.checkpoints.family import Plan
 from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
@@ -17,8 +16,9 @@ from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
 from transfer.checkpoints.inference.votes import Shapes
 from transfer.checkpoints.inference.wide_resnet import infer_wide_resnet
+from transfer.checkpoints.keys.family import Plan
 from transfer.errors import WeightMismatch
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
     "resnetv2": infer_resnetv2,
@@ -71,7 +71,7 @@ def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan)
     ]
     if spec.kind != claimed.kind or differences:
         raise WeightMismatch(
-            f"the file says that it holds {plan.arch}, but its tensors in {plan.branch.where} are those of "
+            f"the file says that it holds {plan.arch}, but its tensors in {plan.state_dict.where} are those of "
             f"{spec.arch}: {'; '.join(differences) or f'a {spec.kind}, not a {claimed.kind}'}. Part of the network is "
             "missing, or the file was put together from two."
         )

@@ -15,8 +15,8 @@ def stage_depths(shapes: Shapes, network: str, patterns: dict[str, str]) -> list
     missing = [f"  - {stage}.*" for stage, depth in depths.items() if not depth]
     if missing:
         raise WeightMismatch(
-            f"a {network}'s trunk has {len(patterns)} stages; without a tensor in the file:\n"
+            f"a {network}'s backbone has {len(patterns)} stages; without a tensor in the file:\n"
             + "\n".join(missing)
-            + f"\nClosest names: {', '.join(list(shapes)[-4:])}. Only a whole trunk can be evaluated."
+            + f"\nClosest names: {', '.join(list(shapes)[-4:])}. Only a whole backbone can be evaluated."
         )
     return list(depths.values())

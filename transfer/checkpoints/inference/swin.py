@@ -15,7 +15,7 @@ def infer_swin(shapes: Shapes) -> dict[str, Any]:
     if len(depths) != 4 or 0 in depths:
         raise WeightMismatch(
             f"a Swin transformer has four stages; the file has {depths} blocks under layers.0, 1, ... "
-            "Only a whole trunk can be evaluated."
+            "Only a whole backbone can be evaluated."
         )
     stages = range(4)
     widths = [most_common(lengths(shapes, rf"layers\.{s}\.blocks\.\d+\.norm[12]\.(weight|bias)"), 96) for s in stages]

@@ -16,7 +16,7 @@ from transfer.datasets.mini.classes import BONES, CATEGORY_IDS, JOINTS, OBJECTS,
 from transfer.datasets.mini.contours import outer_polygons, signed_area
 from transfer.datasets.mini.scene import SIZE, Instance, Scene, draw_scene
 from transfer.errors import BadOption
-from transfer.spec.files import write_json
+from transfer.files.atomic import write_json
 
 VERSION = 1
 """Raised by one whenever the drawing changes: other images are another data set."""

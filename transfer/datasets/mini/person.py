@@ -74,21 +74,21 @@ def _leg(rng: Random, centre: Point, side: str, sign: float, lean: float, height
 
 
 def _limbs(joints: Mapping[str, Point], height: float, rng: Random) -> list[Limb]:
-    """Legs, then trunk, head and arms; either side may be in front."""
+    """Legs, then backbone, head and arms; either side may be in front."""
     sides = ["left", "right"]
     rng.shuffle(sides)
     sleeve = rng.choice(("skin", "shirt"))
     chains = [("hip", "knee", 0.105, "trousers"), ("knee", "ankle", 0.085, "trousers")]
     arms = [("shoulder", "elbow", 0.08, "shirt"), ("elbow", "wrist", 0.065, sleeve)]
     legs = [_limb(joints, side, *chain, height) for side in sides for chain in chains]
-    return [*legs, *_trunk(joints, height), *(_limb(joints, side, *arm, height) for side in sides for arm in arms)]
+    return [*legs, *_backbone(joints, height), *(_limb(joints, side, *arm, height) for side in sides for arm in arms)]
 
 
 def _limb(joints: Mapping[str, Point], side: str, start: str, end: str, width: float, part: str, height: float) -> Limb:
     return Limb(joints[f"{side}_{start}"], joints[f"{side}_{end}"], width * height, part)
 
 
-def _trunk(joints: Mapping[str, Point], height: float) -> list[Limb]:
+def _backbone(joints: Mapping[str, Point], height: float) -> list[Limb]:
     neck = _middle(joints["left_shoulder"], joints["right_shoulder"])
     hips = _middle(joints["left_hip"], joints["right_hip"])
     crown = _step(joints["nose"], _direction(neck, joints["nose"]), 0.03 * height)

@@ -1,4 +1,4 @@
-"""The plainest segmenter: what a trunk's last map knows without another layer."""
+"""The plainest segmenter: what a backbone's last map knows without another layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class LinearHead(BaseDecodeHead):
     """Class scores by a 1x1 convolution on normalised features (Oquab et al., DINOv2, 2023).
 
-    `(B, in_channels, H, W)`, the last of the levels → `(B, num_classes, H, W)`. The batch normalisation makes trunks
+    `(B, in_channels, H, W)`, the last of the levels → `(B, num_classes, H, W)`. The batch normalisation makes backbones
     of all feature magnitudes learn at one rate; after training it is part of the linear map.
     """
 

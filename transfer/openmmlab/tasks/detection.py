@@ -15,7 +15,7 @@ from transfer.openmmlab.tasks.pyramids import check_strides, fit_pyramid
 from transfer.openmmlab.tasks.resizing import resize_images
 from transfer.openmmlab.tasks.strides import with_fine_levels
 from transfer.openmmlab.tasks.task_type import Classes, TaskType
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_detector(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:

@@ -12,7 +12,7 @@ from transfer.datasets.layouts import Split
 from transfer.errors import BadOption
 from transfer.openmmlab.tasks.strides import has_cells_at_corners
 from transfer.openmmlab.tasks.task_type import Classes, TaskType
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 ANY_STRIDE = "pose_heatmap and vitpose_simple lift every backbone's last map to the stride of heatmaps"
 

@@ -14,7 +14,7 @@ from transfer.datasets.layouts import Split
 from transfer.openmmlab.tasks.resizing import resize_images
 from transfer.openmmlab.tasks.strides import has_cells_at_corners, with_fine_levels
 from transfer.openmmlab.tasks.task_type import Classes, TaskType
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def fit_segmenter(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:

@@ -8,7 +8,7 @@ import torch
 
 from transfer.backbones.building import KINDS, kind_of, levels_of, outline_of
 from transfer.errors import BadOption
-from transfer.spec.checkpoint import BackboneSpec
+from transfer.schemas.checkpoint import BackboneSpec
 
 
 def with_fine_levels(backbone: BackboneSpec) -> BackboneSpec:

@@ -1,0 +1,1 @@
+"""Say what a conversion did and what speaks against it: assumptions, health, probes, other weights."""

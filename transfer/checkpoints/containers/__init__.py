@@ -1,7 +1,0 @@
-"""The containers that checkpoints come in. Every reader returns what was saved; none runs the file's code."""
-
-from __future__ import annotations
-
-from transfer.checkpoints.containers.safetensors import read_safetensors
-
-__all__ = ["read_safetensors"]

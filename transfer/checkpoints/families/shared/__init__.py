@@ -1,0 +1,1 @@
+"""Key mappings and configs that several families share."""

@@ -1,0 +1,1 @@
+"""Take state dicts apart by their keys: contents, rules, layouts, exact matching."""

@@ -1,0 +1,1 @@
+"""Read checkpoint files and folders without running anything that they bring."""

@@ -1,0 +1,162 @@
+"""The state of a pickle machine, and everything that it may do.
+
+Only rebuilding functions of this package and inert classes are ever called, and what is built is bounded by the length
+of the pickle.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+
+from transfer.checkpoints.reading.deferred import Unaligned
+from transfer.checkpoints.reading.pickles.arrays import Shell
+from transfer.checkpoints.reading.pickles.inert import Inert, InertClass, Rebuilder
+from transfer.checkpoints.reading.pickles.keys import is_odd, name_of, refuse
+from transfer.checkpoints.reading.pickles.names import resolve
+from transfer.checkpoints.reading.pickles.rebuilding import StorageType
+
+MOST_CONTAINERS = 1_000_000
+MOST_TENSORS = 400_000
+MOST_REMEMBERED = 2_000_000
+MOST_OPEN = MOST_NAMES = 10_000
+MOST_ODD_KEYS = 10_000
+MOST_REPEATED = 2**28
+FREE = 2**20
+"""Items that calls may copy however short the pickle is."""
+
+COPIES = 3
+"""How often calls may copy a whole pickle."""
+
+SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
+LOAD = "torch.storage._load_from_bytes"
+
+Numbers = torch.Tensor | Unaligned
+Storage = Callable[[str, torch.dtype, int, Any], Numbers]
+"""`(key, dtype, numel, view)` → the 1-D data of tensors."""
+Nested = Callable[[bytes], Any]
+"""A torch file inside a pickle → its value."""
+
+
+class Machine:
+    """A stack, marks in it, remembered objects, and counters of what was built."""
+
+    def __init__(self, data: memoryview, position: int, storage: Storage, nested: Nested) -> None:
+        self.data, self.position, self._length = data, position, len(data)
+        self.stack: list[Any] = []
+        self._marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self._storage, self._nested = storage, nested
+        self._globals: dict[tuple[str, str], Any] = {}
+        self._containers = self._tensors = self._odd_keys = self._repeated = 0
+        self._all_weights = FREE + COPIES * len(data)
+
+    def take(self, size: int) -> memoryview:
+        """The next `size` bytes."""
+        start = self.position
+        self.position = end = start + size
+        if not start <= end <= self._length:
+            raise EOFError(f"{size:,} bytes at {start:,} of {self._length:,}")
+        return self.data[start:end]
+
+    def line(self) -> bytes:
+        """The bytes up to the end of the line, which is passed."""
+        size = 100
+        while True:
+            piece = bytes(self.data[self.position : self.position + size])
+            if (end := piece.find(b"\n")) >= 0:
+                self.position += end + 1
+                return piece[:end]
+            if len(piece) < size:
+                raise EOFError("a line without an end")
+            size *= 10
+
+    def mark(self) -> None:
+        """Begin a list of operands."""
+        self._marks.append(self.stack)
+        self.stack = []
+        if len(self._marks) > MOST_OPEN:
+            refuse(f"opens more than {MOST_OPEN:,} lists in one another")
+
+    def since_mark(self) -> list[Any]:
+        """The operands since the last mark."""
+        items, self.stack = self.stack, self._marks.pop()
+        return items
+
+    def push_new(self, value: Any) -> None:
+        """Push something that takes memory."""
+        self._containers += 1
+        if self._containers > MOST_CONTAINERS:
+            refuse(f"builds more than {MOST_CONTAINERS:,} objects")
+        self.stack.append(value)
+
+    def remember(self, index: int) -> None:
+        """Note the top of the stack under a number."""
+        value = self.memo[index] = self.stack[-1]
+        if type(value) is Shell:
+            value.remembered.append(index)
+        if len(self.memo) > MOST_REMEMBERED:
+            refuse(f"remembers more than {MOST_REMEMBERED:,} objects")
+
+    def check_keys(self, keys: Iterable[Any]) -> None:
+        """Count keys that could be made to collide."""
+        self._odd_keys += sum(is_odd(key) for key in keys if type(key) is not str)
+        if self._odd_keys > MOST_ODD_KEYS:
+            refuse(f"has more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
+
+    def find(self, module: str, name: str) -> Any:
+        """What stands for a global. Raises UnsafeCheckpoint for a dangerous one."""
+        known = self._globals.get((module, name))
+        if known is None:
+            if len(self._globals) >= MOST_NAMES:
+                refuse(f"names more than {MOST_NAMES:,} classes and functions")
+            known = Rebuilder(self._nested) if f"{module}.{name}" == LOAD else resolve(module, name)
+            self._globals[module, name] = known
+        return known
+
+    def call(self, function: Any, args: Any, options: Mapping[Any, Any] | None = None) -> Any:
+        """Call a rebuilding function, or construct an inert object."""
+        if not isinstance(args, tuple):
+            raise pickle.UnpicklingError(f"arguments that are a {type(args).__name__}")
+        self.pay(args)
+        if isinstance(function, InertClass):
+            return function.build(args, options or {})
+        if not isinstance(function, Rebuilder):
+            raise pickle.UnpicklingError(f"a call of a {type(function).__name__}, which is no function")
+        made = function.function(*args)
+        if isinstance(made, torch.Tensor):
+            self._count_tensor(made)
+        return made
+
+    def pay(self, values: Iterable[Any]) -> None:
+        """Count what a call may copy: all calls together no more than a few times the pickle's own length.
+
+        An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
+        """
+        self._all_weights -= sum(len(value) for value in values if isinstance(value, SIZED))
+        if self._all_weights < 0:
+            refuse("copies the same values again and again")
+
+    def _count_tensor(self, tensor: torch.Tensor | None = None) -> None:
+        self._tensors += 1
+        if self._tensors > MOST_TENSORS:
+            refuse(f"builds more than {MOST_TENSORS:,} tensors")
+        if tensor is not None and not tensor.is_contiguous():
+            self._repeated += max(0, tensor.numel() * tensor.itemsize - tensor.untyped_storage().nbytes())
+        if self._repeated > MOST_REPEATED:
+            refuse(f"repeats the numbers of small tensors to more than {MOST_REPEATED:,} bytes")
+
+    def reference(self, pid: Any) -> Any:
+        """`("storage", type, key, location, numel[, view])` → its data; `("module", class, ...)` → the class."""
+        if not isinstance(pid, tuple) or not pid:
+            raise pickle.UnpicklingError(f"a reference that is a {type(pid).__name__}")
+        if pid[0] == "module":
+            return pid[1]
+        kind, key, _location, numel, *view = pid[1:]
+        if not isinstance(kind, StorageType):
+            raise pickle.UnpicklingError(f"a storage whose type is a {type(kind).__name__}")
+        self._count_tensor()
+        return self._storage(name_of(key), kind.dtype, int(numel), view[0] if view else None)

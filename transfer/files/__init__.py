@@ -1,0 +1,1 @@
+"""Write files atomically, lock, fingerprint and find them."""
