@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate.certify import certify
-from transfer.checkpoints.certificate.health import examine, stored_turned
+from transfer.checkpoints.certificate.health import examine, stored_transposed
 from transfer.checkpoints.certificate.other_weights import compare_with
-from transfer.checkpoints.certificate.probing.probe import judge, norms_of
+from transfer.checkpoints.certificate.probe import judge, norms_of
 from transfer.checkpoints.identification.filling import UNSAID, Choice, Filled, fill_from
 from transfer.checkpoints.keys.contents import Contents, contents_of
 from transfer.checkpoints.keys.matching import match
@@ -148,9 +148,9 @@ def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
 
 def _health(filled: Filled, title: str) -> dict[str, str]:
     """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
-    findings = examine(filled.matched, title) | stored_turned(filled.plan.state_dict.tensors)
-    for other in filled.plan.other_weights:
-        findings |= compare_with(other, filled.matched)
+    findings = examine(filled.matched, title) | stored_transposed(filled.plan.state_dict.tensors)
+    for label, other in filled.plan.other_weights.items():
+        findings |= compare_with(label, other, filled.matched)
     return findings
 
 

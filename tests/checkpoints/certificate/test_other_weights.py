@@ -43,7 +43,7 @@ def test_copies_that_follow_each_other_are_well(backbone: State, tmp_path: Path)
         ("conv1.weight", lambda tensor: tensor.flip(1), "input channels are reversed"),
         ("layer2.0.conv2.weight", lambda tensor: tensor.transpose(0, 1).contiguous(), "first two dimensions"),
         ("layer3.0.conv1.weight", lambda tensor: tensor.transpose(2, 3).contiguous(), "height and width"),
-        ("layer4.0.conv2.weight", torch.randn_like, "is unlike its copy in the key"),
+        ("layer4.0.conv2.weight", torch.randn_like, "is unlike its counterpart in the key"),
     ],
 )
 def test_a_turned_tensor_is_named(name: str, turn: Any, text: str, backbone: State, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Library:
 
 def named(values: Mapping[str, Value], rules: Sequence[Rule]) -> dict[str, Value]:
     """Tensors under the names that `rules` lead to. Raises Inexpressible for an operation that does not fit."""
-    renamed = {name: source.value for name, source in apply_to_values(values, rules).kept.items()}
+    renamed = {name: source.value for name, source in apply_to_values(values, rules).sources.items()}
     misfits = [f"{name}: {value.fault}" for name, value in renamed.items() if value.fault]
     if misfits:
         raise Inexpressible(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import RESNET, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
-BESIDE = (
+REST = (
     Drop(r"projector\..*", "projection head of the loss"),
     Drop(r"bn\.(running_mean|running_var|num_batches_tracked)", "norm of the projections in the loss"),
 )
@@ -42,10 +42,10 @@ def _is_barlow_twins(state_dict: StateDict) -> bool:
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     if state_dict := _training(contents):
-        all_weights = {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+        networks = {"backbone": Weights(state_dict, BACKBONE, REST)}
         known = layout_of(names_under(state_dict, BACKBONE)) == RESNET
-        return plan_weights(contents, all_weights, which, FamilyDefaults(imagenet)) if known else None
-    found = plain_network(contents, (RESNET,))
+        return plan_weights(contents, networks, which, FamilyDefaults(imagenet)) if known else None
+    found = generic_network(contents, (RESNET,))
     if found is None:
         return None
     return plan_weights(contents, {"backbone": Weights(found[0])}, which, FamilyDefaults(imagenet, warnings=(BARE,)))

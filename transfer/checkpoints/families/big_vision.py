@@ -6,8 +6,8 @@ from typing import Any
 
 from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 HALF = (0.5, 0.5, 0.5)

@@ -7,10 +7,10 @@ import re
 import torch
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, legacy_batchnorm, names_under
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Reshape, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 STATISTICS = InputContract((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -81,7 +81,7 @@ def is_openclip(contents: Contents, state_dict: StateDict) -> bool:
     return trainers or published or own
 
 
-def naming_of_tower(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
+def tower_key_mapping(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
     """Rules of an image tower in OpenAI's names, and the options that they leave untold (but the GELU)."""
     names = names_under(state_dict, PREFIX)
     if any(re.match(_BLOCK, name) for name in names):
@@ -93,7 +93,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict = visual_tower(contents)
     if state_dict is None:
         return None
-    key_mapping, options = naming_of_tower(state_dict)
+    key_mapping, options = tower_key_mapping(state_dict)
     if key_mapping.kind == "vit":
         options["gelu"] = "quick"
     sure = bool(SCALARS & state_dict.tensors.keys()) or contents.raw.container == "torchscript" or _half(state_dict)

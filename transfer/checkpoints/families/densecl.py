@@ -1,6 +1,6 @@
 """OpenSelfSup's files: DenseCL (Wang et al., CVPR 2021; github.com/WXinlong/DenseCL), and its MoCo, BYOL, NPID, ...
 
-The backbone stands in a file twice where the method has two of them: as `backbone`, and as the first part of the encoder
+A file holds the backbone twice where the method has two networks: as `backbone`, and as the first part of the encoder
 that is trained. Both are the same tensors.
 """
 
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -27,7 +27,7 @@ PAIRS = {
 }
 """Prefix under which the backbone is stored again → copies of the network and their prefixes, by the method's names."""
 
-BESIDE = (
+REST = (
     Drop(r"(encoder_[qk]|online_net|target_net)\.1\..*", "projection head of the loss"),
     Drop(r"(neck|head)\..*", "head of the pretext task"),
     Drop(r"memory_bank\..*", "memory of features"),
@@ -72,7 +72,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(contents))
     state_dict = _state_dict(contents)
     if state_dict is not None:
-        return plan_weights(contents, _all_weights(state_dict, contents.raw.path.name), which, defaults)
+        return plan_weights(contents, _networks(state_dict, contents.raw.path.name), which, defaults)
     if _is_extracted(contents):
         return plan_weights(contents, {"backbone": Weights(contents.state_dicts["state_dict"])}, which, defaults)
     return None
@@ -85,16 +85,15 @@ def _options(contents: Contents) -> dict[str, str]:
     return {"stride_in": "1x1"} if caffe else {}
 
 
-def _all_weights(state_dict: StateDict, file: str) -> dict[str, Weights]:
+def _networks(state_dict: StateDict, file: str) -> dict[str, Weights]:
     again = _pair(state_dict)
     if again is None:
-        return {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+        return {"backbone": Weights(state_dict, BACKBONE, REST)}
     _refuse_different(state_dict, again, file)
     same = Drop(re.escape(again) + ".*", "the same tensors as backbone, stored again")
     present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(state_dict, prefix)}
     return {
-        label: Weights(state_dict, prefix, (*BESIDE, same, *_others(present, label)))
-        for label, prefix in present.items()
+        label: Weights(state_dict, prefix, (*REST, same, *_others(present, label))) for label, prefix in present.items()
     }
 
 

@@ -8,11 +8,11 @@ import re
 from torch import Tensor
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
 
 NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
@@ -26,7 +26,7 @@ TORCHVISION = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 EPS = 1e-5
 PYRAMID = "backbone.bottom_up."
-BESIDE = (
+REST = (
     Drop(r"backbone\.(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
     Drop(
         r"(proposal_generator|roi_heads(?!\.res5\.)|head|sem_seg_head|ins_embed_head)\..*",
@@ -102,15 +102,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     contract = _contract(contents, state_dict)
     caffes = _has(state_dict, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(state_dict)
-    unsaid = contract.source != "file" and any(re.fullmatch(BESIDE[1].pattern, name) for name in state_dict.tensors)
+    unsaid = contract.source != "file" and any(re.fullmatch(REST[1].pattern, name) for name in state_dict.tensors)
     defaults = FamilyDefaults(
         contract, {"stride_in": "1x1"} if caffes else {}, warnings=(_warning(contract, caffes),) if unsaid else ()
     )
     if _has(state_dict, BLOBS):
-        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, _blob_naming(state_dict))
+        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, _blob_key_mapping(state_dict))
     pyramid = _has(state_dict, re.escape(PYRAMID))
     rules = RULES if pyramid or not _has(state_dict, r"backbone\.res") else (*WITHOUT_PYRAMID, *RULES)
-    weights = Weights(state_dict, PYRAMID if pyramid else "", BESIDE)
+    weights = Weights(state_dict, PYRAMID if pyramid else "", REST)
     return plan_weights(
         contents, {"model": weights}, which, defaults, KeyMapping("resnet", rules, _uncounted(state_dict))
     )
@@ -120,7 +120,7 @@ def _uncounted(state_dict: StateDict) -> tuple[AllowedMissing, ...]:
     return () if _has(state_dict, r".*num_batches_tracked") else (UNCOUNTED,)
 
 
-def _blob_naming(state_dict: StateDict) -> KeyMapping:
+def _blob_key_mapping(state_dict: StateDict) -> KeyMapping:
     names = MSRAS if _has(state_dict, r".*_bn_gamma$") else DETECTRONS
     norms = tuple(Rename(rf"(.*bn\d|.*downsample\.1)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
     rules = (*BLOB_RULES, *norms)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BODY = r"blocks\.\d+\.(\d+\.)?ls1\.gamma"
@@ -28,14 +28,14 @@ RULES: tuple[Rule, ...] = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    weights = next(iter(all_weights.values()))
+    weights = next(iter(networks.values()))
     return Claim(f"ls1.gamma and mask_token in {weights.state_dict.where}", decisive=True)
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
+def _networks(contents: Contents) -> dict[str, Weights]:
     """The teacher, or the whole training's two networks, or a backbone alone."""
     for state_dict in contents.state_dicts.values():
         both = {label: Weights(state_dict, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
@@ -69,14 +69,14 @@ def _is_dinov2(names: list[str]) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    registers = any("register_tokens" in weights.names for weights in all_weights.values())
+    registers = any("register_tokens" in weights.names for weights in networks.values())
     # models with registers stretch positions to a size with antialiasing, the first ones by a factor without
     options = {"position_interpolation": "timm" if registers else "dino"}
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents))
-    return plan_weights(contents, all_weights, which, defaults, KeyMapping("vit", RULES))
+    return plan_weights(contents, networks, which, defaults, KeyMapping("vit", RULES))
 
 
 def _arch(contents: Contents) -> str | None:

@@ -9,15 +9,15 @@ from typing import Any
 from transfer.checkpoints.families.shared.huggingface.models import MODELS, Model
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import triple
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import CLASSIFIER, legacy_batchnorm, plain_state_dicts
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import CLASSIFIER, generic_state_dicts, legacy_batchnorm
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import InputContract
 
-BESIDE: tuple[Rule, ...] = (
+REST: tuple[Rule, ...] = (
     Drop(r"(cls_|distillation_)?classifier\..*", CLASSIFIER),
     Drop(r"lm_head\..*|decoder\..*", "head that reconstructs masked patches"),
     Drop(r"text_model\..*|(text|visual)_projection\..*|logit_(scale|bias)", "CLIP's text model and projections"),
@@ -44,7 +44,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _found(contents: Contents) -> tuple[StateDict, Model, str] | None:
-    for state_dict in plain_state_dicts(contents):
+    for state_dict in generic_state_dicts(contents):
         for model in MODELS:
             if (prefix := model.prefix(state_dict.tensors)) is not None:
                 return state_dict, model, prefix
@@ -59,7 +59,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     config = _vision_config(contents)
     _refuse_other_type(contents, model)
     weights = Weights(state_dict, prefix, _beside(model, prefix))
-    key_mapping = KeyMapping(model.kind, model.rules, _may_init(model, weights))
+    key_mapping = KeyMapping(model.kind, model.rules, _allowed_missing(model, weights))
     contract, warnings = _contract(contents, model)
     options = {**model.usual, **_by_names(model, weights, config), **model.options(config)}
     if not config:
@@ -98,10 +98,10 @@ def _refuse_other_type(contents: Contents, model: Model) -> None:
 def _beside(model: Model, prefix: str) -> tuple[Rule, ...]:
     """What stands outside the prefix; BEiT's pre-training keeps the backbone's last norm there."""
     last = (Rename(r"layernorm\.(.*)", rf"{prefix}layernorm.\1"),) if model.kind == "beit" and prefix else ()
-    return (*BESIDE, *last)
+    return (*REST, *last)
 
 
-def _may_init(model: Model, weights: Weights) -> tuple[AllowedMissing, ...]:
+def _allowed_missing(model: Model, weights: Weights) -> tuple[AllowedMissing, ...]:
     if model.kind == "resnet":
         return legacy_batchnorm(weights.names)
     return (AllowedMissing(r"rope\.periods", "follows from the rotary base"),) if model.kind == "dinov3" else ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, VIT, has_head, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 DECODER = Drop(r"(decoder_.*|mask_token)", "decoder of the masked patches")
@@ -58,7 +58,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     options = {"position_interpolation": "bicubic"}
     warnings = (ENCODER,) if "nothing else" in evidence else ()
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents), warnings=warnings)
-    return plan_weights(contents, {"model": Weights(state_dict, beside=(DECODER,))}, which, defaults)
+    return plan_weights(contents, {"model": Weights(state_dict, rest=(DECODER,))}, which, defaults)
 
 
 def _arch(contents: Contents) -> str | None:

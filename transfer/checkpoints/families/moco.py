@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"query": "encoder_q.", "key": "encoder_k."}
@@ -39,11 +39,11 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in state_dict.tensors))
     if not present or layout_of(name.partition(".")[2] for name in state_dict.tensors) != RESNET:
         return None
-    all_weights = {name: _weights_of(state_dict, name) for name in dict.fromkeys(("query", *present))}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    networks = {name: _weights(state_dict, name) for name in dict.fromkeys(("query", *present))}
+    return plan_weights(contents, networks, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
-def _weights_of(state_dict: StateDict, which: str) -> Weights:
+def _weights(state_dict: StateDict, which: str) -> Weights:
     prefix, other = ENCODERS[which], next(name for name in ENCODERS if name != which)
     beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
     head = Drop(re.escape(prefix) + r"fc\..*", "projection head of the contrastive loss")

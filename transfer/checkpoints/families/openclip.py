@@ -12,15 +12,15 @@ from transfer.checkpoints.families.clip import (
     TEXT,
     heads_of,
     is_openclip,
-    naming_of_tower,
+    tower_key_mapping,
     visual_tower,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import contract_of
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, LAYOUTS, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
 from transfer.schemas.checkpoint import InputContract
 
 BACKBONE = "visual.trunk."
@@ -49,7 +49,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     names = names_under(state_dict, BACKBONE)
     if names:
         return _timm_plan(contents, state_dict, names, which)
-    key_mapping, options = naming_of_tower(state_dict)
+    key_mapping, options = tower_key_mapping(state_dict)
     warnings: tuple[str, ...] = ()
     if key_mapping.kind == "vit":
         options["pre_norm"] = PREFIX + "ln_pre.weight" in state_dict.tensors

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transfer.checkpoints.families.shared.openmmlab.config import backbone_in, config_text, contract_in, dicts_in
-from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_naming
+from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_key_mapping
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import names_under
 from transfer.checkpoints.keys.rules import Apply, Drop, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
@@ -80,7 +80,7 @@ def _found(contents: Contents) -> _Found | None:
     paths = [path for path in ("state_dict", "") if path in contents.state_dicts]
     for prefix in (BACKBONE, ""):
         for state_dict in (contents.state_dicts[path] for path in paths):
-            if key_mapping := openmmlab_naming(names_under(state_dict, prefix)):
+            if key_mapping := openmmlab_key_mapping(names_under(state_dict, prefix)):
                 return _Found(state_dict, prefix, key_mapping)
     return None
 
@@ -100,9 +100,9 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         image=_sides(config.get("img_size")),
         warnings=() if contract else (UNSAID,),
     )
-    all_weights = _all_weights(contents, found.state_dict) if found.prefix else {"model": Weights(found.state_dict)}
+    networks = _networks(contents, found.state_dict) if found.prefix else {"model": Weights(found.state_dict)}
     key_mapping = replace(found.key_mapping, rules=(*(WITHOUT_TOKEN if tokenless else ()), *found.key_mapping.rules))
-    return plan_weights(contents, all_weights, which, defaults, key_mapping)
+    return plan_weights(contents, networks, which, defaults, key_mapping)
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
@@ -113,21 +113,21 @@ def _sides(size: Any) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def _all_weights(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
+def _networks(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
     """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
     raw = contents.state_dicts.get("ema_state_dict")
     wrapped = (f"module.{BACKBONE}", BACKBONE)
     prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
-    all_weights = {"model" if prefix is None else "ema": _weights_of(state_dict, BACKBONE)}
+    networks = {"model" if prefix is None else "ema": _weights(state_dict, BACKBONE)}
     if raw is not None and prefix is not None:
-        all_weights["raw"] = _weights_of(raw, prefix)
+        networks["raw"] = _weights(raw, prefix)
     for label, prefix in OTHERS.items():
         if any(name.startswith(prefix) for name in state_dict.tensors):
-            all_weights[label] = _weights_of(state_dict, prefix)
-    return all_weights
+            networks[label] = _weights(state_dict, prefix)
+    return networks
 
 
-def _weights_of(state_dict: StateDict, prefix: str) -> Weights:
+def _weights(state_dict: StateDict, prefix: str) -> Weights:
     beside = Drop(
         rf"(?!{prefix.replace('.', '[.]')}).*", "another part of the model: neck, head, loss or second network"
     )
@@ -178,7 +178,7 @@ FAMILY = Family(
         "training file of mmengine: meta, state_dict with backbone.*, message_hub, ema_state_dict",
         "training file of mmcv: meta with mmcv_version and config, state_dict with backbone.*",
         "a published model: state_dict with backbone.*, with or without meta",
-        "a backbone extracted from one: state_dict without backbone.*, with a config in meta where it is a plain ResNet",
+        "a backbone extracted from one: state_dict without backbone.*, with a config in meta if it is a ResNet",
     ),
     recognise=_recognise,
     plan=_plan,

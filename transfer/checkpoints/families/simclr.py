@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from transfer.checkpoints.families.shared.numbered import NUMBERED, numbered_rules
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import InputContract
 
@@ -86,7 +86,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
             FamilyDefaults(PIXELS),
             key_mapping,
         )
-    found = plain_network(contents, (RESNET,))
+    found = generic_network(contents, (RESNET,))
     if found is None:
         return None
     return plan_weights(contents, {"model": Weights(found[0])}, which, FamilyDefaults(PIXELS, warnings=(CONVERTED,)))

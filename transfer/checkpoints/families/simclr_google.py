@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.families.shared.simclr_names import (
-    object_naming,
+    object_key_mapping,
     object_network,
-    ordered_naming,
+    ordered_key_mapping,
     ordered_network,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import names_under
 from transfer.checkpoints.keys.rules import Drop
 from transfer.checkpoints.keys.variables import TRAINING
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import InputContract
 
@@ -29,7 +29,7 @@ OWN = re.compile(
     r"(ema_model/)?base_model/(conv2d|batch_normalization)(_\d+)?/.*"
     r"|(model/)?resnet_model/(block_groups|initial_conv_relu_max_pool)/.*"
 )
-BESIDE = (
+REST = (
     *TRAINING,
     Drop(r"(ema_model/)?(head_contrastive|head_supervised)/.*", "projection head or classifier"),
     Drop(r"(model/)?(_projection_head|supervised_head)/.*", "projection head or classifier"),
@@ -64,26 +64,26 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     _refuse_other_layers(state_dict, contents)
-    all_weights = _all_weights(state_dict)
-    names = [name for weights in all_weights.values() for name in weights.names]
-    if "objects" in all_weights:
+    networks = _networks(state_dict)
+    names = [name for weights in networks.values() for name in weights.names]
+    if "objects" in networks:
         block, depths = object_network(names)
-        key_mapping = object_naming(block)
+        key_mapping = object_key_mapping(block)
     else:
         block, depths = ordered_network(names)
-        key_mapping = ordered_naming(block, depths)
+        key_mapping = ordered_key_mapping(block, depths)
     options = {"block": block, "depths": list(depths), **_stem(state_dict)}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(CONTRACT, options), key_mapping)
+    return plan_weights(contents, networks, which, FamilyDefaults(CONTRACT, options), key_mapping)
 
 
-def _all_weights(state_dict: StateDict) -> dict[str, Weights]:
+def _networks(state_dict: StateDict) -> dict[str, Weights]:
     found = next((prefix for prefix in OBJECTS if names_under(state_dict, prefix)), None)
     if found:
-        return {"objects": Weights(state_dict, found, BESIDE)}
+        return {"objects": Weights(state_dict, found, REST)}
     present = [label for label, prefix in ORDERED.items() if names_under(state_dict, prefix)]
     others = {label: Drop(f"{ORDERED[label]}.*", f"the copy `{label}`: another one was chosen") for label in present}
     return {
-        label: Weights(state_dict, ORDERED[label], (*BESIDE, *(others[other] for other in present if other != label)))
+        label: Weights(state_dict, ORDERED[label], (*REST, *(others[other] for other in present if other != label)))
         for label in present
     }
 

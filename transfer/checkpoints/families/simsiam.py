@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODER = "encoder."
-BESIDE = (
+REST = (
     Drop(r"encoder\.fc\..*", "projection head of the loss"),
     Drop(r"predictor\..*", "prediction head of the loss"),
 )
@@ -41,8 +41,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict = _state_dict(contents)
     if state_dict is None or layout_of(names_under(state_dict, ENCODER)) != RESNET:
         return None
-    all_weights = {"encoder": Weights(state_dict, ENCODER, BESIDE)}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    networks = {"encoder": Weights(state_dict, ENCODER, REST)}
+    return plan_weights(contents, networks, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
 FAMILY = Family(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
 from transfer.checkpoints.keys.variables import (
@@ -22,11 +22,11 @@ from transfer.checkpoints.keys.variables import (
     averaged,
     instead_of_average,
     kernels,
+    layer_variables,
     named_as_averaged,
-    parts,
     without_average,
 )
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
@@ -79,11 +79,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     )
     having = averaged(state_dict.tensors)
     return plan_weights(
-        contents, _all_weights(state_dict, scope, having), which, defaults, _naming(state_dict.tensors, version, having)
+        contents,
+        _networks(state_dict, scope, having),
+        which,
+        defaults,
+        _key_mapping(state_dict.tensors, version, having),
     )
 
 
-def _all_weights(state_dict: StateDict, scope: str, having: Sequence[str]) -> dict[str, Weights]:
+def _networks(state_dict: StateDict, scope: str, having: Sequence[str]) -> dict[str, Weights]:
     if not having:
         return {"model": Weights(state_dict, scope, TRAINING)}
     return {
@@ -92,15 +96,15 @@ def _all_weights(state_dict: StateDict, scope: str, having: Sequence[str]) -> di
     }
 
 
-def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> KeyMapping:
+def _key_mapping(names: Iterable[str], version: str, having: Sequence[str]) -> KeyMapping:
     units = max(int(match[2]) for name in names if (match := UNIT.match(name)))
     norms = ("BatchNorm", "preact", "postnorm")
     rules: tuple[Rule, ...] = (
         *HEAD,
         *named_as_averaged(having),
         kernels(r".*/weights"),
-        *(rule for layer in ("conv", "shortcut") for rule in parts(layer, SLIM_CONVOLUTION)),
-        *(rule for layer in norms for rule in parts(layer, NORM)),
+        *(rule for layer in ("conv", "shortcut") for rule in layer_variables(layer, SLIM_CONVOLUTION)),
+        *(rule for layer in norms for rule in layer_variables(layer, NORM)),
         *(_v1_rules(units) if version == "1" else _v2_rules(units)),
     )
     return KeyMapping("resnet" if version == "1" else "resnetv2", rules, COUNTERS)

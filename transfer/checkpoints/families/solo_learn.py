@@ -9,10 +9,10 @@ import re
 from typing import Any
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONES = ("backbone.", "encoder.")
@@ -23,9 +23,9 @@ CIFAR100 = InputContract((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 WIDE_RESNET = Layout("wide ResNet", "wide_resnet", r"block[123]\.layer\.\d+\.", r"fc\.")
-NAMINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
+KEY_MAPPINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
 HEADS = r"(momentum_)?(classifier|projector|head)\.|decoder\."
-BESIDE = (
+REST = (
     Drop(r"(momentum_)?classifier\..*", "classifier trained beside the method"),
     Drop(r"(momentum_)?(projector|head)\..*", "projection head of the loss"),
     Drop(r"predictor2?\..*", "prediction head of the loss"),
@@ -77,10 +77,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, prefix = found
     prefixes = {"backbone": prefix, "momentum": f"momentum_{prefix}"}
     present = {label: p for label, p in prefixes.items() if label == "backbone" or names_under(state_dict, p)}
-    all_weights = {label: Weights(state_dict, p, (*BESIDE, *_other(present, label))) for label, p in present.items()}
-    layout = _layout(all_weights["backbone"].names)
-    defaults = _traits(state_dict, prefix, layout)
-    return plan_weights(contents, all_weights, which, defaults, NAMINGS.get(layout) if layout else None)
+    networks = {label: Weights(state_dict, p, (*REST, *_other(present, label))) for label, p in present.items()}
+    layout = _layout(networks["backbone"].names)
+    defaults = _defaults(state_dict, prefix, layout)
+    return plan_weights(contents, networks, which, defaults, KEY_MAPPINGS.get(layout) if layout else None)
 
 
 def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
@@ -91,7 +91,7 @@ def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
     )
 
 
-def _traits(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:
+def _defaults(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:
     stem = state_dict.tensors.get(f"{prefix}conv1.weight")
     small = layout == RESNET and stem is not None and stem.shape[-2:] == (3, 3)
     contract, warnings = _contract(state_dict, small or layout == WIDE_RESNET)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
-BESIDE = (
+REST = (
     Drop(r"projection_head\..*", "projection head of the loss, or the classifier of its fine-tuning"),
     Drop(r"prototypes\..*", "prototypes of the clusters"),
 )
@@ -40,7 +40,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     # its stem pads the image by 1 and the convolution by 2, which equals the usual 3: zeros either way
     return plan_weights(
         contents,
-        {"model": Weights(state_dict, beside=BESIDE)},
+        {"model": Weights(state_dict, rest=REST)},
         which,
         FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)),
     )

@@ -13,18 +13,18 @@ from timm.models.vision_transformer import VisionTransformer
 from transfer.checkpoints.families.shared.timm_networks import outline_by_timm, resnet_options, vit_options
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import contract_of, triple
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import (
     ORIGINAL_CONVNEXT,
     RESNET,
     RESNETV2,
     VIT,
     Layout,
+    generic_network,
     has_head,
-    is_plain_resnet,
-    plain_network,
+    is_torchvision_resnet,
 )
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights, with_average
+from transfer.checkpoints.keys.weights import Weights, with_average
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INVISIBLE: Mapping[Layout, tuple[type, Callable[[Any], dict[str, Any]]]] = {
@@ -48,7 +48,7 @@ FORMULA_DRIVEN = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     state_dict, layout = found
@@ -60,7 +60,7 @@ def _recognise(contents: Contents) -> Claim | None:
         return Claim(f"{layout.name} names in {state_dict.where} of a file by timm's saver")
     if contents.timm_config:
         return Claim(f"{layout.name} names beside timm's config.json")
-    if is_plain_resnet(state_dict, layout) and (
+    if is_torchvision_resnet(state_dict, layout) and (
         contents.raw.container != "safetensors" or has_head(state_dict, layout)
     ):
         return None
@@ -75,7 +75,7 @@ def _newer_than_dino(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     model, layout = found

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from transfer.checkpoints.families.torchvision import VIT_RULES
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -25,7 +25,7 @@ MOMENTUM = {
 """Prefix of the other network in the loss's state → names of the backbone and of that network in the method's paper."""
 
 PREFIXES = ("base_model._feature_blocks.", "_feature_blocks.", "base_model.", "")
-"""Prefixes of the backbone's names: a frozen backbone stands inside a feature extractor; only ViTs have no blocks by name."""
+"""Prefixes of the backbone's names: a frozen backbone is inside a feature extractor; only ViTs name no blocks."""
 
 CLASSY_VIT = Layout("ClassyVision ViT", "vit", r"encoder\.layers\.layer_\d+\.", r"heads?\.")
 LAYOUTS = (RESNET, VIT, CLASSY_VIT)
@@ -76,10 +76,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if layout is None:
         _refuse_other_backbones(state_dict, contents.raw.path.name)
         return None
-    all_weights, warnings = _all_weights(contents, backbone)
+    networks, warnings = _networks(contents, backbone)
     options = {"position_interpolation": "bicubic"} if layout == VIT else {}
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, warnings=warnings)
-    return plan_weights(contents, all_weights, which, defaults, _naming(backbone.names, layout))
+    return plan_weights(contents, networks, which, defaults, _key_mapping(backbone.names, layout))
 
 
 def _prefix(names: Iterable[str]) -> str:
@@ -87,7 +87,7 @@ def _prefix(names: Iterable[str]) -> str:
     return next(prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in names))
 
 
-def _all_weights(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
+def _networks(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
     """The backbone, and the network of the loss where the method has one."""
     momentum = next(_momentum_networks(contents), None)
     if momentum is None:
@@ -104,7 +104,7 @@ def _momentum_networks(contents: Contents) -> Iterator[tuple[tuple[str, str], We
                 yield labels, Weights(state_dict, prefix + _prefix(names), IN_LOSS)
 
 
-def _naming(names: list[str], layout: Layout) -> KeyMapping:
+def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
     if layout == CLASSY_VIT:
         return KeyMapping(layout.kind, CLASSY_RULES)
     key_mapping = key_mapping_of(names, layout)

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.keys.rules import Rename, Rule
-from transfer.checkpoints.keys.variables import CONVOLUTION, COUNTERS, NORM, count_created, created, kernels, parts
+from transfer.checkpoints.keys.variables import (
+    CONVOLUTION,
+    COUNTERS,
+    NORM,
+    count_created,
+    created,
+    kernels,
+    layer_variables,
+)
 from transfer.checkpoints.keys.weights import KeyMapping
 
 DEPTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -35,14 +43,14 @@ def ordered_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     return next(fitting, DEPTHS[-1])
 
 
-def ordered_naming(block: str, depths: Sequence[int]) -> KeyMapping:
+def ordered_key_mapping(block: str, depths: Sequence[int]) -> KeyMapping:
     """From layers in the order of creation to canonical names."""
     places = _places(block, depths)
     norms = [place.replace("conv", "bn").replace("downsample.0", "downsample.1") for place in places]
     rules = (
         kernels(r".*/kernel"),
-        *parts("conv2d", CONVOLUTION),
-        *parts("batch_normalization", NORM),
+        *layer_variables("conv2d", CONVOLUTION),
+        *layer_variables("batch_normalization", NORM),
         *created("conv2d", places),
         *created("batch_normalization", norms),
     )
@@ -69,13 +77,13 @@ def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     return next(fitting, DEPTHS[-1])
 
 
-def object_naming(block: str) -> KeyMapping:
+def object_key_mapping(block: str) -> KeyMapping:
     """From paths through the objects of a network to canonical names."""
     rules = (
         Rename(rf"(.*){re.escape(VALUE)}", r"\1"),
         kernels(r".*/kernel"),
-        *parts("/conv2d", CONVOLUTION),
-        *parts("/bn", NORM),
+        *layer_variables("/conv2d", CONVOLUTION),
+        *layer_variables("/bn", NORM),
         Rename(r"initial_conv_relu_max_pool/0/conv2d\.(.*)", r"conv1.\1"),
         Rename(r"initial_conv_relu_max_pool/2/bn\.(.*)", r"bn1.\1"),
         *(rule for group in range(4) for rule in _group_rules(group, block)),

@@ -74,7 +74,7 @@ BODIES: tuple[tuple[str, str, tuple[Rule, ...]], ...] = (
 """Names that tell a kind of backbone, in the order in which they are tried."""
 
 
-def openmmlab_naming(names: Iterable[str]) -> KeyMapping | None:
+def openmmlab_key_mapping(names: Iterable[str]) -> KeyMapping | None:
     """How a backbone without prefix is named, None if it is none of OpenMMLab's here."""
     names = list(names)
     for body, kind, rules in BODIES:

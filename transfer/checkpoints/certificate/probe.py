@@ -1,4 +1,4 @@
-"""Does what the network normalises look like what it counted while it was trained?
+"""Probe whether the network's batch norms see what they counted while it was trained.
 
 Every batch norm keeps the mean and variance that its inputs had in training. Images with the statistics of photographs
 are fed in under each input contract that projects use; the contract under which the first batch norm sees what it
@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfer.checkpoints.certificate.probing.images import natural_images
-from transfer.errors import BadOption
+from transfer.checkpoints.certificate.images import natural_images
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 COUNT, SIZE, DEEP = 32, 96, 16
@@ -37,11 +36,10 @@ RIVALS: Mapping[str, InputContract] = {
 }
 """Input contracts that published checkpoints have."""
 
-
 AGREES, UNCLEAR = 0.1, 0.3
 """A contract agrees within this divergence of the best; beyond the second none does."""
 
-ODD, JUMP = 0.25, 2.0
+UNLIKE, JUMP = 0.25, 2.0
 """A layer stands out that disagrees at least so much, and by this factor more than any before it."""
 
 CLIPPED = 20.0
@@ -49,7 +47,7 @@ CLIPPED = 20.0
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Of one batch norm: mean over its channels of the divergence between what it sees and what it remembers."""
+    """A batch norm's mean divergence, over its channels, between what it sees and what it remembers."""
 
     name: str
     divergence: float
@@ -60,20 +58,20 @@ class _Enough(Exception):
 
 
 def norms_of(backbone: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """Batch norms with statistics, in the order of the modules."""
+    """Return the batch norms with statistics, in the order of the modules."""
     found = {name: m for name, m in backbone.named_modules() if isinstance(m, nn.BatchNorm2d)}
     return {name: norm for name, norm in found.items() if norm.track_running_stats}
 
 
 def _memory(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Mean and variance that the norm remembers."""
+    """Return mean and variance that the norm remembers."""
     if norm.running_mean is None or norm.running_var is None:
-        raise BadOption("a batch norm without statistics cannot be probed: it was built with track_running_stats off.")
+        raise ValueError("a batch norm without statistics cannot be probed: it was built with track_running_stats off.")
     return norm.running_mean.float(), norm.running_var.float()
 
 
 def prepared(images: Tensor, contract: InputContract) -> Tensor:
-    """`(B, 3, H, W)` RGB from 0 to 1 → what a network with this contract is fed."""
+    """Turn `(B, 3, H, W)` RGB from 0 to 1 into what a network with this contract is fed."""
     scaled = images * (255 if contract.range == "0-255" else 1)
     ordered = scaled.flip(1) if contract.channel_order == "BGR" else scaled
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (contract.mean, contract.std))
@@ -82,7 +80,7 @@ def prepared(images: Tensor, contract: InputContract) -> Tensor:
 
 @torch.no_grad()
 def disagreements(backbone: nn.Module, images: Tensor, *, first_only: bool = False) -> list[Disagreement]:
-    """Of every batch norm in the order of the forward pass, for `(B, 3, H, W)` prepared images."""
+    """Measure every batch norm in the order of the forward pass, for `(B, 3, H, W)` prepared images."""
     found: list[Disagreement] = []
     norms = norms_of(backbone)
 
@@ -106,7 +104,7 @@ def disagreements(backbone: nn.Module, images: Tensor, *, first_only: bool = Fal
 
 
 def divergence(inputs: Tensor, norm: nn.BatchNorm2d) -> float:
-    """Mean over channels of the Kullback-Leibler divergence of two Gaussians, from the remembered to the seen one."""
+    """Return the Kullback-Leibler divergence from the remembered to the seen Gaussian, as mean over channels."""
     variance, mean = torch.var_mean(inputs.float(), dim=(0, 2, 3))
     old_mean, old = _memory(norm)
     old = old.clamp_min(1e-12)
@@ -117,9 +115,9 @@ def divergence(inputs: Tensor, norm: nn.BatchNorm2d) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`text` for people; `divergences` of the declared contract and its rivals at the first batch norm, best first.
+    """The probe's result: `text` for people; `divergences` of the declared contract and its rivals, best first.
 
-    `wrong` says that something else than what was declared fits better.
+    They are those at the first batch norm. `wrong` says that something else than what was declared fits better.
     """
 
     text: str
@@ -128,7 +126,7 @@ class Verdict:
 
 
 def judge(backbone: nn.Module, declared: InputContract) -> Verdict:
-    """What the batch norms of a filled backbone say about its declared contract, and about its kernels."""
+    """Ask the batch norms of a filled backbone about its declared contract, and about its kernels."""
     if (reason := _nothing_to_tell(backbone)) is not None:
         return Verdict(f"cannot tell: {reason}", {})
     images = natural_images(COUNT, SIZE)
@@ -138,8 +136,8 @@ def judge(backbone: nn.Module, declared: InputContract) -> Verdict:
     verdict = _on_contract(dict(ranked))
     if verdict.wrong or not verdict.text.startswith("agrees"):
         return verdict
-    odd = _first_jump(disagreements(backbone, prepared(images[:DEEP], declared)))
-    return verdict if odd is None else Verdict(f"{verdict.text}; but {odd}", verdict.divergences, wrong=True)
+    jump = _first_jump(disagreements(backbone, prepared(images[:DEEP], declared)))
+    return verdict if jump is None else Verdict(f"{verdict.text}; but {jump}", verdict.divergences, wrong=True)
 
 
 def _nothing_to_tell(backbone: nn.Module) -> str | None:
@@ -164,7 +162,7 @@ def _same(one: InputContract, other: InputContract) -> bool:
 
 
 def _on_contract(ranked: Mapping[str, float]) -> Verdict:
-    """`ranked`: contract → divergence, best first."""
+    """Judge the contract by `ranked`: contract → divergence, best first."""
     best, least = next(iter(ranked.items()))
     if least > UNCLEAR:
         return Verdict("cannot tell: the statistics agree with no known contract on photographs", ranked)
@@ -175,10 +173,10 @@ def _on_contract(ranked: Mapping[str, float]) -> Verdict:
 
 
 def _first_jump(seen: list[Disagreement]) -> str | None:
-    """The first batch norm that disagrees far more than all before it."""
+    """Name the first batch norm that disagrees far more than all before it."""
     worst = seen[0].divergence
     for layer in seen[1:]:
-        if layer.divergence > max(ODD, JUMP * worst):
+        if layer.divergence > max(UNLIKE, JUMP * worst):
             return (
                 f"{layer.name} disagrees with what it remembers ({layer.divergence:.2f}, before it at most "
                 f"{worst:.2f}): the kernel before it may be transposed, damaged or another network's"

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from transfer.checkpoints.certificate.probing.images import natural_images
-from transfer.checkpoints.certificate.probing.probe import RIVALS, judge, prepared
+from transfer.checkpoints.certificate.images import natural_images
+from transfer.checkpoints.certificate.probe import RIVALS, judge, prepared
 from transfer.checkpoints.loading import load_backbone
 from transfer.schemas.checkpoint import InputContract
 
