@@ -7,6 +7,7 @@
     │   ├── UnknownFamily           no family recognises the names
     │   ├── AmbiguousFamily         several families recognise them
     │   ├── WeightMismatch          a tensor without a source, or a source without a place
+    │   ├── UnsupportedNetwork      a network that has no canonical form here
     │   └── Inexpressible           a network that another library's networks cannot be
     ├── DataError               the images and annotations
     │   ├── MissingData             a folder or file that should be there is not
@@ -62,6 +63,10 @@ class AmbiguousFamily(CheckpointError):
 
 class WeightMismatch(CheckpointError):
     """A tensor of the network has no source, or a tensor of the file has no place."""
+
+
+class UnsupportedNetwork(CheckpointError):
+    """The network is known, but has no canonical form here: it cannot be evaluated."""
 
 
 class Inexpressible(CheckpointError):

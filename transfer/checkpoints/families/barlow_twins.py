@@ -33,9 +33,9 @@ def _training(contents: Contents) -> StateDict | None:
 
 
 def _is_barlow_twins(state_dict: StateDict) -> bool:
-    """VICReg writes nearly the same names, but has no norm in its loss."""
-    beside = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
-    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in beside)
+    """Tell it from VICReg, which writes nearly the same names, but has no norm in its loss."""
+    evidence = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
+    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in evidence)
     return heads and any(re.match(r"(module\.)*backbone\.", name) for name in state_dict.tensors)
 
 

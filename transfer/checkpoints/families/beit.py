@@ -30,30 +30,30 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def beit_network(contents: Contents) -> StateDict | None:
-    """The state dict of a BEiT-like network under a plain path."""
+    """Return the state dict of a BEiT-like network under generic keys."""
     found = generic_network(contents, (BEIT,))
     return found[0] if found else None
 
 
 def is_data2vec(contents: Contents, state_dict: StateDict) -> bool:
-    """Whether a head predicts features, as wide as the backbone's, instead of visual words; or training says so."""
+    """Return whether a head predicts features, as wide as the backbone's, not visual words; or training says so."""
     head, norm = state_dict.tensors.get("lm_head.weight"), state_dict.tensors.get("norm.weight")
     square = head is not None and norm is not None and tuple(head.shape) == (len(norm), len(norm))
     return square or "target_layers" in contents.args
 
 
 def is_simmim(contents: Contents) -> bool:
-    """Whether SimMIM's trainer saved the file, which is Swin's: its options are under `config`."""
+    """Return whether SimMIM's trainer saved the file, which is Swin's: its options are under `config`."""
     return {"config", "max_accuracy"} <= contents.keys
 
 
 def is_cae(contents: Contents) -> bool:
-    """Whether the training options name one of CAE's networks."""
+    """Return whether the training options name one of CAE's networks."""
     return str(contents.args.get("model", "")).startswith("cae_")
 
 
 def trained_contract(contents: Contents, default: InputContract, warning: str) -> tuple[InputContract, tuple[str, ...]]:
-    """What the training options or a config beside the weights say; else `default` with `warning`."""
+    """Return the contract in the training options or a config next to the weights; else `default` with `warning`."""
     flag = contents.args.get(FLAG)
     if isinstance(flag, bool):
         chosen = IMAGENET if flag else INCEPTION

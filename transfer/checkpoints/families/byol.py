@@ -13,13 +13,13 @@ from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 STATES = {"online": "online_{}", "target": "target_{}", "backbone": "backbone_{}"}
-"""Copy of the network → how its parameters and its state are called; `backbone` in files of the evaluation."""
+"""Network → pattern of the names of its parameters and its state; `backbone` in files of the evaluation."""
 
 BACKBONE = r"([^/]+)/~/(initial_conv|initial_batchnorm|block_group_\d+)/"
 """Names of the backbone: a module such as `res_net50` and its parts."""
 
 OPTIONS = {"padding": "same", "pool_padding": "same"}
-HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head beside the backbone")
+HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head next to the backbone")
 
 RULES: tuple[Rule, ...] = (
     Drop(r".*/(mean|var)_ema/hidden", "running average before the correction of its start; `average` is used"),
@@ -58,7 +58,7 @@ def _networks(contents: Contents) -> dict[str, Weights]:
 
 
 def _weights(contents: Contents, pattern: str) -> Weights | None:
-    """Parameters and running statistics of one network, which haiku keeps apart."""
+    """Join parameters and running statistics of one network, which haiku keeps apart."""
     ends = (pattern.format("params"), pattern.format("state"))
     parts = tuple(path for path in contents.state_dicts if path.rpartition(".")[2] in ends)
     tensors = {name: tensor for path in parts for name, tensor in contents.state_dicts[path].tensors.items()}

@@ -58,10 +58,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _options(names: Iterable[str]) -> dict[str, str | bool]:
-    """Positions are absolute, even where a damaged file lacks them."""
+    """Return the options; positions are absolute, even where a damaged file lacks them."""
     biased = any(name.endswith("relative_position_bias_table") for name in names)
-    plain: dict[str, str | bool] = {"position_interpolation": "bicubic", "absolute": True}
-    return plain if biased else {**plain, "bias": "none"}
+    absolute: dict[str, str | bool] = {"position_interpolation": "bicubic", "absolute": True}
+    return absolute if biased else {**absolute, "bias": "none"}
 
 
 def _heads(weights: Weights) -> int | None:

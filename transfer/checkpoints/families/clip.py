@@ -61,7 +61,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def visual_tower(contents: Contents) -> StateDict | None:
-    """The state dict with an image tower in OpenAI's names, or in timm's under `backbone`."""
+    """Return the state dict with an image tower in OpenAI's names, or in timm's under `backbone`."""
     return next(
         (state_dict for state_dict in contents.state_dicts.values() if _has_tower(names_under(state_dict, PREFIX))),
         None,
@@ -74,7 +74,7 @@ def _has_tower(names: list[str]) -> bool:
 
 
 def is_openclip(contents: Contents, state_dict: StateDict) -> bool:
-    """Whether OpenCLIP wrote the file: its trainer's keys, its containers, or names that only it has."""
+    """Return whether OpenCLIP wrote the file: its trainer's keys, its containers, or names that only it has."""
     trainers = {"epoch", "name", "state_dict"} <= contents.keys
     published = contents.raw.container.endswith("safetensors") or "open_clip" in contents.raw.config
     own = any(re.match(r"visual\.(trunk|head)\.|text\.|logit_bias$", name) for name in state_dict.tensors)
@@ -82,7 +82,7 @@ def is_openclip(contents: Contents, state_dict: StateDict) -> bool:
 
 
 def tower_key_mapping(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
-    """Rules of an image tower in OpenAI's names, and the options that they leave untold (but the GELU)."""
+    """Return the rules of an image tower in OpenAI's names, and the options that they do not tell (but the GELU)."""
     names = names_under(state_dict, PREFIX)
     if any(re.match(_BLOCK, name) for name in names):
         return KeyMapping("vit", VIT_RULES), {"eps": 1e-5, "pre_norm": True}
@@ -107,7 +107,7 @@ def _half(state_dict: StateDict) -> bool:
 
 
 def heads_of(state_dict: StateDict) -> int | None:
-    """One head for 64 channels, as OpenAI's networks have them; None for widths with published numbers of their own."""
+    """Return one head for 64 channels, as OpenAI's networks have them; None for widths with other published numbers."""
     width = state_dict.tensors.get(PREFIX + "class_embedding")
     return None if width is None or len(width) > 1024 else len(width) // 64
 

@@ -25,7 +25,7 @@ PAIRS = {
     "encoder_q.0.": {"query": BACKBONE, "key": "encoder_k.0."},
     "online_net.0.": {"online": BACKBONE, "target": "target_net.0."},
 }
-"""Prefix under which the backbone is stored again → copies of the network and their prefixes, by the method's names."""
+"""Prefix under which the backbone is stored again → the two networks and their prefixes, by the method's names."""
 
 REST = (
     Drop(r"(encoder_[qk]|online_net|target_net)\.1\..*", "projection head of the loss"),
@@ -41,7 +41,7 @@ def _recognise(contents: Contents) -> Claim | None:
     if state_dict is not None and (pair := _pair(state_dict)):
         return Claim(f"the backbone as backbone.* and as {pair}* in {state_dict.where}", decisive=True)
     if _is_extracted(contents):
-        return Claim("author: OpenSelfSup beside a ResNet's names", decisive=True)
+        return Claim("author: OpenSelfSup next to a ResNet's names", decisive=True)
     if state_dict is not None and "openselfsup_version" in _meta(contents):
         return Claim(f"openselfsup_version in meta, backbone.* in {state_dict.where}", decisive=True)
     return None
@@ -53,7 +53,7 @@ def _meta(contents: Contents) -> Mapping[str, Any]:
 
 
 def _state_dict(contents: Contents) -> StateDict | None:
-    """The state dict with the backbone under `backbone`, of a framework that is not mmengine's."""
+    """Return the state dict with the backbone under `backbone`, unless mmengine wrote it."""
     foreign = "mmengine_version" in _meta(contents)
     state_dicts = [b for b in contents.state_dicts.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
     return state_dicts[0] if state_dicts and not foreign else None
@@ -64,7 +64,7 @@ def _pair(state_dict: StateDict) -> str | None:
 
 
 def _is_extracted(contents: Contents) -> bool:
-    """What `extract_backbone_weights.py` writes, and the project publishes."""
+    """Return whether `extract_backbone_weights.py` wrote the file, as the project publishes them."""
     return contents.raw.tree.get("author") == "OpenSelfSup" and "state_dict" in contents.state_dicts
 
 
@@ -79,7 +79,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _options(contents: Contents) -> dict[str, str]:
-    """`style` of its configuration, which is saved as text, says where bottlenecks stride."""
+    """Read `style` in its configuration, which is saved as text and says where bottlenecks stride."""
     text = _meta(contents).get("config")
     caffe = isinstance(text, str) and re.search(r"style\s*=\s*['\"]caffe['\"]", text)
     return {"stride_in": "1x1"} if caffe else {}
@@ -103,7 +103,7 @@ def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
 
 
 def _refuse_different(state_dict: StateDict, again: str, file: str) -> None:
-    """Both names of the backbone must lead to the same numbers: otherwise another network stands under one of them."""
+    """Raise WeightMismatch unless the backbone has the same values under both of its names."""
     here, there = (set(names_under(state_dict, prefix)) for prefix in (BACKBONE, again))
     different = here ^ there | {n for n in here & there if not _same(state_dict, BACKBONE + n, again + n)}
     if different:

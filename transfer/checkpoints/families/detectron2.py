@@ -63,7 +63,7 @@ BLOB_RULES: tuple[Rule, ...] = (
 )
 DETECTRONS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 MSRAS = {"gamma": "weight", "beta": "bias"}
-"""What the numbers of a norm are called: in Detectron, and in the files that Detectron2 brought."""
+"""A norm's tensors in Detectron, and in the files that Detectron2 publishes → their canonical names."""
 
 UNCOUNTED = AllowedMissing(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
 FOLDED = AllowedMissing(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
@@ -74,7 +74,7 @@ PLACEMENT = (
 
 
 def _unfolded(scale: Tensor) -> Tensor:
-    """A norm divides by sqrt(1 + eps) where the source divides by nothing."""
+    """Scale a norm that divides by sqrt(1 + eps), where the source divides by nothing."""
     return scale * math.sqrt(1 + EPS)
 
 
@@ -130,7 +130,7 @@ def _blob_key_mapping(state_dict: StateDict) -> KeyMapping:
 
 
 def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
-    """As the file says, else as the source of its weights is known to have it."""
+    """Return the contract in the file, else that of the project that trained its weights."""
     if (said := _said(state_dict)) is not None:
         return said
     if contents.raw.tree.get("__author__") == "torchvision":
@@ -141,7 +141,7 @@ def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
 
 
 def _said(state_dict: StateDict) -> InputContract | None:
-    """Detectors of before 2021 hold the statistics of their input; blue's mean is the smaller one."""
+    """Return the contract that detectors before 2021 hold as statistics; blue's mean is the smaller one."""
     pair = [
         state_dict.tensors[name].flatten().tolist()
         for name in ("pixel_mean", "pixel_std")
@@ -155,7 +155,7 @@ def _said(state_dict: StateDict) -> InputContract | None:
 
 
 def _is_grouped(state_dict: StateDict) -> bool:
-    """ResNeXt: a 3x3 convolution that sees a part of its input's channels."""
+    """Return whether a 3x3 convolution sees a part of its input's channels: a ResNeXt."""
     kernels = (tensor for name, tensor in state_dict.tensors.items() if re.search(r"(conv2\.weight|branch2b_w)$", name))
     return any(kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1] for kernel in kernels)
 

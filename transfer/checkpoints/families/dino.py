@@ -44,9 +44,9 @@ BARE_RESNET = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    networks = teacher_and_student(contents, _is_dino)
-    if networks and not _is_newer(contents):
-        return Claim(f"{' and '.join(networks)} with backbone.* names", decisive=True)
+    state_dicts = teacher_and_student(contents, _is_dino)
+    if state_dicts and not _is_newer(contents):
+        return Claim(f"{' and '.join(state_dicts)} with backbone.* names", decisive=True)
     root = contents.state_dicts.get("")
     if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
@@ -55,7 +55,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _is_newer(contents: Contents) -> bool:
-    """Whether one of the two networks, or the loss, is that of a method that builds on DINO."""
+    """Return whether one of the two networks, or the loss, is that of a method that builds on DINO."""
     names = [
         name for state_dict in teacher_and_student(contents, lambda _: True).values() for name in state_dict.tensors
     ]

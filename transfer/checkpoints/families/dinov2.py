@@ -14,7 +14,7 @@ from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContra
 BODY = r"blocks\.\d+\.(\d+\.)?ls1\.gamma"
 PREFIX = "backbone."
 STUDENT = "student.backbone."
-"""Beside `teacher.backbone.` in the state of a whole training."""
+"""Prefix of the other network, after `teacher.backbone.`, in the state of a whole training."""
 
 HEADS = Drop(r"(dino|ibot)_head\..*", "projection head of the self-distillation")
 RULES: tuple[Rule, ...] = (
@@ -36,7 +36,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _networks(contents: Contents) -> dict[str, Weights]:
-    """The teacher, or the whole training's two networks, or a backbone alone."""
+    """Return the teacher, or a whole training's two networks, or a backbone alone."""
     for state_dict in contents.state_dicts.values():
         both = {label: Weights(state_dict, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
         if any(_is_dinov2(weights.names) for weights in both.values()):
@@ -80,7 +80,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _arch(contents: Contents) -> str | None:
-    """The released file's name counts its registers, which leave no other trace when they are missing."""
+    """Return the architecture, if need be from a released file's name: it counts registers that may be missing."""
     return contents.arch or next(iter(re.findall(r"dinov2_vit\w+", contents.raw.path.stem)), None)
 
 

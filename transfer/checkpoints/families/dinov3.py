@@ -63,7 +63,7 @@ def _is_dinov3(names: list[str]) -> bool:
 
 
 def _is_convnext(names: list[str]) -> bool:
-    """DINOv3's ConvNeXt lists a norm for every stage, of which the last is its final one."""
+    """Return whether there is a norm for every stage, of which the last is the final one, as in DINOv3's ConvNeXt."""
     return any(name.startswith("norms.3.") for name in names) and layout_of(names) == ORIGINAL_CONVNEXT
 
 
@@ -86,7 +86,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _contract(contents: Contents, weights: Weights) -> tuple[InputContract, tuple[str, ...]]:
-    """Satellite models are named so; of the large ones only they have a norm for small crops, as both giants do."""
+    """Return the contract: satellite models say so by name, and of the large ones only they norm small crops."""
     if "sat493m" in contents.raw.path.name:
         return SATELLITE, ()
     if "local_cls_norm.weight" not in weights.names or "lvd1689m" in contents.raw.path.name:
@@ -96,7 +96,7 @@ def _contract(contents: Contents, weights: Weights) -> tuple[InputContract, tupl
 
 
 def _refuse_lost_tokens(contents: Contents, weights: Weights) -> None:
-    """Released backbones have four storage tokens: one tensor, without which the rest is a network of its own."""
+    """Raise WeightMismatch for lost storage tokens: one tensor, without which the rest is a network of its own."""
     if not weights.state_dict.path and "storage_tokens" not in weights.names:
         raise WeightMismatch(
             f"{contents.raw.path.name}: a DINOv3 backbone without storage tokens:\n  - storage_tokens   (1, 4, C)\n"
@@ -105,7 +105,7 @@ def _refuse_lost_tokens(contents: Contents, weights: Weights) -> None:
 
 
 def _refuse_other_masks(contents: Contents, weights: Weights) -> None:
-    """Keys have no bias here; a mask that leaves them one, or takes it from others, is another network's."""
+    """Refuse a mask that leaves keys a bias, or takes it from others: it is another network's."""
     for name in weights.names:
         if not name.endswith(".qkv.bias_mask"):
             continue

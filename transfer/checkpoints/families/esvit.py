@@ -18,7 +18,7 @@ from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RESNET_PREFIX = "backbone.backbone."
-"""A ResNet stands in a wrapper of its own; transformers hold their heads themselves."""
+"""Prefix of a ResNet, which has a wrapper of its own; transformers hold their heads themselves."""
 
 HEADS = (
     Drop(r"head\..*", "projection head of the self-distillation"),
@@ -27,12 +27,12 @@ HEADS = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    networks = teacher_and_student(contents, _is_esvit)
-    if not networks:
+    state_dicts = teacher_and_student(contents, _is_esvit)
+    if not state_dicts:
         return None
-    dense = any(name.startswith("head_dense.") for state_dict in networks.values() for name in state_dict.tensors)
-    what = "head_dense.* beside the backbone" if dense else "a backbone with head.* and without backbone.*"
-    return Claim(f"{' and '.join(networks)}: {what}", decisive=True)
+    dense = any(name.startswith("head_dense.") for state_dict in state_dicts.values() for name in state_dict.tensors)
+    what = "head_dense.* next to the backbone" if dense else "a backbone with head.* and without backbone.*"
+    return Claim(f"{' and '.join(state_dicts)}: {what}", decisive=True)
 
 
 def _is_esvit(state_dict: StateDict) -> bool:

@@ -28,7 +28,7 @@ def _recognise(contents: Contents) -> Claim | None:
     state_dict, layout = found
     keys = contents.keys
     if "pretraining" in keys:
-        return Claim(f"`pretraining` ({_method(contents)}) beside the weights", decisive=True)
+        return Claim(f"`pretraining` ({_method(contents)}) next to the weights", decisive=True)
     if {"state_dict", "optimizer", "scheduler"} <= keys and not {"arch", "version"} & keys:
         if is_torchvision_resnet(state_dict, layout) and has_head(state_dict, layout):
             return Claim("state_dict, optimizer, scheduler, as FractalDB's ResNet training writes them", decisive=True)

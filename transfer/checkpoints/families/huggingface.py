@@ -24,11 +24,11 @@ REST: tuple[Rule, ...] = (
     Drop(r"hidden_states_norms\..*|fpn[1-4]\..*|decode_head\..*|auxiliary_head\..*", "head for dense prediction"),
 )
 NO_CONFIG = (
-    "no config.json beside the weights: {model}'s usual {options} are assumed; put the config.json that came with them "
-    "beside them."
+    "no config.json next to the weights: {model}'s usual {options} are assumed; put the config.json that came with "
+    "them next to them."
 )
 NO_PREPROCESSOR = (
-    "no preprocessor_config.json beside the weights: the mean and standard deviation that {model} is usually trained "
+    "no preprocessor_config.json next to the weights: the mean and standard deviation that {model} is usually trained "
     "with are assumed."
 )
 
@@ -58,7 +58,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, model, prefix = found
     config = _vision_config(contents)
     _refuse_other_type(contents, model)
-    weights = Weights(state_dict, prefix, _beside(model, prefix))
+    weights = Weights(state_dict, prefix, _rest(model, prefix))
     key_mapping = KeyMapping(model.kind, model.rules, _allowed_missing(model, weights))
     contract, warnings = _contract(contents, model)
     options = {**model.usual, **_by_names(model, weights, config), **model.options(config)}
@@ -79,7 +79,7 @@ def _image(options: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _vision_config(contents: Contents) -> Mapping[str, Any]:
-    """The config of the vision model: CLIP's stands inside."""
+    """Return the config of the vision model, which CLIP's config holds as a part."""
     config = {key: value for key, value in contents.raw.config.items() if key != "preprocessor"}
     inner = config.get("vision_config")
     return inner if isinstance(inner, dict) else config
@@ -90,13 +90,13 @@ def _refuse_other_type(contents: Contents, model: Model) -> None:
     if said is not None and said not in model.types:
         raise WeightMismatch(
             f"config.json says model_type {said!r}, but the names in {contents.raw.path.name} are those of "
-            f"{model.name} ({', '.join(model.types)}). Put the config.json that belongs to these weights beside them; "
+            f"{model.name} ({', '.join(model.types)}). Put the config.json that belongs to these weights next to them; "
             "another network with such names cannot be evaluated."
         )
 
 
-def _beside(model: Model, prefix: str) -> tuple[Rule, ...]:
-    """What stands outside the prefix; BEiT's pre-training keeps the backbone's last norm there."""
+def _rest(model: Model, prefix: str) -> tuple[Rule, ...]:
+    """Return rules for what is outside of the prefix; BEiT's pre-training keeps the backbone's last norm there."""
     last = (Rename(r"layernorm\.(.*)", rf"{prefix}layernorm.\1"),) if model.kind == "beit" and prefix else ()
     return (*REST, *last)
 
@@ -108,7 +108,7 @@ def _allowed_missing(model: Model, weights: Weights) -> tuple[AllowedMissing, ..
 
 
 def _by_names(model: Model, weights: Weights, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What names decide that shapes under canonical names do not."""
+    """Return options that names decide and shapes under canonical names do not."""
     names = weights.state_dict.tensors
     if any(name.endswith("register_tokens") for name in names) and model.kind == "vit":
         return {"position_interpolation": "timm"}
@@ -124,7 +124,7 @@ def _told(options: Mapping[str, Any]) -> str:
 
 
 def _contract(contents: Contents, model: Model) -> tuple[InputContract, tuple[str, ...]]:
-    """What preprocessor_config.json says, else what the model type usually has."""
+    """Return the contract in preprocessor_config.json, else the model type's usual one with a warning."""
     says = contents.raw.config.get("preprocessor", {})
     if declared := _declared(says):
         return declared, ()
@@ -133,7 +133,7 @@ def _contract(contents: Contents, model: Model) -> tuple[InputContract, tuple[st
 
 
 def _declared(says: Mapping[str, Any]) -> InputContract | None:
-    """Pixels times `rescale_factor`, minus `image_mean`, over `image_std`."""
+    """Read a contract: pixels times `rescale_factor`, minus `image_mean`, over `image_std`."""
     mean, std = triple(says.get("image_mean")), triple(says.get("image_std"))
     if says.get("do_normalize") is False:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -26,10 +26,12 @@ EXTRACTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    networks = teacher_and_student(contents, _is_backbone)
-    if networks and ("ibot_loss" in contents.keys or any(_masked(state_dict) for state_dict in networks.values())):
+    state_dicts = teacher_and_student(contents, _is_backbone)
+    if state_dicts and (
+        "ibot_loss" in contents.keys or any(_masked(state_dict) for state_dict in state_dicts.values())
+    ):
         evidence = "ibot_loss" if "ibot_loss" in contents.keys else TOKEN
-        return Claim(f"{' and '.join(networks)} with backbone.* names, and {evidence}", decisive=True)
+        return Claim(f"{' and '.join(state_dicts)} with backbone.* names, and {evidence}", decisive=True)
     extracted = _extracted(contents)
     if extracted is None:
         return None

@@ -15,8 +15,8 @@ def _recognise(contents: Contents) -> Claim | None:
     networks = _networks(contents)
     if not networks:
         return None
-    beside = " and predictor" if "predictor" in contents.state_dicts else " without class token"
-    return Claim(f"{' and '.join(networks)}{beside}", decisive=True)
+    evidence = " and predictor" if "predictor" in contents.state_dicts else " without class token"
+    return Claim(f"{' and '.join(networks)}{evidence}", decisive=True)
 
 
 def _networks(contents: Contents) -> dict[str, Weights]:

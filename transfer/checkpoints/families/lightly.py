@@ -12,7 +12,7 @@ from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename
 from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 NETWORKS = {
@@ -23,13 +23,13 @@ NETWORKS = {
     "key": "key_backbone.",
     "anchor": "anchor_backbone.",
 }
-"""Copies of the network → their prefixes, in the order of preference."""
+"""Networks and their prefixes, in the order of preference."""
 
 MASKED = "vit."
-"""Inside networks that mask patches."""
+"""Prefix of the ViT within networks that mask patches."""
 
 REST = (
-    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head beside the backbone"),
+    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head next to the backbone"),
     Drop(r"\w*decoder\w*(\..*)?", "decoder that paints masked patches"),
     Drop(r"(\w*_)?(criterion|loss|memory_bank|queues?|prototypes|smog)(\..*)?", "state of the loss"),
     Drop(r"(\w*backbone\w*\.)?mask_token", "token that stands in for masked patches in pre-training"),
@@ -102,10 +102,10 @@ def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
 
 
 def _refuse_input_norm(state_dict: StateDict, file: str) -> None:
-    """lightly's command line puts a norm over the three colours before its backbones."""
+    """Refuse a norm over the three colours before the backbone, which lightly's command line puts there."""
     name = "backbone.0.running_mean"
     if name in state_dict.tensors:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a network of lightly's command line, which norms the image before its first convolution:\n"
             f"  + {name}   {tuple(state_dict.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of "
             "your own, as lightly's examples show."

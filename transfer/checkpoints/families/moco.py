@@ -25,7 +25,7 @@ def _state_dict(contents: Contents) -> StateDict | None:
 
 
 def _is_moco(state_dict: StateDict) -> bool:
-    """OpenSelfSup and VISSL have queues, too, but other names of encoders; PixPro has an `encoder_k`, but no queue."""
+    """Tell it from OpenSelfSup and VISSL, whose encoders have other names, and PixPro, which has no queue."""
     encoders = (r"(module\.)*encoder_q\.(conv1|bn1|layer\d|fc)\.", r"(module\.)*encoder_k\.(conv1|bn1|layer\d|fc)\.")
     query, key = (any(re.match(encoder, name) for name in state_dict.tensors) for encoder in encoders)
     queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in state_dict.tensors)
@@ -45,9 +45,9 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 def _weights(state_dict: StateDict, which: str) -> Weights:
     prefix, other = ENCODERS[which], next(name for name in ENCODERS if name != which)
-    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
+    unused = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
     head = Drop(re.escape(prefix) + r"fc\..*", "projection head of the contrastive loss")
-    return Weights(state_dict, prefix, (QUEUE, beside, head))
+    return Weights(state_dict, prefix, (QUEUE, unused, head))
 
 
 FAMILY = Family(

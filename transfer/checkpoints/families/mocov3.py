@@ -13,7 +13,7 @@ from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContra
 
 PREFIXES = {"base": "base_encoder.", "momentum": "momentum_encoder."}
 HEADS = 12
-"""Of every size, the small one included (facebookresearch/moco-v3#7)."""
+"""Attention heads of every ViT, the small one included (facebookresearch/moco-v3#7)."""
 
 PREDICTOR = Drop(r"predictor\..*", "predictor of the contrastive loss")
 
@@ -41,7 +41,7 @@ def _networks(contents: Contents) -> dict[str, Weights]:
 
 
 def _is_probed(contents: Contents) -> bool:
-    """Whether main_lincls.py saved the file: a whole network of MoCo v3's own sizes."""
+    """Return whether main_lincls.py saved the file: a whole network of MoCo v3's own sizes."""
     named = re.fullmatch(r"vit_(conv_)?(small|base)", contents.arch or "")
     return named is not None and "best_acc1" in contents.keys
 

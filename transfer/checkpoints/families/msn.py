@@ -17,8 +17,8 @@ def _recognise(contents: Contents) -> Claim | None:
     networks = _networks(contents)
     if not networks:
         return None
-    beside = " and prototypes" if "prototypes" in contents.keys else " with a class token"
-    return Claim(f"{' and '.join(networks)}{beside}", decisive=True)
+    evidence = " and prototypes" if "prototypes" in contents.keys else " with a class token"
+    return Claim(f"{' and '.join(networks)}{evidence}", decisive=True)
 
 
 def _networks(contents: Contents) -> dict[str, Weights]:
@@ -30,7 +30,7 @@ def _networks(contents: Contents) -> dict[str, Weights]:
 
 
 def _is_msn(state_dict: StateDict) -> bool:
-    """I-JEPA, whose file has the same keys, knows no class token and projects nothing."""
+    """Tell it from I-JEPA, whose file has the same keys, but no class token and no projection."""
     own = "cls_token" in state_dict.tensors or any(name.startswith("fc.") for name in state_dict.tensors)
     return own and layout_of(state_dict.tensors) == VIT
 

@@ -76,7 +76,7 @@ def _meta(contents: Contents) -> Mapping[str, Any]:
 
 
 def _found(contents: Contents) -> _Found | None:
-    """The backbone under `backbone`, else one that was extracted: mmengine's average of weights stands in its place."""
+    """Find the backbone under `backbone`, else an extracted one; mmengine stores its average in the model's place."""
     paths = [path for path in ("state_dict", "") if path in contents.state_dicts]
     for prefix in (BACKBONE, ""):
         for state_dict in (contents.state_dicts[path] for path in paths):
@@ -106,7 +106,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
-    """Height and width of the images that position embeddings belong to, as configs state them."""
+    """Return height and width of the images that position embeddings belong to, as configs state them."""
     sides = (size, size) if isinstance(size, int) else size
     if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(isinstance(side, int) for side in sides):
         return None
@@ -114,7 +114,7 @@ def _sides(size: Any) -> tuple[int, int] | None:
 
 
 def _networks(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
-    """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
+    """Return the networks; mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the trained."""
     raw = contents.state_dicts.get("ema_state_dict")
     wrapped = (f"module.{BACKBONE}", BACKBONE)
     prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
@@ -128,14 +128,14 @@ def _networks(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
 
 
 def _weights(state_dict: StateDict, prefix: str) -> Weights:
-    beside = Drop(
+    others = Drop(
         rf"(?!{prefix.replace('.', '[.]')}).*", "another part of the model: neck, head, loss or second network"
     )
-    return Weights(state_dict, prefix, (beside,))
+    return Weights(state_dict, prefix, (others,))
 
 
 def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any]) -> str:
-    """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way.
+    """Return the library of the network: detectors, segmenters and pose models shift Swin's windows in another way.
 
     Only their Swins are told the size of the images in pre-training.
     """
@@ -148,7 +148,7 @@ def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any
 
 
 def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str, Any]:
-    """What shapes do not tell: from the config where it says so, from names, from the library's way."""
+    """Return options that shapes do not tell, from the config where it has them, from names, or from the library."""
     kind, options = found.key_mapping.kind, _declared(config)
     if kind == "swin":
         options["padding"] = library
@@ -160,7 +160,7 @@ def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str
 
 
 def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that the backbone's own dict in a config states."""
+    """Return options that the backbone's own dict in a config states."""
     norm, activation = (config.get(key) for key in ("norm_cfg", "act_cfg"))
     options: dict[str, Any] = {"stride_in": "1x1"} if config.get("style") == "caffe" else {}
     if isinstance(norm, Mapping) and isinstance(norm.get("eps"), float):

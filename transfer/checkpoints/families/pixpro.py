@@ -33,7 +33,7 @@ DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its st
 
 def _recognise(contents: Contents) -> Claim | None:
     state_dict = _state_dict(contents)
-    return Claim(f"encoder.* beside projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
+    return Claim(f"encoder.* next to projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
 
 
 def _state_dict(contents: Contents) -> StateDict | None:
@@ -66,8 +66,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 def _weights(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in ENCODERS if name != label)
-    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
-    return Weights(state_dict, ENCODERS[label], (*HEADS, beside))
+    unused = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
+    return Weights(state_dict, ENCODERS[label], (*HEADS, unused))
 
 
 def _key_mapping(weights: Weights) -> KeyMapping | None:
@@ -78,7 +78,7 @@ def _key_mapping(weights: Weights) -> KeyMapping | None:
 
 
 def _arch(contents: Contents) -> str | None:
-    """What the training's options name."""
+    """Return the architecture in the training's options."""
     options = contents.raw.tree.get("opt")
     arch = options.get("arch") if isinstance(options, Mapping) else None
     return arch if isinstance(arch, str) else None

@@ -23,7 +23,7 @@ from transfer.checkpoints.keys.variables import (
     without_average,
 )
 from transfer.checkpoints.keys.weights import KeyMapping, Weights
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import InputContract
 
 PREFIX = "classify/"
@@ -66,13 +66,13 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
-    """The project's other two networks, and the deeper one that it has for larger images."""
+    """Refuse the project's other two networks, and the deeper one that it has for larger images."""
     convolutions, _ = _places()
     found = count_created("conv2d", names)
     other = next((name for name in names if name.startswith("layer1.")), None)
     if other or found == 9 or found > len(convolutions):
         network = "shake-shake network" if other else "13-layer CNN" if found == 9 else "wide ResNet of four scales"
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{contents.raw.path.name} holds this project's {network} ({other or f'{found} convolutions'}), which has "
             f"no canonical form here; expected a wide ResNet-28 with {len(convolutions)} convolutions."
         )
@@ -92,7 +92,7 @@ def _key_mapping(having: Sequence[str]) -> KeyMapping:
 
 
 def _places() -> tuple[list[str], list[str]]:
-    """Canonical names of the convolutions and of the norms in the order of creation: shortcuts come last in a unit."""
+    """Return canonical names of convolutions and norms in the order of creation: shortcuts come last in a unit."""
     convolutions, norms = ["conv1"], []
     for block, unit in ((block, unit) for block in range(1, BLOCKS + 1) for unit in range(UNITS)):
         place = f"block{block}.layer.{unit}"

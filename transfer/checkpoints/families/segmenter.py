@@ -11,7 +11,7 @@ from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContra
 
 BACKBONE = "backbone."
 HEADS = ("classifier.0.convs.0.0.weight", "classifier.4.weight", "aux_classifier.4.weight")
-"""Of DeepLabV3; of it and FCN; of both with an auxiliary loss."""
+"""Tensors of heads: of DeepLabV3; of it and FCN; of both with an auxiliary loss."""
 
 REST = (
     Drop(r"classifier\..*", "segmentation head"),

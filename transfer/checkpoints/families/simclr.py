@@ -14,7 +14,7 @@ from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan
 from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
 from transfer.checkpoints.keys.weights import KeyMapping, Weights
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import InputContract
 
 PIXELS = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -95,7 +95,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 def _refuse_selective_kernels(state_dict: StateDict, file: str) -> None:
     selective = [name for name in state_dict.tensors if ".mixing_conv." in name]
     if selective:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a SimCLR v2 network with selective kernels (sk1), whose blocks choose between two convolutions: "
             f"{len(selective)} tensors such as\n  + {selective[0]}\nhave no place in a ResNet. Use a checkpoint "
             "without them (sk0)."

@@ -32,7 +32,7 @@ def _state_dict(contents: Contents) -> StateDict | None:
 
 
 def _is_simsiam(state_dict: StateDict) -> bool:
-    """The projection head takes the classifier's place in the encoder; its third layer is `fc.6`."""
+    """Look for the projection head in the classifier's place in the encoder; its third layer is `fc.6`."""
     heads = (r"encoder\.fc\.[36]\.", r"predictor\.\d\.")
     return all(any(re.match(rf"(module\.)*{head}", name) for name in state_dict.tensors) for head in heads)
 

@@ -57,7 +57,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _found(contents: Contents) -> tuple[StateDict, str, str] | None:
-    """The first branch with units, and the scope and version that most of its names have."""
+    """Return the first state dict with units, and the scope and version that most of its names have."""
     for state_dict in contents.state_dicts.values():
         units = [(match[1], match[3]) for name in state_dict.tensors if (match := UNIT.match(name))]
         if units:
@@ -121,11 +121,11 @@ def _v1_rules(units: int) -> tuple[Rule, ...]:
 
 
 def _v2_rules(units: int) -> tuple[Rule, ...]:
-    nested = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
+    places = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
     return (
         Rename(r"conv1\.(.*)", r"stem.conv.\1"),
         Rename(r"postnorm\.(.*)", r"norm.\1"),
-        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in nested),
+        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in places),
         Rename(r"(stages.*)\.preact\.(.*)", r"\1.norm1.\2"),
         Rename(r"(stages.*)\.conv1/BatchNorm\.(.*)", r"\1.norm2.\2"),
         Rename(r"(stages.*)\.conv2/BatchNorm\.(.*)", r"\1.norm3.\2"),
@@ -134,7 +134,7 @@ def _v2_rules(units: int) -> tuple[Rule, ...]:
 
 
 def _contract(state_dict: StateDict, scope: str, version: str) -> InputContract:
-    """v1 subtracts means unless the classifier counts the labels of JFT-300M."""
+    """Return the contract: v1 subtracts means unless the classifier counts the labels of JFT-300M."""
     classes = {tensor.shape[-1] for name, tensor in state_dict.tensors.items() if name.startswith(f"{scope}logits/")}
     return INCEPTION if version == "2" or JFT_CLASSES in classes else VGG
 

@@ -26,7 +26,7 @@ WIDE_RESNET = Layout("wide ResNet", "wide_resnet", r"block[123]\.layer\.\d+\.", 
 KEY_MAPPINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
 HEADS = r"(momentum_)?(classifier|projector|head)\.|decoder\."
 REST = (
-    Drop(r"(momentum_)?classifier\..*", "classifier trained beside the method"),
+    Drop(r"(momentum_)?classifier\..*", "classifier trained next to the method"),
     Drop(r"(momentum_)?(projector|head)\..*", "projection head of the loss"),
     Drop(r"predictor2?\..*", "prediction head of the loss"),
     Drop(r"prototypes\..*", "prototypes of the clusters"),
@@ -40,11 +40,11 @@ TWELVE_HEADS = (192, 384, 768)
 
 UNSAID_DATA = (
     "a stem for small images, and a classifier of {classes} classes: the mean and standard deviation of CIFAR-10 are "
-    "assumed (solo-learn writes the data set into args.json beside its files)."
+    "assumed (solo-learn writes the data set into args.json next to its files)."
 )
 STL10 = (
     "a classifier of 10 classes: if it was trained on STL-10, solo-learn normalised with mean (0.4914, 0.4823, 0.4466) "
-    "and standard deviation (0.247, 0.243, 0.261); ImageNet's are assumed (args.json beside the file says which)."
+    "and standard deviation (0.247, 0.243, 0.261); ImageNet's are assumed (args.json next to the file says which)."
 )
 
 
@@ -55,12 +55,12 @@ def _recognise(contents: Contents) -> Claim | None:
     state_dict, prefix = found
     momentum = any(name.startswith(f"momentum_{prefix}") for name in state_dict.tensors)
     if momentum or (contents.by_lightning and any(re.match(HEADS, n) for n in state_dict.tensors)):
-        return Claim(f"Lightning's file with {prefix}* and heads beside it in {state_dict.where}", decisive=True)
+        return Claim(f"Lightning's file with {prefix}* and heads next to it in {state_dict.where}", decisive=True)
     return None
 
 
 def _found(contents: Contents) -> tuple[StateDict, str] | None:
-    """The state dict of the method, and the prefix of its backbone."""
+    """Return the state dict of the method, and the prefix of its backbone."""
     state_dict = contents.state_dicts.get("state_dict")
     known = [prefix for prefix in BACKBONES if state_dict and _layout(names_under(state_dict, prefix))]
     return (state_dict, known[0]) if state_dict and known else None
@@ -105,7 +105,7 @@ def _options(layout: Layout | None, small: bool) -> dict[str, Any]:
 
 
 def _contract(state_dict: StateDict, small: bool) -> tuple[InputContract, tuple[str, ...]]:
-    """Nothing names the data set, but the classifier counts its classes."""
+    """Return the contract: nothing names the data set, but the classifier counts its classes."""
     weight = state_dict.tensors.get("classifier.weight")
     classes = None if weight is None or weight.ndim != 2 else int(weight.shape[0])
     if not small:
@@ -116,7 +116,7 @@ def _contract(state_dict: StateDict, small: bool) -> tuple[InputContract, tuple[
 
 
 def _heads(state_dict: StateDict, prefix: str) -> int | None:
-    """12 for the ViTs of MoCo v3, whose momentum projection has no biases, and of MAE, which has a decoder."""
+    """Return 12 for ViTs of MoCo v3, whose momentum projection has no biases, and of MAE, which has a decoder."""
     token = state_dict.tensors.get(f"{prefix}cls_token")
     projection = "momentum_projector.0"
     unbiased = f"{projection}.weight" in state_dict.tensors and f"{projection}.bias" not in state_dict.tensors

@@ -21,7 +21,7 @@ HEADS = r"(module\.)*(projection_head\.(\d\.)?|prototypes\.(prototypes\d+\.)?)(w
 def _recognise(contents: Contents) -> Claim | None:
     state_dict = _state_dict(contents)
     heads = "projection_head or prototypes"
-    return Claim(f"{heads} beside the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
+    return Claim(f"{heads} next to the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
 
 
 def _state_dict(contents: Contents) -> StateDict | None:

@@ -20,7 +20,7 @@ from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContra
 UNIT = re.compile(r"((?:backbone\.)?)block\d\.layer\.\d+\.(bn\d|conv\d|convShortcut)\.")
 HEADS = ("classifier.weight", "fc.weight")
 AVERAGES = {"ema_model": "model", "ema_state_dict": "state_dict"}
-"""Where the moving average is → where the trained network is beside it."""
+"""Key of the moving average → key of the trained network next to it."""
 
 CIFAR10 = InputContract((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
 CIFAR100 = InputContract((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
@@ -28,7 +28,7 @@ CIFAR100 = InputContract((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's network is where its names do not tell, and the input contract for as many classes."""
+    """A project's options that names do not tell, and its input contracts by the number of classes."""
 
     options: Mapping[str, Any]
     contracts: Mapping[int, InputContract]
@@ -58,7 +58,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _prefix(state_dict: StateDict) -> str | None:
-    """What stands before a wide ResNet's names: methods with a second head wrap the network."""
+    """Return the prefix of a wide ResNet's names: methods with a second head wrap the network."""
     return next((match[1] for name in state_dict.tensors if (match := UNIT.match(name))), None)
 
 
@@ -76,7 +76,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _networks(contents: Contents) -> dict[str, Weights]:
-    """The moving average, which these methods evaluate, first."""
+    """Return the networks, with the moving average, which these methods evaluate, first."""
     state_dicts = {
         path: state_dict for path, state_dict in contents.state_dicts.items() if _prefix(state_dict) is not None
     }
@@ -94,7 +94,7 @@ def _weights(state_dict: StateDict) -> Weights:
 
 
 def _project(contents: Contents, weights: Weights) -> Project:
-    """By what the files of each look like; a bare state dict by its biases."""
+    """Tell the project by its files' keys; for a bare state dict by its biases."""
     if HEADS[0] in weights.names:
         return USB
     if HEADS[1] in weights.names and contents.keys & {"ema_model", "ema_state_dict", "state_dict"}:

@@ -15,7 +15,7 @@ BACKBONE = "backbone."
 REST = (
     Drop(r"projector\..*", "projection head of the loss on images"),
     Drop(r"maps_projector\..*", "projection head of the loss on places"),
-    Drop(r"classifier\..*", "classifier trained beside the method"),
+    Drop(r"classifier\..*", "classifier trained next to the method"),
 )
 LOCAL = r"maps_projector\.\d+\.|classifier\.(weight|bias)"
 LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)
@@ -32,14 +32,14 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _training(contents: Contents) -> StateDict | None:
-    """Barlow Twins writes nearly the same names, but its projector has no biases and a norm `bn` follows."""
+    """Find VICReg's state dict: Barlow Twins' has nearly the same names, but no biases in its projector, and `bn`."""
     return next((state_dict for state_dict in contents.state_dicts.values() if _is_vicreg(state_dict)), None)
 
 
 def _is_vicreg(state_dict: StateDict) -> bool:
-    beside = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
-    projector = "projector.0.bias" in beside or any(re.match(LOCAL, name) for name in beside)
-    foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in beside)
+    others = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
+    projector = "projector.0.bias" in others or any(re.match(LOCAL, name) for name in others)
+    foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in others)
     return projector and not foreign and layout_of(names_under(state_dict, BACKBONE), LAYOUTS) is not None
 
 

@@ -11,7 +11,7 @@ from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
 from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "classy_state_dict.base_model.model.trunk"
@@ -43,7 +43,7 @@ IN_LOSS = (
     Drop(r"(.*\.)?heads\..*", "projection head of the loss"),
     Drop(r"center|queue(_ptr)?|.*criterion\..*", "state of the loss"),
 )
-AROUND = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
+POOLING = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
 TEACHER = "the backbone is the {chosen}, as VISSL evaluates it; the loss holds the {other}: --which {other}."
 OTHER_BACKBONE = r"(base_model\.)?(_feature_blocks\.)?(conv1\.0\.|stem\.|res\d\.block|block\d\.|trunk_output\.)"
 
@@ -71,7 +71,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     prefix = _prefix(state_dict.tensors)
-    backbone = Weights(state_dict, prefix, (AROUND,))
+    backbone = Weights(state_dict, prefix, (POOLING,))
     layout = layout_of(backbone.names, LAYOUTS)
     if layout is None:
         _refuse_other_backbones(state_dict, contents.raw.path.name)
@@ -88,7 +88,7 @@ def _prefix(names: Iterable[str]) -> str:
 
 
 def _networks(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
-    """The backbone, and the network of the loss where the method has one."""
+    """Return the backbone, and the loss's network where the method has one, with a warning."""
     momentum = next(_momentum_networks(contents), None)
     if momentum is None:
         return {"trunk": backbone}, ()
@@ -114,7 +114,7 @@ def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
 def _refuse_other_backbones(state_dict: StateDict, file: str) -> None:
     other = [name for name in state_dict.tensors if re.match(OTHER_BACKBONE, name)]
     if other:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a backbone of VISSL that has no canonical network here, such as a RegNet: {len(other)} tensors "
             f"like\n  + {other[0]}\n  + {other[-1]}\nResNets and ViTs can be converted."
         )
@@ -126,7 +126,7 @@ FAMILY = Family(
     description="VISSL: ResNets, ResNeXts, wide ResNets and ViTs of any of its methods",
     layouts=(
         "training file: classy_state_dict.base_model.model.trunk with _feature_blocks.* (ViTs: blocks.*), heads "
-        "beside; the momentum network of DINO, iBOT, MSN and MoCo in classy_state_dict.loss",
+        "next to them; the momentum network of DINO, iBOT, MSN and MoCo in classy_state_dict.loss",
         "a state dict with _feature_blocks.* anywhere",
     ),
     recognise=_recognise,

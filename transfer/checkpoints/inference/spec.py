@@ -10,12 +10,11 @@ from transfer.backbones.architectures import comparable, name_of
 from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
-from transfer.checkpoints.inference.resnet import infer_resnet
+from transfer.checkpoints.inference.resnet import infer_resnet, infer_wide_resnet
 from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
 from transfer.checkpoints.inference.votes import Shapes
-from transfer.checkpoints.inference.wide_resnet import infer_wide_resnet
 from transfer.checkpoints.keys.family import Plan
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import BackboneSpec

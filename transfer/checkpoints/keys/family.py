@@ -29,7 +29,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Plan:
-    """How one file is taken apart.
+    """The way in which one file is taken apart.
 
     `which` names the chosen network of the file, `state_dict` holds it, `rules` lead to canonical names,
     `allowed_missing` lists what the file may lack; `options` are those of the network that leave no trace in shapes, or
@@ -71,7 +71,7 @@ class Family:
 
 @dataclass(frozen=True)
 class FamilyDefaults:
-    """What a family knows about its networks that names do not say: see `Plan` for each field."""
+    """A family's knowledge of its networks that names do not tell: see `Plan` for each field."""
 
     input: InputContract
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from transfer.errors import WeightMismatch
 
 SHOWN = 40
 BY_RULES = "rules:"
-"""What the name of a user's own rules file stands behind, in the place of a family's name."""
+"""Prefix of a user's own rules file in the place of a family's name."""
 
 
 @dataclass(frozen=True)

@@ -79,5 +79,5 @@ def _undo(name: str, pattern: str, replacement: str) -> str:
 
 
 def _first_alternative(group: str) -> str:
-    """`(q|k|v)` and `(?P<part>q|k|v)` → `q`."""
+    """Return `q` for `(q|k|v)` and `(?P<part>q|k|v)`."""
     return group[1:-1].removeprefix("?P<part>").split("|")[0]

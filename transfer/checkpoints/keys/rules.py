@@ -97,7 +97,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Renamed:
-    """What rules make of a state dict: canonical name → source, name in the file → reason for dropping it.
+    """The result of applying rules: canonical name → source, name in the file → reason for dropping it.
 
     `unexpected` are the tensors outside of a prefix that all names should have.
     """

@@ -24,8 +24,8 @@ from transfer.checkpoints.keys.rules import Drop, RemovePrefix, Rule
 from transfer.checkpoints.keys.wrappers import COUNTERS
 
 WRAPPED = (
-    "the names in {where} stood inside of {wrapper}, which parallel training, compilation or a module around the "
-    "network put there: it was taken off."
+    "the names in {where} stood inside of {wrapper}, which parallel training, compilation or a module that "
+    "holds the network put there: it was taken off."
 )
 
 

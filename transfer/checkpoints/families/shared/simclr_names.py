@@ -1,4 +1,4 @@
-"""What google-research/simclr calls the tensors of its ResNets, in TensorFlow 1 and 2, and which networks it has."""
+"""The ResNets of google-research/simclr, and the names of their tensors in TensorFlow 1 and 2."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ LISTS = {"basic": ("conv2d_bn_layers", 2), "bottleneck": ("conv_relu_dropblock_l
 """Kind of block → its list of layers, and how many (convolution, norm, drop-block) belong to one convolution."""
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""What TensorFlow 2 puts behind a variable's path through the objects."""
+"""The end that TensorFlow 2 gives to a variable's path through the objects."""
 
 
 def ordered_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """Block and depths of the smallest network with as many layers as TensorFlow 1 has numbered."""
+    """Return block and depths of the smallest network with as many layers as TensorFlow 1 has numbered."""
     names = list(names)
     found = max(count_created("conv2d", names), count_created("batch_normalization", names))
     fitting = (network for network in DEPTHS if len(_places(*network)) >= found)
@@ -44,7 +44,7 @@ def ordered_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
 
 
 def ordered_key_mapping(block: str, depths: Sequence[int]) -> KeyMapping:
-    """From layers in the order of creation to canonical names."""
+    """Return the mapping from layers in the order of creation to canonical names."""
     places = _places(block, depths)
     norms = [place.replace("conv", "bn").replace("downsample.0", "downsample.1") for place in places]
     rules = (
@@ -58,7 +58,7 @@ def ordered_key_mapping(block: str, depths: Sequence[int]) -> KeyMapping:
 
 
 def _places(block: str, depths: Sequence[int]) -> list[str]:
-    """Canonical names of the convolutions in the order of creation: shortcuts come first in a group."""
+    """Return canonical names of the convolutions in the order of creation: shortcuts come first in a group."""
     places = ["conv1"]
     for layer, unit in ((layer, unit) for layer, depth in enumerate(depths, 1) for unit in range(depth)):
         places += [] if unit else [f"layer{layer}.0.downsample.0"]
@@ -67,7 +67,7 @@ def _places(block: str, depths: Sequence[int]) -> list[str]:
 
 
 def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """Block and depths of the smallest network that has all blocks which TensorFlow 2's names count."""
+    """Return block and depths of the smallest network that has all blocks which TensorFlow 2's names count."""
     names = list(names)
     kind = "basic" if any(f"/{LISTS['basic'][0]}/" in name for name in names) else "bottleneck"
     numbers = [(int(n[1]), int(n[2])) for name in names if (n := re.match(r"block_groups/(\d)/layers/(\d+)/", name))]
@@ -78,7 +78,7 @@ def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
 
 
 def object_key_mapping(block: str) -> KeyMapping:
-    """From paths through the objects of a network to canonical names."""
+    """Return the mapping from paths through the objects of a network to canonical names."""
     rules = (
         Rename(rf"(.*){re.escape(VALUE)}", r"\1"),
         kernels(r".*/kernel"),

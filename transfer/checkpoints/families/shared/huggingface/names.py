@@ -1,4 +1,4 @@
-"""Names of transformers' vision transformers, in both generations.
+"""Rules from the names of transformers' models to canonical ones; vision transformers in both generations.
 
 transformers up to 4 and every `save_pretrained` write `encoder.layer.0.attention.attention.query`; the state dict in
 the memory of transformers 5 has `layers.0.attention.q_proj`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from transfer.checkpoints.keys.layouts import BUFFER, CLASSIFIER, POOLED_NORM
-from transfer.checkpoints.keys.rules import Apply, Drop, Join, Rename, Rule
+from transfer.checkpoints.keys.rules import Apply, Drop, Join, Rename, Reshape, Rule
 
 MASK = Drop(r"embeddings\.mask_token", "stands for masked patches in pre-training")
 OLD = ("query", "key", "value")
@@ -34,7 +34,7 @@ def _attention(block: str, attention: str, parts: tuple[str, ...], projection: s
 
 
 def _biased_attention(block: str, attention: str, parts: tuple[str, ...], projection: str) -> tuple[Rule, ...]:
-    """BEiT's: keys have no bias, those of queries and values stand by themselves."""
+    """Return rules of BEiT's attention: keys have no bias, queries and values have tensors of their own."""
     q, k, v = parts
     return (
         Join(rf"{block}{attention}(?P<part>{q}|{k}|{v})\.weight", parts, r"blocks.\1.attn.qkv.weight"),
@@ -46,7 +46,7 @@ def _biased_attention(block: str, attention: str, parts: tuple[str, ...], projec
 
 
 def _renamed(block: str, **names: str) -> tuple[Rule, ...]:
-    """`ours=theirs` within a block."""
+    """Return rules from `ours=theirs` within a block."""
     return tuple(
         Rename(rf"{block}{theirs}\.(.*)", rf"blocks.\1.{ours.replace('__', '.')}.\2") for ours, theirs in names.items()
     )
@@ -122,7 +122,7 @@ NEW_BEIT = (
 
 
 def _batched(dimensions: int) -> Rule:
-    """Leading dimensions of length 1, which CLIP's own embeddings lack."""
+    """Return the rule that adds leading dimensions of length 1, which CLIP's own embeddings lack."""
 
     def function(tensor: Tensor) -> Tensor:
         return tensor[(None,) * dimensions]
@@ -133,7 +133,7 @@ def _batched(dimensions: int) -> Rule:
 
 _CLIP_BLOCK = r"encoder\.layers\.(\d+)\."
 CLIP = (
-    Drop(r"embeddings\.position_ids", "numbers of the positions"),
+    Drop(r"embeddings\.position_ids", "indices of the positions"),
     Drop(r"head\..*", "pooling by attention: belongs to the classifier"),
     Rename(r"embeddings\.class_embedding", "cls_token"),
     Rename(r"embeddings\.position_embedding\.weight", "pos_embed"),
@@ -148,7 +148,7 @@ CLIP = (
 
 
 def _dinov3(up: str) -> tuple[Rule, ...]:
-    """`up` is where the MLP's first layer, or the value beside its gate, goes."""
+    """Return DINOv3's rules; `up` is where the MLP's first layer, or the value next to its gate, goes."""
     block = r"layer\.(\d+)\."
     return (
         MASK,
@@ -167,7 +167,7 @@ DINOV3, GATED_DINOV3 = _dinov3("fc1"), _dinov3("fc1_x")
 
 
 def _swin(attention: str, parts: tuple[str, ...], projection: str, table: str, fc1: str, fc2: str) -> tuple[Rule, ...]:
-    """A block is `layers.S.blocks.B` already; the merge that ends a stage begins the next one in timm."""
+    """Return Swin's rules: a block is `layers.S.blocks.B` already; the merge that ends a stage begins timm's next."""
     block, (q, k, v) = r"encoder\.layers\.(\d+)\.blocks\.(\d+)\.", parts
     names = {projection: "attn.proj", fc1: "mlp.fc1", fc2: "mlp.fc2"}
     names |= {"layernorm_before": "norm1", "layernorm_after": "norm2"}
@@ -195,4 +195,37 @@ OLD_SWIN = _swin(
 )
 NEW_SWIN = _swin(
     r"attention\.", NEW, r"attention\.o_proj", r"attention\.relative_position_bias\.", r"mlp\.fc1", r"mlp\.fc2"
+)
+
+_UNIT = r"(layer\d\.\d+)\."
+RESNET: tuple[Rule, ...] = (
+    Rename(r"embedder\.embedder\.convolution\.(.*)", r"conv1.\1"),
+    Rename(r"embedder\.embedder\.normalization\.(.*)", r"bn1.\1"),
+    *(Rename(rf"encoder\.stages\.{stage}\.layers\.(\d+)\.(.*)", rf"layer{stage + 1}.\1.\2") for stage in range(4)),
+    *(Rename(rf"{_UNIT}layer\.{k}\.convolution\.(.*)", rf"\1.conv{k + 1}.\2") for k in range(3)),
+    *(Rename(rf"{_UNIT}layer\.{k}\.normalization\.(.*)", rf"\1.bn{k + 1}.\2") for k in range(3)),
+    Rename(_UNIT + r"shortcut\.convolution\.(.*)", r"\1.downsample.0.\2"),
+    Rename(_UNIT + r"shortcut\.normalization\.(.*)", r"\1.downsample.1.\2"),
+)
+
+_STAGE = r"encoder\.stages\.(\d+)\."
+_STAGE_BLOCK = _STAGE + r"layers\.(\d+)\."
+_CONVNEXT_PARTS = {
+    "dwconv": "conv_dw",
+    "layernorm": "norm",
+    "pwconv1": "mlp.fc1",
+    "pwconv2": "mlp.fc2",
+    "grn": "mlp.grn",
+}
+CONVNEXT: tuple[Rule, ...] = (
+    Drop(r"layernorm\..*", POOLED_NORM),
+    Rename(r"embeddings\.patch_embeddings\.(.*)", r"stem.0.\1"),
+    Rename(r"embeddings\.layernorm\.(.*)", r"stem.1.\1"),
+    Rename(_STAGE + r"downsampling_layer\.(.*)", r"stages.\1.downsample.\2"),
+    *(
+        Rename(rf"{_STAGE_BLOCK}{theirs}\.(.*)", rf"stages.\1.blocks.\2.{ours}.\3")
+        for theirs, ours in _CONVNEXT_PARTS.items()
+    ),
+    Rename(_STAGE_BLOCK + "layer_scale_parameter", r"stages.\1.blocks.\2.gamma"),
+    Reshape(r".*\.mlp\.grn\.(weight|bias)", (-1,)),
 )
