@@ -72,7 +72,7 @@ def test_damage_is_noticed(layout: Any, tmp_path: Path) -> None:
 
 
 def is_noticed(contents: Contents, choice: Choice) -> bool:
-    """Refused, or, where another copy in the file is whole and was taken, the damaged one named in a warning."""
+    """Refused, or, where other weights in the file are whole and were taken, the damaged ones named in a warning."""
     try:
         return bool(unused_weights(contents, fill_from(contents, choice).plan))
     except (CheckpointError, UnknownName):

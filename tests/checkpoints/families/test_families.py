@@ -1,4 +1,4 @@
-"""What every family must have."""
+"""Requirements of every family."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_stale_allowances_raise(family: Any, layouts: Any, tmp_path: Path) -> No
 
 
 @each_family
-def test_unknown_copies_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
+def test_unknown_networks_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
     name = next(name for name in layouts if name.startswith(f"{family.name}:"))
     contents = contents_of(read_checkpoint(layouts[name]().write(tmp_path)))
     with pytest.raises(UnknownName, match="Available"):

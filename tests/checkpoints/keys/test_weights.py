@@ -1,4 +1,4 @@
-"""Files that hold one network twice, or are of a network that no canonical one equals."""
+"""Files that hold several weights of one network, or a network that has no canonical form."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ WIDE_RESNET = Layout("wide ResNet", "wide_resnet", r"block[123]\.layer\.\d+\.", 
 KEY_MAPPINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
 HEADS = r"(momentum_)?(classifier|projector|head)\.|decoder\."
 REST = (
-    Drop(r"(momentum_)?classifier\..*", "classifier trained next to the method"),
+    Drop(r"(momentum_)?classifier\..*", "classifier trained along with the method"),
     Drop(r"(momentum_)?(projector|head)\..*", "projection head of the loss"),
     Drop(r"predictor2?\..*", "prediction head of the loss"),
     Drop(r"prototypes\..*", "prototypes of the clusters"),

@@ -15,7 +15,7 @@ BACKBONE = "backbone."
 REST = (
     Drop(r"projector\..*", "projection head of the loss on images"),
     Drop(r"maps_projector\..*", "projection head of the loss on places"),
-    Drop(r"classifier\..*", "classifier trained next to the method"),
+    Drop(r"classifier\..*", "classifier trained along with the method"),
 )
 LOCAL = r"maps_projector\.\d+\.|classifier\.(weight|bias)"
 LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)

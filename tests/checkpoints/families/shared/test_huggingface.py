@@ -1,4 +1,4 @@
-"""What config.json and preprocessor_config.json say is checked and used; without them the usual is taken and said."""
+"""config.json and preprocessor_config.json are checked and used; without them the usual is taken, with a warning."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def resnet() -> genuine.Saved:
 
 def changed(file: genuine.Saved, folder: Path, tree: Any = None, **config: Any) -> Path:
     """The folder with another config, or other tensors."""
-    said = {**file.beside["config.json"], **config}
+    said = {**file.files["config.json"], **config}
     path = file.write(folder)
     (folder / "config.json").write_text(json.dumps({key: value for key, value in said.items() if value is not None}))
     if tree is not None:
