@@ -147,7 +147,7 @@ def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
 
 
 def _health(filled: Filled, title: str) -> dict[str, str]:
-    """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
+    """Collect what is suspicious about the values, their order in memory, and compared with the file's other weights."""
     findings = examine(filled.matched, title) | stored_transposed(filled.plan.state_dict.tensors)
     for label, other in filled.plan.other_weights.items():
         findings |= compare_with(label, other, filled.matched)

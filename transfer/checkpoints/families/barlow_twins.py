@@ -23,13 +23,9 @@ BARE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _training(contents)
+    state_dict = contents.first(_is_barlow_twins)
     evidence = "backbone.*, projector.* and a norm bn without weights in"
     return Claim(f"{evidence} {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _training(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_barlow_twins(state_dict)), None)
 
 
 def _is_barlow_twins(state_dict: StateDict) -> bool:
@@ -41,7 +37,7 @@ def _is_barlow_twins(state_dict: StateDict) -> bool:
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    if state_dict := _training(contents):
+    if state_dict := contents.first(_is_barlow_twins):
         networks = {"backbone": Weights(state_dict, BACKBONE, REST)}
         known = layout_of(names_under(state_dict, BACKBONE)) == RESNET
         return plan_weights(contents, networks, which, FamilyDefaults(imagenet)) if known else None

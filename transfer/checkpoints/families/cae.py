@@ -28,7 +28,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _networks(contents: Contents) -> dict[str, Weights]:
-    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_cae(state_dict)), None)
+    state_dict = contents.first(_is_cae)
     if state_dict is not None:
         return {label: _weights(state_dict, label) for label in PREFIXES if names_under(state_dict, PREFIXES[label])}
     tuned = beit_network(contents) if is_cae(contents) else None

@@ -7,8 +7,6 @@ that is trained. Both are the same tensors.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -16,7 +14,7 @@ from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import Weights
+from transfer.checkpoints.keys.weights import Weights, networks_under
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -42,19 +40,14 @@ def _recognise(contents: Contents) -> Claim | None:
         return Claim(f"the backbone as backbone.* and as {pair}* in {state_dict.where}", decisive=True)
     if _is_extracted(contents):
         return Claim("author: OpenSelfSup next to a ResNet's names", decisive=True)
-    if state_dict is not None and "openselfsup_version" in _meta(contents):
+    if state_dict is not None and "openselfsup_version" in contents.meta:
         return Claim(f"openselfsup_version in meta, backbone.* in {state_dict.where}", decisive=True)
     return None
 
 
-def _meta(contents: Contents) -> Mapping[str, Any]:
-    meta = contents.raw.tree.get("meta")
-    return meta if isinstance(meta, Mapping) else {}
-
-
 def _state_dict(contents: Contents) -> StateDict | None:
     """Return the state dict with the backbone under `backbone`, unless mmengine wrote it."""
-    foreign = "mmengine_version" in _meta(contents)
+    foreign = "mmengine_version" in contents.meta
     state_dicts = [b for b in contents.state_dicts.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
     return state_dicts[0] if state_dicts and not foreign else None
 
@@ -80,7 +73,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 def _options(contents: Contents) -> dict[str, str]:
     """Read `style` in its configuration, which is saved as text and says where bottlenecks stride."""
-    text = _meta(contents).get("config")
+    text = contents.meta.get("config")
     caffe = isinstance(text, str) and re.search(r"style\s*=\s*['\"]caffe['\"]", text)
     return {"stride_in": "1x1"} if caffe else {}
 
@@ -92,14 +85,7 @@ def _networks(state_dict: StateDict, file: str) -> dict[str, Weights]:
     _refuse_different(state_dict, again, file)
     same = Drop(re.escape(again) + ".*", "the same tensors as backbone, stored again")
     present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(state_dict, prefix)}
-    return {
-        label: Weights(state_dict, prefix, (*REST, same, *_others(present, label))) for label, prefix in present.items()
-    }
-
-
-def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
-    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
-    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
+    return networks_under(state_dict, present, (*REST, same))
 
 
 def _refuse_different(state_dict: StateDict, again: str, file: str) -> None:

@@ -82,14 +82,14 @@ UNFOLD = Apply(r"(.*\.)?bn\d\.weight|.*\.downsample\.1\.weight", _unfolded, "a s
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_detectron)
     if state_dict is None:
         return None
     return Claim(f"{'Caffe2' if _has(state_dict, BLOBS) else 'Detectron2'} names in {state_dict.where}", decisive=True)
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((b for b in contents.state_dicts.values() if _has(b, NAMES) or _has(b, BLOBS)), None)
+def _is_detectron(state_dict: StateDict) -> bool:
+    return _has(state_dict, NAMES) or _has(state_dict, BLOBS)
 
 
 def _has(state_dict: StateDict, pattern: str) -> bool:
@@ -97,7 +97,7 @@ def _has(state_dict: StateDict, pattern: str) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_detectron)
     if state_dict is None:
         return None
     contract = _contract(contents, state_dict)

@@ -11,7 +11,7 @@ from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename
-from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of, networks_under
 from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -62,16 +62,11 @@ def _state_dict(contents: Contents) -> StateDict | None:
 def _networks(state_dict: StateDict) -> dict[str, Weights]:
     prefixes = {label: _inner(state_dict, prefix) for label, prefix in NETWORKS.items()}
     present = {label: p for label, p in prefixes.items() if layout_of(names_under(state_dict, p), LAYOUTS)}
-    return {label: Weights(state_dict, p, (*REST, *_others(present, label))) for label, p in present.items()}
+    return networks_under(state_dict, present, REST)
 
 
 def _inner(state_dict: StateDict, prefix: str) -> str:
     return prefix + MASKED if any(name.startswith(prefix + MASKED) for name in state_dict.tensors) else prefix
-
-
-def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
-    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
-    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:

@@ -16,12 +16,8 @@ QUEUE = Drop(r"queue(_ptr)?", "queue of negative examples")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_moco)
     return Claim(f"encoder_q.* and queue in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_moco(state_dict)), None)
 
 
 def _is_moco(state_dict: StateDict) -> bool:
@@ -33,7 +29,7 @@ def _is_moco(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_moco)
     if state_dict is None:
         return None
     present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in state_dict.tensors))

@@ -58,9 +58,9 @@ class _Found:
 
 def _recognise(contents: Contents) -> Claim | None:
     found = _found(contents)
-    if found is None or "openselfsup_version" in _meta(contents):
+    if found is None or "openselfsup_version" in contents.meta:
         return None
-    said = next((key for key in SAID if key in _meta(contents)), None)
+    said = next((key for key in SAID if key in contents.meta), None)
     if said is not None:
         return Claim(f"{said} in meta, {found.where}", decisive=True)
     if found.key_mapping.kind != "resnet" or any(
@@ -68,11 +68,6 @@ def _recognise(contents: Contents) -> Claim | None:
     ):
         return Claim(f"OpenMMLab's names of a {found.key_mapping.kind}, {found.where}", decisive=True)
     return None
-
-
-def _meta(contents: Contents) -> Mapping[str, Any]:
-    meta = contents.raw.tree.get("meta")
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _found(contents: Contents) -> _Found | None:
@@ -144,7 +139,7 @@ def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any
     heads = ("rpn_head.", "roi_head.", "bbox_head.", "decode_head.", "keypoint_head.", "mask_head.")
     if any(name.startswith(heads) for name in state_dict.tensors):
         return "mmdet"
-    return "mmdet" if any(f"{name}_version" in _meta(contents) for name in DETECTORS) else "mmpretrain"
+    return "mmdet" if any(f"{name}_version" in contents.meta for name in DETECTORS) else "mmpretrain"
 
 
 def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str, Any]:

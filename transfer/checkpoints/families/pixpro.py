@@ -32,12 +32,8 @@ DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its st
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_pixpro)
     return Claim(f"encoder.* next to projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_pixpro(state_dict)), None)
 
 
 def _is_pixpro(state_dict: StateDict) -> bool:
@@ -45,7 +41,7 @@ def _is_pixpro(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_pixpro)
     if state_dict is None:
         return None
     present = [

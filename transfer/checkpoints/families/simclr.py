@@ -6,7 +6,6 @@ All of them take pixels between 0 and 1 as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from transfer.checkpoints.families.shared.numbered import NUMBERED, numbered_rules
 from transfer.checkpoints.keys.contents import Contents, StateDict
@@ -38,19 +37,15 @@ CONVERTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    if state_dict := _found(contents, _is_separius):
+    if state_dict := contents.first(_is_separius):
         return Claim(f"net.*.blocks.*.net.* in {state_dict.where}", decisive=True)
-    if state_dict := _found(contents, _is_sthalles):
+    if state_dict := contents.first(_is_sthalles):
         return Claim(
             f"backbone.* with a projection head as its fc, and nothing else, in {state_dict.where}", decisive=True
         )
-    if state_dict := _found(contents, _is_old_sthalles):
+    if state_dict := contents.first(_is_old_sthalles):
         return Claim(f"features.* and the projection l1, l2 in {state_dict.where}", decisive=True)
     return None
-
-
-def _found(contents: Contents, test: Callable[[StateDict], bool]) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if test(state_dict)), None)
 
 
 def _is_separius(state_dict: StateDict) -> bool:
@@ -69,15 +64,15 @@ def _is_old_sthalles(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    if state_dict := _found(contents, _is_separius):
+    if state_dict := contents.first(_is_separius):
         _refuse_selective_kernels(state_dict, contents.raw.path.name)
         key_mapping, defaults = KeyMapping("resnet", BLOCK_RULES), FamilyDefaults(PIXELS, warnings=(CONVERTED,))
         return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, key_mapping)
-    if state_dict := _found(contents, _is_sthalles):
+    if state_dict := contents.first(_is_sthalles):
         return plan_weights(
             contents, {"model": Weights(state_dict, "backbone.", (HEAD,))}, which, FamilyDefaults(PIXELS)
         )
-    if state_dict := _found(contents, _is_old_sthalles):
+    if state_dict := contents.first(_is_old_sthalles):
         key_mapping = KeyMapping("resnet", numbered_rules(names_under(state_dict, "features.")))
         return plan_weights(
             contents,

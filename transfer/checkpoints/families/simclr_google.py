@@ -46,12 +46,8 @@ CONTRACT = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_own)
     return Claim(f"{_own(state_dict)} in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _own(state_dict)), None)
 
 
 def _own(state_dict: StateDict) -> str | None:
@@ -60,7 +56,7 @@ def _own(state_dict: StateDict) -> str | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_own)
     if state_dict is None:
         return None
     _refuse_other_layers(state_dict, contents)

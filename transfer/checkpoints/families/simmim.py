@@ -26,7 +26,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _weights(contents: Contents) -> Weights | None:
-    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_masked(state_dict)), None)
+    state_dict = contents.first(_is_masked)
     if state_dict is not None:
         return Weights(state_dict, PREFIX, REST)
     tuned = beit_network(contents) if is_simmim(contents) else None

@@ -19,16 +19,12 @@ REST = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_simsiam)
     return (
         Claim(f"encoder.fc.* of three layers and predictor.* in {state_dict.where}", decisive=True)
         if state_dict
         else None
     )
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_simsiam(state_dict)), None)
 
 
 def _is_simsiam(state_dict: StateDict) -> bool:
@@ -38,7 +34,7 @@ def _is_simsiam(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_simsiam)
     if state_dict is None or layout_of(names_under(state_dict, ENCODER)) != RESNET:
         return None
     networks = {"encoder": Weights(state_dict, ENCODER, REST)}

@@ -12,7 +12,7 @@ from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import KeyMapping, Weights
+from transfer.checkpoints.keys.weights import KeyMapping, networks_under
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONES = ("backbone.", "encoder.")
@@ -77,18 +77,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, prefix = found
     prefixes = {"backbone": prefix, "momentum": f"momentum_{prefix}"}
     present = {label: p for label, p in prefixes.items() if label == "backbone" or names_under(state_dict, p)}
-    networks = {label: Weights(state_dict, p, (*REST, *_other(present, label))) for label, p in present.items()}
+    networks = networks_under(state_dict, present, REST)
     layout = _layout(networks["backbone"].names)
     defaults = _defaults(state_dict, prefix, layout)
     return plan_weights(contents, networks, which, defaults, KEY_MAPPINGS.get(layout) if layout else None)
-
-
-def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
-    return tuple(
-        Drop(re.escape(prefix) + ".*", f"{label} network: the {chosen} network was chosen")
-        for label, prefix in present.items()
-        if label != chosen
-    )
 
 
 def _defaults(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:

@@ -19,13 +19,9 @@ HEADS = r"(module\.)*(projection_head\.(\d\.)?|prototypes\.(prototypes\d+\.)?)(w
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_swav)
     heads = "projection_head or prototypes"
     return Claim(f"{heads} next to the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_swav(state_dict)), None)
 
 
 def _is_swav(state_dict: StateDict) -> bool:
@@ -34,7 +30,7 @@ def _is_swav(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_swav)
     if state_dict is None:
         return None
     # its stem pads the image by 1 and the convolution by 2, which equals the usual 3: zeros either way

@@ -22,7 +22,7 @@ LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _training(contents)
+    state_dict = contents.first(_is_vicreg)
     if state_dict and not contents.by_lightning:  # solo-learn has the same names
         return Claim(f"backbone.* and projector.* in {state_dict.where}", decisive=True)
     found = generic_network(contents, (ORIGINAL_CONVNEXT,))
@@ -31,12 +31,8 @@ def _recognise(contents: Contents) -> Claim | None:
     return None
 
 
-def _training(contents: Contents) -> StateDict | None:
-    """Find VICReg's state dict: Barlow Twins' has nearly the same names, but no biases in its projector, and `bn`."""
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_vicreg(state_dict)), None)
-
-
 def _is_vicreg(state_dict: StateDict) -> bool:
+    """Tell it from Barlow Twins, which has nearly the same names, but no biases in its projector, and a norm `bn`."""
     others = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
     projector = "projector.0.bias" in others or any(re.match(LOCAL, name) for name in others)
     foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in others)
@@ -57,7 +53,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _weights(contents: Contents) -> Weights | None:
-    if state_dict := _training(contents):
+    if state_dict := contents.first(_is_vicreg):
         return Weights(state_dict, BACKBONE, REST)
     found = generic_network(contents, LAYOUTS)
     return Weights(found[0]) if found else None

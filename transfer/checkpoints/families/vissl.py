@@ -59,7 +59,7 @@ def _recognise(contents: Contents) -> Claim | None:
 def _state_dict(contents: Contents) -> StateDict | None:
     if BACKBONE in contents.state_dicts:
         return contents.state_dicts[BACKBONE]
-    return next((state_dict for state_dict in contents.state_dicts.values() if _has_feature_blocks(state_dict)), None)
+    return contents.first(_has_feature_blocks)
 
 
 def _has_feature_blocks(state_dict: StateDict) -> bool:

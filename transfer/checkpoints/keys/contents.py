@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,10 @@ class Contents:
     raw: RawCheckpoint
     state_dicts: Mapping[str, StateDict]
 
+    def first(self, accepts: Callable[[StateDict], Any]) -> StateDict | None:
+        """Return the first state dict that is accepted, None if there is none."""
+        return next((state_dict for state_dict in self.state_dicts.values() if accepts(state_dict)), None)
+
     @property
     def keys(self) -> frozenset[str]:
         """Top-level keys."""
@@ -80,6 +84,12 @@ class Contents:
         """The training script's options, empty where none were saved."""
         args = self.raw.tree.get("args")
         return args if isinstance(args, Mapping) else {}
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The entries of `meta`, which mmcv's and mmengine's runners write, empty where there are none."""
+        meta = self.raw.tree.get("meta")
+        return meta if isinstance(meta, Mapping) else {}
 
     @property
     def timm_config(self) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,23 @@ def key_mapping_of(names: Iterable[str], layout: Layout) -> KeyMapping:
     pooled = layout in (VIT, BEIT) and "fc_norm.weight" in names and not {"norm.weight", "norm.bias"} & set(names)
     options = {"final_norm": False} if pooled else {}
     return KeyMapping(layout.kind, canonical_rules(names, layout), allowed_missing, options)
+
+
+def networks_under(
+    state_dict: StateDict, prefixes: Mapping[str, str], rest: tuple[Rule, ...] = ()
+) -> dict[str, Weights]:
+    """Return the networks that a state dict holds under `prefixes`, by name: for each, the others are dropped."""
+    return {
+        label: Weights(state_dict, prefix, (*rest, *_without_others(prefixes, label)))
+        for label, prefix in prefixes.items()
+    }
+
+
+def _without_others(prefixes: Mapping[str, str], chosen: str) -> tuple[Rule, ...]:
+    others = (label for label in prefixes if label != chosen)
+    return tuple(
+        Drop(re.escape(prefixes[label]) + ".*", f"{label} network: the {chosen} network was chosen") for label in others
+    )
 
 
 def with_average(model: Weights, contents: Contents) -> dict[str, Weights]:
