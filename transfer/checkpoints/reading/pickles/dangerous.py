@@ -1,4 +1,4 @@
-"""Globals that weights have no use for: a pickle that names one is an attack or a program."""
+"""Refuse globals that weights have no use for: a pickle that names one is an attack or a program."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.checkpoints.genuine.variables import write_table
 from transfer.checkpoints.reading.checkpoint import read_checkpoint
-from transfer.checkpoints.reading.tensorflow.reading import read_tensorflow
+from transfer.checkpoints.reading.tensorflow.checkpoint import read_tensorflow
 from transfer.checkpoints.reading.tensorflow.table import read_table
 from transfer.errors import CheckpointError, UnreadableCheckpoint
 

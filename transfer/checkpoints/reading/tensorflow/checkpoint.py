@@ -1,11 +1,17 @@
-"""Which file a TensorFlow checkpoint is meant by a path: prefix, index, data, folder, SavedModel or single file."""
+"""Find the TensorFlow checkpoint that a path leads to, and read it, whatever its version.
+
+A path may be a prefix, an index, a data file, a folder, a SavedModel or a single file.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from transfer.checkpoints.reading.tensorflow.bundle import INDEX, SHARD
+from torch import Tensor
+
+from transfer.checkpoints.reading.tensorflow.bundle import INDEX, SHARD, read_bundle
+from transfer.checkpoints.reading.tensorflow.single_file import read_single_files
 from transfer.checkpoints.reading.tensorflow.table import is_table
 from transfer.errors import UnreadableCheckpoint
 
@@ -20,7 +26,7 @@ SINGLE_FILE = r".*\.ckpt.*(?<!-of-\d{5})|.*-00000-of-\d{5}"
 
 
 def find_tensorflow(path: Path) -> Path | None:
-    """The `.index` of a V2 checkpoint, or the (first) file of a V1 checkpoint, that `path` leads to; None if neither.
+    """Return the `.index` of a V2 checkpoint, or the (first) file of a V1 one, that `path` leads to; None if neither.
 
     Raises UnreadableCheckpoint where a TensorFlow checkpoint is there, but incomplete or not the only one.
     """
@@ -37,8 +43,25 @@ def find_tensorflow(path: Path) -> Path | None:
     return path if is_table(path) or _has_shards(path) else None
 
 
+def read_tensorflow(path: Path) -> dict[str, Tensor]:
+    """Read variables by name from what `find_tensorflow` finds; strings are left out. Raises UnreadableCheckpoint.
+
+    Memory is bounded by the size of the files: tensors are views of them, or one copy where they are not aligned.
+    """
+    file = find_tensorflow(path)
+    if file is None:
+        raise UnreadableCheckpoint(f"{path} is no TensorFlow checkpoint. Give its prefix, its .index or its folder.")
+    try:
+        return read_bundle(file) if file.name.endswith(INDEX) else read_single_files(single_files(file))
+    except UnreadableCheckpoint as error:
+        raise UnreadableCheckpoint(
+            f"{file} cannot be read as a TensorFlow checkpoint: {error}. If it was damaged on the way, "
+            "download or copy it again, with all files that belong to it."
+        ) from error
+
+
 def single_files(first: Path) -> list[Path]:
-    """All files of the V1 checkpoint that `first` belongs to."""
+    """Return all files of the V1 checkpoint that `first` belongs to."""
     found = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})", first.name)
     if not found:
         return [first]
@@ -50,7 +73,7 @@ def single_files(first: Path) -> list[Path]:
 
 
 def _of_prefix(prefix: Path) -> Path | None:
-    """`model.ckpt-123`, also with question marks for the numbers of V1 shards."""
+    """Find `model.ckpt-123`, also with question marks in place of the numbers of V1 shards."""
     index = prefix.with_name(prefix.name + INDEX)
     if index.is_file():
         return index
@@ -85,7 +108,7 @@ def _of_saved_model(folder: Path) -> Path:
 
 
 def _newest(folder: Path) -> Path | None:
-    """What the `checkpoint` file names, if it is in this folder; the path in it is often that of another machine."""
+    """Return what the `checkpoint` file names, if it is in this folder; its path is often that of another machine."""
     state = folder / STATE
     if not state.is_file():
         return None
