@@ -17,7 +17,8 @@ import pytest
 from tests.dedup.conftest import fill
 from transfer.dedup.mapping import AHEAD, map_here, map_in_processes, map_in_threads, map_on_ray
 from transfer.dedup.shards import hash_piece
-from transfer.dedup.sources import Piece, find_pieces
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Piece
 from transfer.errors import StageFailed, UnusableIndex
 
 ON_RAY = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown, for GitHub."""
+"""Render the leaderboard as Markdown, for GitHub."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def build_board(folder: Path, suites: Sequence[Suite]) -> Path:
 
 
 def render_board(suites: Sequence[Suite], records: Sequence[Record]) -> str:
-    """The leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
+    """Render the leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
     ordered = sorted(records, key=lambda record: record.run.record_name)
     sections = [_section(suite, tables) for suite in suites if (tables := tables_of(suite, ordered))]
     parts = ["# Leaderboard\n", *(sections or [EMPTY]), _not_shown(suites, ordered), LEGEND]
@@ -80,7 +80,7 @@ def _table(table: Table) -> str:
 
 
 def _heading(table: Table) -> list[str]:
-    """Nothing above the standard table; what differs above any other."""
+    """Say what differs above any table but the standard one, above which nothing stands."""
     changes = ", ".join(code(f"{key}={json.dumps(value)}") for key, value in sorted(table.overrides.items()))
     what = [f"not the standard protocol: {changes}"] if changes else []
     if excluded := describe_excluded(table):
@@ -118,14 +118,17 @@ def _protocol(table: Table, task: Task) -> str:
 
 
 def _manifests(records: Sequence[Record], use: str) -> str:
-    """Hash and size of the data; several only if records of one protocol contradict each other, which then shows."""
+    """Say hash and size of the data; several only if records of one protocol contradict each other."""
     manifests = [record.data.get(use, {}) for record in records]
     texts = {f"{code(str(m.get('sha256', 'unknown'))[:12])} ({_images(m)})" for m in manifests}
     return " and ".join(sorted(texts))
 
 
 def _images(manifest: Mapping[str, Any]) -> str:
-    """How many, and how many of test resemble one of train: nothing that a run can be blamed for, but to be known."""
+    """Say how many images there are, and how many of test resemble one of train.
+
+    That is nothing that a run can be blamed for, but to be known.
+    """
     leaked = max(manifest.get(key, 0) for key in ("also_in_train", "looks_like_train"))
     note = f", {leaked} of them like one of train" if leaked else ""
     return f"{manifest.get('images', 'unknown')} images{note}"

@@ -1,4 +1,4 @@
-"""Where declarations and data are found: the checkout's `configs/`, or the copy inside an installed wheel."""
+"""Find declarations and data: in the checkout's `configs/`, or the copy inside an installed wheel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def configs(package: Path = PACKAGE) -> Path:
-    """The checkout's `configs/`, else the wheel's copy; raises BrokenInstallation when neither holds suites."""
+    """Return the checkout's `configs/`, else the wheel's; raises BrokenInstallation when neither holds suites."""
     candidates = (package.parent / "configs", package / "configs")
     for folder in candidates:
         if (folder / "suites").is_dir():
@@ -24,29 +24,29 @@ def configs(package: Path = PACKAGE) -> Path:
 
 
 def shipped_suites() -> dict[str, Path]:
-    """Names and files of the suites that come with this package."""
+    """Return names and files of the suites that come with this package."""
     return {path.stem: path for path in sorted((configs() / "suites").glob("*.toml"))}
 
 
 def user_suites() -> dict[str, Path]:
-    """Names and files of the user's suites: in `suites/` of the data root, else beside its data sets."""
+    """Return names and files of the user's suites: in `suites/` of the data root, else beside its data sets."""
     folders = (data_root(), data_root() / "suites")
     found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml")) if is_suite(path)}
     return {name: path for name, path in found.items() if name not in shipped_suites()}
 
 
 def suite_names() -> list[str]:
-    """Names of all suites, shipped and the user's own."""
+    """Return the names of all suites, shipped and the user's own."""
     return sorted({*shipped_suites(), *user_suites()})
 
 
 def head_names() -> list[str]:
-    """Names of all heads."""
+    """Return the names of all heads."""
     return sorted(path.stem for path in (configs() / "heads").glob("*.py"))
 
 
 def suite_path(name: str) -> Path:
-    """File of a suite: one that comes with this package, one of the user's own by name, or the path of a TOML.
+    """Return the file of a suite: one that comes with this package, one of the user's own by name, or the path of a TOML.
 
     Raises UnknownName with the nearest names, BadOption for another file that has a shipped suite's name, by which its
     records would be taken for that suite's.
@@ -65,17 +65,17 @@ def suite_path(name: str) -> Path:
 
 
 def head_path(name: str) -> Path:
-    """File of a head that comes with this package; raises UnknownName with the nearest names, for a path, too."""
+    """Return the file of a head that comes with this package; raises UnknownName with the nearest names, for a path, too."""
     if name not in head_names():
         raise UnknownName.among("head", name, head_names())
     return configs() / "heads" / f"{name}.py"
 
 
 def data_root() -> Path:
-    """`TRANSFER_DATA`, or `data` in the current folder."""
+    """Return `TRANSFER_DATA`, or `data` in the current folder."""
     return Path(os.environ.get("TRANSFER_DATA", "data")).expanduser()
 
 
 def load_suites() -> list[Suite]:
-    """All suites, shipped and the user's own, by name."""
+    """Load all suites, shipped and the user's own, by name."""
     return [load_suite(suite_path(name)) for name in suite_names()]

@@ -1,4 +1,4 @@
-"""What a record file must hold, checked key by key before it becomes a `Record`."""
+"""Check what a record file holds, key by key, before it becomes a `Record`."""
 
 from __future__ import annotations
 

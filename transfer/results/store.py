@@ -1,4 +1,4 @@
-"""Records as files: one JSON per run, written whole, read back checked."""
+"""Store records as files: one JSON per run, written atomically, read back checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_record(folder: Path, record: Record) -> Path:
 
 
 def record_path(folder: Path, run: RunSpec) -> Path:
-    """Where the record of `run` goes, checked to be free or a sound record of the same run.
+    """Return where the record of `run` goes, checked to be free or a sound record of the same run.
 
     Raises BadOption when the run's name is no file name, BrokenRecord when what is there is no record of this run.
     """
@@ -37,7 +37,7 @@ def record_path(folder: Path, run: RunSpec) -> Path:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All `*.json` of `folder` in the order of their names; none if there is no such folder. Raises BrokenRecord."""
+    """Read all `*.json` of `folder` by name; none if there is no such folder. Raises BrokenRecord."""
     return [read_record(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
 
 
@@ -51,7 +51,7 @@ def upgrade_records(folder: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """One record file. Raises BrokenRecord naming the file and the key."""
+    """Read one record file. Raises BrokenRecord naming the file and the key."""
     try:
         data = json.loads(path.read_bytes(), parse_constant=_refuse)
     except (OSError, ValueError) as error:

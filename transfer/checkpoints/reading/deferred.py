@@ -2,8 +2,8 @@
 
 Checkpoints are larger than the memory that a conversion should need, so the values of a file are mapped, not read, and
 a tensor is a view of the mapping. Three kinds of tensors cannot be such a view: those that begin at an address that is
-no multiple of their type's size (torch refuses it), compressed ones, and those in several pieces. For these a
-`Deferred` is handed out: a tensor that knows its shape, strides and type, and a function that makes the values.
+no multiple of their type's size (it cannot be read from there), compressed ones, and those in several pieces. For these
+a `Deferred` is handed out: a tensor that knows its shape, strides and type, and a function that makes the values.
 
 It is a wrapper subclass (`Tensor._make_wrapper_subclass`), as torch's own distributed tensors are: it has no storage,
 and torch hands every operation on it to `__torch_dispatch__`, which replaces deferred arguments by their values and

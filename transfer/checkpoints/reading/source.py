@@ -15,7 +15,7 @@ from transfer.checkpoints.reading.deferred import Unaligned
 
 SLACK = 256 * 2**20
 RATIO = 10
-"""What a file unpacks to may not exceed RATIO times its size and SLACK bytes."""
+"""A file may unpack to at most RATIO times its size plus SLACK bytes."""
 
 
 class Source:

@@ -3,7 +3,7 @@
 A zip lists its entries twice: in the directory at its end, and in a header in front of each entry. Python's `zipfile`
 trusts the directory, torch's reader checks other things, and scanners others again, so that a file can show harmless
 weights to one and something else to another. Only archives for which all agree are read: headers repeat the directory's
-names, entries neither overlap nor share a name, and what is stored or unpacked has the declared size and checksum.
+names, entries neither overlap nor share a name, every entry has its declared size, and what is unpacked its checksum.
 Sizes are summed before anything is unpacked, since a few kilobytes can unpack to terabytes.
 
 Entries that are stored, not compressed (torch stores all of them), are views of the mapped file.

@@ -9,7 +9,7 @@ from typing import Any
 class Inert(Mapping[str, Any]):
     """Stands for an object that is not loaded, such as an argparse.Namespace: its state, as a mapping.
 
-    `origin` is the name of its class; arguments of its construction are kept under `args`, items of a list or set under
+    `origin` is the name of its class; arguments of its construction stand under `args`, items of a list or set under
     `items`.
     """
 

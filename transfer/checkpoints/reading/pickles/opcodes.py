@@ -15,9 +15,9 @@ from transfer.checkpoints.reading.pickles.inert import BareDict, Inert, InertCla
 from transfer.checkpoints.reading.pickles.machine import Machine
 
 LONGEST_NUMBER = 100
-"""Bytes or digits."""
+"""Most bytes or digits of a number."""
 INLINE = 4096
-"""Bytes that are copied; longer data stay where they are."""
+"""Most bytes that are copied; longer data stay where they are."""
 
 Handler = Callable[[Machine], None]
 
@@ -342,4 +342,4 @@ def _unknown(machine: Machine) -> None:
 
 
 OPCODES: tuple[Handler, ...] = tuple(HANDLERS.get(bytes([code]), _unknown) for code in range(256))
-"""By the instruction's byte; STOP is the loop's."""
+"""What to do, by the instruction's byte; STOP belongs to the loop."""
