@@ -73,6 +73,10 @@ class Inexpressible(CheckpointError):
     """The network has a property that the networks of the wanted library cannot have."""
 
 
+class UnsupportedNetwork(CheckpointError):
+    """The network cannot do what is asked of it."""
+
+
 class DataError(TransferError):
     """The data set cannot be used."""
 

@@ -1,12 +1,31 @@
-"""How images become patch tokens where one convolution is not all."""
+"""Layers and changes to layers that several kinds of network share."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import Any
 
-from timm.layers import PatchEmbed
+from timm.layers import Conv2dSame, PatchEmbed
 from torch import Tensor, nn
+
+
+def set_eps(network: nn.Module, eps: float) -> None:
+    """Set the number that every norm adds to the variance, in place: weights show no trace of it."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
+            module.eps = eps
+
+
+def pad_as_tensorflow(network: nn.Module) -> None:
+    """Give every strided convolution of `network` SAME padding, in place: parameters and names stay.
+
+    TensorFlow's SAME padding has as many zeros as the stride needs, and of an odd number the larger half at the end. It
+    equals symmetric padding where a convolution has stride 1 or the side is odd; at stride 2 and even sides it sees
+    another grid of pixels, which moves the features of a whole network by tens of percent.
+    """
+    for module in network.modules():
+        if type(module) is nn.Conv2d and module.stride != (1, 1):
+            module.__class__ = Conv2dSame
 
 
 class ConvStem(PatchEmbed):  # type: ignore[misc]
@@ -25,6 +44,6 @@ class ConvStem(PatchEmbed):  # type: ignore[misc]
         self.proj = nn.Sequential(*layers, nn.Conv2d(widths[-1], embed_dim, kernel_size=1, bias=bias))
 
     def forward(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` → `(B, H/16, W/16, C)`."""
+        """Return `(B, H/16, W/16, C)` of images `(B, 3, H, W)`."""
         x: Tensor = self.proj(images)
         return x.permute(0, 2, 3, 1)
