@@ -7,7 +7,7 @@
     │   ├── UnknownFamily           no family recognises the names
     │   ├── AmbiguousFamily         several families recognise them
     │   ├── WeightMismatch          a tensor without a source, or a source without a place
-    │   ├── UnsupportedNetwork      a network that has no canonical form here
+    │   ├── UnsupportedNetwork      a network without a canonical form, or that cannot do what is asked of it
     │   └── Inexpressible           a network that another library's networks cannot be
     ├── DataError               the images and annotations
     │   ├── MissingData             a folder or file that should be there is not
@@ -66,15 +66,11 @@ class WeightMismatch(CheckpointError):
 
 
 class UnsupportedNetwork(CheckpointError):
-    """The network is known, but has no canonical form here: it cannot be evaluated."""
+    """The network has no canonical form here, or cannot do what is asked of it."""
 
 
 class Inexpressible(CheckpointError):
     """The network has a property that the networks of the wanted library cannot have."""
-
-
-class UnsupportedNetwork(CheckpointError):
-    """The network cannot do what is asked of it."""
 
 
 class DataError(TransferError):

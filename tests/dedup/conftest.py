@@ -62,7 +62,7 @@ def fill(folder: Path, seeds: Iterable[int]) -> Path:
 
 
 def make_index(folder: Path, inputs: Sequence[Path], describe: Describe | None = None) -> Index:
-    """As `transfer dedup index` does it, one piece after the other."""
+    """Index as `transfer dedup index` does, one piece after the other."""
     pieces: list[Piece] = find_pieces(inputs)
     prepare_index(folder, pieces)
     tiny = {"name": "tiny", "sha256": "0" * 64}

@@ -54,7 +54,7 @@ def index(images: Path, tmp_path: Path) -> Index:
 
 
 def times(folder: Path) -> dict[str, int]:
-    """When each shard was written."""
+    """Return when each shard was written."""
     return {path.name: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}
 
 

@@ -152,7 +152,7 @@ def stay(folder: Path, piece: int) -> None:
 
 
 def alive(process: int) -> bool:
-    """Whether it runs; what has ended and is not yet collected does not."""
+    """Tell whether it runs; what has ended and is not yet collected does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -160,7 +160,7 @@ def alive(process: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    """Whether it became true in time."""
+    """Tell whether it became true in time."""
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.05)

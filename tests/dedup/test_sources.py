@@ -381,7 +381,7 @@ def test_parquet_without_images_names_what_it_has(tmp_path: Path) -> None:
 
 
 def test_in_a_folder_a_parquet_without_images_is_listed(tmp_path: Path) -> None:
-    """As img2dataset writes it beside each archive."""
+    """img2dataset writes one next to each archive."""
     write_tar(tmp_path / "a.tar", {"x.jpg": IMAGE})
     write_parquet(tmp_path / "a.parquet", {"url": ["http://a/1"]})
     (tmp_path / "b.parquet").write_bytes(b"damaged")

@@ -26,7 +26,7 @@ FILES = [encode(picture(seed)) for seed in range(3)]
 
 
 class Convolved(nn.Module):
-    """What a copy detector returns: a vector for an image."""
+    """A copy detector returns this: a vector for an image."""
 
     def __init__(self) -> None:
         super().__init__()

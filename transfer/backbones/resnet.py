@@ -56,9 +56,9 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
 
 
 def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
-    plain = options.get("stem", "") in ("", "cifar")
-    # only timm's deep stems have a width: a plain one of another width is exchanged for one of them
-    narrow = plain and _stem_width(options) == 64
+    single = options.get("stem", "") in ("", "cifar")
+    # only timm's deep stems have a width: a single convolution of another width is exchanged for one of them
+    standard = single and _stem_width(options) == 64
     return ResNet(
         BLOCKS[options["block"]],
         tuple(options["depths"]),
@@ -67,8 +67,8 @@ def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
         output_stride=output_stride,
         cardinality=options.get("groups", 1),
         base_width=options.get("base_width", 64),
-        stem_width=_stem_width(options) // 2 if plain else options.get("stem_width", 64),
-        stem_type="" if narrow else "deep" if plain else options["stem"],
+        stem_width=_stem_width(options) // 2 if single else options.get("stem_width", 64),
+        stem_type="" if standard else "deep" if single else options["stem"],
         avg_down=options.get("avg_down", False),
         aa_layer=nn.AvgPool2d if options.get("antialias") else None,
         channels=tuple(options.get("widths", STANDARD_WIDTHS)),

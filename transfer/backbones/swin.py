@@ -81,7 +81,7 @@ class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
 class AnySizeSwin(SwinTransformer):  # type: ignore[misc]
     """timm's Swin transformer for images of any size, with absolute positions where the network has them.
 
-    Images are padded to whole patches; `absolute_pos_embed` `(1, cells, C)` is stretched bicubically, as Swin's own
+    Images are padded to full patches; `absolute_pos_embed` `(1, cells, C)` is stretched bicubically, as Swin's own
     detectors do.
     """
 

@@ -1,4 +1,4 @@
-"""Say what a table has to about test images among the pre-training images."""
+"""Say how many test images are among the pre-training images, and what they do to scores."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate
 
 
 def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
-    """Write the backbone under canonical names as safetensors, the certificate in its metadata, whole or not at all.
+    """Write the backbone under canonical names as safetensors, atomically, with the certificate in its metadata.
 
     One tensor at a time is in memory.
     """

@@ -57,7 +57,7 @@ def write_safetensors(path: Path, entries: Mapping[str, Entry], metadata: Mappin
         for name, entry in entries.items():
             written += file.write(_bytes(entry.load(), entry, name))
             if written > STEP and (flushing is None or flushing.done()):
-                # the disk works while the next tensors are read: whoever flushes the whole file later waits less
+                # the disk works while the next tensors are read: whoever flushes the file later waits less
                 written, flushing = 0, flusher.submit(os.fdatasync, file.fileno())
 
 

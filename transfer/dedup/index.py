@@ -75,7 +75,7 @@ def make_shard(folder: Path, piece: Piece, attributes: Attributes, work: Callabl
         try:
             return _entry(path, data, parse_shard(data, path))
         except UnusableIndex:
-            path.unlink()  # a shard is only ever written whole: the disk has damaged it
+            path.unlink()  # a shard is only ever written atomically: the disk has damaged it
     write_shard(path, work(piece))
     data = path.read_bytes()
     return _entry(path, data, parse_shard(data, path))

@@ -57,7 +57,7 @@ def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise StageFailed(
-            "a worker process died (killed, or out of memory). What is finished is kept: run the same command again."
+            "a worker process died (killed, or out of memory). Finished work is not lost: run the same command again."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

@@ -32,7 +32,7 @@ def pretrain_rcdb(
 ) -> None:
     """Train timm's `arch` to tell `classes` contour classes apart for about `minutes`, and write `output`.
 
-    The time of a step is measured first and fixes the number of steps, so that the schedule is whole and a resumed
+    The time of a step is measured first and fixes the number of steps, so that the schedule is complete and a resumed
     run does the same steps. The work so far stands in `<output>.partial`; the same call goes on from it.
     Raises BadOption when `output` exists, FingerprintMismatch when the partial file belongs to other options.
     """

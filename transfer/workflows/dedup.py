@@ -49,7 +49,7 @@ MOST_BITS = 96
 
 @dataclass(frozen=True)
 class Workers:
-    """Where work is done: in `processes` of this machine, or on the Ray cluster at an address."""
+    """The place where work is done: `processes` of this machine, or the Ray cluster at an address."""
 
     processes: int = 1
     ray: str | None = None

@@ -1,4 +1,4 @@
-"""From genuine files to other libraries' and back, and what holds for all of them."""
+"""Genuine files become those of other libraries and come back; properties that all libraries share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every segmenter on backbones of every kind: scores in place, finite losses, and a gradient wherever something trains."""
+"""Every segmenter on backbones of every kind: scores in place, finite losses, gradients wherever something trains."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _ratio(options: Mapping[str, Any]) -> int | None:
 def _ratio_reasons(options: Mapping[str, Any]) -> list[str]:
     if _ratio(options) is not None:
         return []
-    return [f"the hidden width of MLPs is {options['mlp_hidden']}, which follows from no whole ratio"]
+    return [f"the hidden width of MLPs is {options['mlp_hidden']}, which follows from no integer ratio"]
 
 
 BEIT = limits(

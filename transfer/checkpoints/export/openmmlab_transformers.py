@@ -87,7 +87,7 @@ def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
 
 
 def _fraction(ratio: float) -> list[str]:
-    return [] if ratio == int(ratio) else [f"the hidden width of MLPs is {ratio:g} times the width, no whole number"]
+    return [] if ratio == int(ratio) else [f"the hidden width of MLPs is {ratio:g} times the width, no integer"]
 
 
 VIT = limits(

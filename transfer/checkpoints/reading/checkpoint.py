@@ -23,7 +23,7 @@ class RawCheckpoint:
     """The content of a file: a tree of dicts, tensors and Python values.
 
     `container` is `torch zip`, `torch legacy`, `torchscript`, `torch distributed`, `pickle`, `safetensors`,
-    `tensorflow`, `numpy npz`, `numpy npy` or `sharded <container>`; `config` is a `config.json` found beside the
+    `tensorflow`, `numpy npz`, `numpy npy` or `sharded <container>`; `config` is a `config.json` found next to the
     weights; `metadata` a safetensors file's own; `files` are those that hold the weights.
     """
 

@@ -33,6 +33,6 @@ def read_object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UnreadableCheckpoint(
-            f"{path} beside the weights is not valid JSON ({error}). Repair or remove it."
+            f"{path} next to the weights is not valid JSON ({error}). Repair or remove it."
         ) from error
     return value if isinstance(value, dict) else {}

@@ -42,7 +42,7 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
 
 @dataclass(frozen=True)
 class Content:
-    """What a container holds: any value, and a safetensors file's own metadata."""
+    """The content of a container: any value, and a safetensors file's own metadata."""
 
     container: str
     value: Any

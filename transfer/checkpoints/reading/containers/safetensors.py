@@ -78,7 +78,7 @@ def _place(name: str, value: Any) -> tuple[int, int]:
     if dtype is None:
         raise SafetensorError(f"{name:.80} is of type {value['dtype']!r:.20}, which torch does not know")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2 or len(shape) > MOST_DIMENSIONS:
-        raise SafetensorError(f"{name:.80} has no shape and place in whole numbers")
+        raise SafetensorError(f"{name:.80} has no shape and place in integers")
     if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:
         raise SafetensorError(f"{name:.80} of shape {shape!s:.80} has {offsets[1] - offsets[0]:,} bytes")
     return offsets[0], offsets[1]

@@ -30,7 +30,7 @@ def read_shards(index: Path) -> tuple[Content, tuple[Path, ...]]:
         raise UnreadableCheckpoint(
             f"{index} and its shards differ: "
             + _listed("lack", lacking)
-            + _listed("have besides", extra)
+            + _listed("have in addition", extra)
             + ". Download "
             "the folder again: its files belong to different checkpoints."
         )

@@ -28,7 +28,7 @@ FREE_COPIES = 2**20
 """Items that calls may copy however short the pickle is."""
 
 MOST_COPIES = 3
-"""How often calls may copy a whole pickle."""
+"""How many times the length of the pickle calls may copy."""
 
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"

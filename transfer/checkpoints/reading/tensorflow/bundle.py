@@ -1,4 +1,4 @@
-"""V2 checkpoints, "tensor bundles": an index, which is a table of BundleEntryProto, and shards of plain bytes.
+"""V2 checkpoints, "tensor bundles": an index, which is a table of BundleEntryProto, and shards of bytes.
 
 The protocol is tensorflow/core/protobuf/tensor_bundle.proto: the empty key has the header.
 """
@@ -30,7 +30,7 @@ SLICE_KEY = b"\x00"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor is, or of which `parts` it is made."""
+    """An entry of the index: the place of a tensor, or the `parts` that it is made of."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -95,7 +95,7 @@ def _shards(index: Path, count: int, entries: Mapping[bytes, Entry]) -> dict[int
     missing = [file.name for file in files.values() if not file.is_file()]
     if missing:
         raise UnreadableCheckpoint(
-            f"its data is in {len(files)} files beside it, without {', '.join(missing[:5])}"
+            f"its data is in {len(files)} files next to it, without {', '.join(missing[:5])}"
             f"{' and more' if len(missing) > 5 else ''}. Copy them into the same folder"
         )
     data = {shard: map_file(file) for shard, file in files.items()}

@@ -79,7 +79,7 @@ def _of_prefix(prefix: Path) -> Path | None:
         return index
     if _has_shards(index):
         raise UnreadableCheckpoint(
-            f"{prefix} has data files, but {index.name}, which says what is in them, is not beside them. Copy it there."
+            f"{prefix} has data files, but {index.name}, which says what is in them, is not next to them. Copy it."
         )
     pattern = re.escape(prefix.name).replace(r"\?", r"\d") + r"(-00000-of-\d{5})?"
     tables = (file for file in _files(prefix.parent) if re.fullmatch(pattern, file.name) and is_table(file))

@@ -5,7 +5,7 @@ A checksum is the remainder of the message, read as a polynomial over GF(2), by 
     Q = x^209 + x^144 + x^54 + x^39 + x^14 + 1,
 
 and therefore Q^64s = x^(64s * 209) + x^(64s * 144) + ... + 1 for every power of two s: squaring over GF(2) only spreads
-the exponents. In units of 64-bit words a long message is thus reduced to 209 words by XORs of whole arrays; only those
+the exponents. In units of 64-bit words a long message is thus reduced to 209 words by XORs of arrays; only those
 go through the table.
 """
 

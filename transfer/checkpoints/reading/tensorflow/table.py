@@ -19,7 +19,7 @@ MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER = 48
 TRAILER = 5
 SHARED = 16
-"""Entries between two whole keys; thus what all keys take together, in bytes of their block."""
+"""Entries between two complete keys; thus also the most bytes of all keys together, in bytes of their block."""
 
 
 def is_table(path: Path) -> bool:
