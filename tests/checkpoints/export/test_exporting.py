@@ -159,13 +159,13 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_the_certificate_stands_beside_single_files(tmp_path: Path) -> None:
+def test_the_certificate_stands_next_to_single_files(tmp_path: Path) -> None:
     _, network = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
     for library, suffix in SUFFIX.items():
         exported(library, network, tmp_path / f"{library}{suffix}")
-        beside = json.loads((tmp_path / f"{library}.conversion.json").read_text())
-        assert Certificate.from_json(beside["certificate"]) == certificate(network)
-        assert beside["snippet"] and isinstance(beside["notes"], list)
+        conversion = json.loads((tmp_path / f"{library}.conversion.json").read_text())
+        assert Certificate.from_json(conversion["certificate"]) == certificate(network)
+        assert conversion["snippet"] and isinstance(conversion["notes"], list)
 
 
 def test_single_files_hold_no_more_than_their_tensors(tmp_path: Path) -> None:

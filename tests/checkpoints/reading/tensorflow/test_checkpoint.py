@@ -116,8 +116,8 @@ def test_several_checkpoints_of_which_none_is_named(copies: Path) -> None:
     [
         ("v2/model.ckpt-1.data-00000-of-00001", "v2/model.ckpt-1", r"without model\.ckpt-1\.data-00000-of-00001"),
         ("v2_shards/model.ckpt.data-00001-of-00002", "v2_shards", r"without model\.ckpt\.data-00001-of-00002"),
-        ("v2/model.ckpt-1.index", "v2/model.ckpt-1", r"model\.ckpt-1\.index, .* is not beside"),
-        ("v2/model.ckpt-1.index", "v2/model.ckpt-1.data-00000-of-00001", r"model\.ckpt-1\.index, .* is not beside"),
+        ("v2/model.ckpt-1.index", "v2/model.ckpt-1", r"model\.ckpt-1\.index, .* is not next to"),
+        ("v2/model.ckpt-1.index", "v2/model.ckpt-1.data-00000-of-00001", r"model\.ckpt-1\.index, .* is not next to"),
         ("v1_shards/model.ckpt-00001-of-00002", "v1_shards", r"without model\.ckpt-00001-of-00002"),
         ("saved_model/variables/variables.index", "saved_model", r"no variables/variables\.index"),
         ("v2/model.ckpt-1.data-00000-of-00001", "v2/model.ckpt-1.data-00000-of-00001", "there is no file"),
