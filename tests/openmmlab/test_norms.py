@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from timm.layers import BatchNormAct2d
-from torch import Tensor, nn
+from torch import nn
 
-import transfer
+from tests.openmmlab.processes import in_two_processes
 from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab import norms
 from transfer.openmmlab.norms import convert_norms
@@ -88,56 +86,27 @@ def test_what_cannot_be_converted_is_named() -> None:
 
 # Two processes
 
-CHILD = """
-import sys
-sys.path.insert(0, {root!r})
-import torch
-import torch.distributed as dist
-from torch import nn
-from timm.layers import BatchNormAct2d
-from transfer.openmmlab import norms
 
-rank, store, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-dist.init_process_group("gloo", init_method=f"file://{{store}}", rank=rank, world_size=2)
-norms.get_device = lambda: "cpu"
-case = torch.load(f"{{folder}}/case.pt", weights_only=False)
-net = norms.convert_norms(case["net"], "sync")
-assert type(net[0]) is norms.GlobalBatchNorm2d and type(net[2]) is norms.GlobalBatchNormAct2d
-share = slice(0, 1) if rank == 0 else slice(1, None)  # unequal on purpose
-images = case["images"][share].clone().requires_grad_()
-output = net(images)
-(output * case["target"][share]).sum().backward()
-gradients = {{name: parameter.grad for name, parameter in net.named_parameters()}}
-torch.save(dict(output=output.detach(), images=images.grad, gradients=gradients, state=net.state_dict()),
-           f"{{folder}}/{{rank}}.pt")
-dist.destroy_process_group()
-"""
-
-
-def in_two_processes(case: dict[str, object], folder: Path) -> list[dict[str, Tensor]]:
-    torch.save(case, folder / "case.pt")
-    script = folder / "child.py"
-    script.write_text(CHILD.format(root=str(Path(transfer.__file__).parents[1])))
-    command = [sys.executable, str(script)]
-    arguments = [[str(rank), str(folder / "store"), str(folder)] for rank in range(2)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    children = [
-        subprocess.Popen(command + extra, stderr=subprocess.PIPE, text=True, env=environment) for extra in arguments
-    ]
-    for child in children:
-        _, errors = child.communicate(timeout=240)
-        assert child.returncode == 0, errors
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-
-
-def test_two_processes_equal_one(tmp_path: Path) -> None:
+def test_two_processes_equal_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), BatchNormAct2d(4, momentum=None)).double()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.normal_()
     images, target = torch.randn(3, 3, 7, 6).double() * 2 + 5, torch.randn(3, 4, 5, 4).double()
-    first, second = in_two_processes({"net": net, "images": images, "target": target}, tmp_path)
+
+    def half(rank: int) -> dict[str, Any]:
+        part, share = copy.deepcopy(net), slice(0, 1) if rank == 0 else slice(1, None)  # unequal on purpose
+        convert_norms(part, "sync")
+        assert type(part[0]) is norms.GlobalBatchNorm2d and type(part[2]) is norms.GlobalBatchNormAct2d
+        mine = images[share].clone().requires_grad_()
+        output = part(mine)
+        (output * target[share]).sum().backward()
+        gradients = {name: parameter.grad for name, parameter in part.named_parameters()}
+        return {"output": output.detach(), "images": mine.grad, "gradients": gradients, "state": part.state_dict()}
+
+    monkeypatch.setattr(norms, "get_device", lambda: "cpu")
+    first, second = in_two_processes(half, tmp_path)
 
     images.requires_grad_()
     output = net.train()(images)

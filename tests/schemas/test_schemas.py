@@ -113,7 +113,8 @@ def test_a_broken_suite_file_is_named(text: str, problem: str, tmp_path: Path) -
 
 def test_the_former_spelling_of_a_metric_is_read(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    task = "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nhead='h'\ndataset='d'\nsize='full'\nscores=['AP']\n"
+    head = "name='a'\ntitle='A'\nhead='h'\ndataset='d'\nsize='full'"
+    task = f"title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\n{head}\nscores=['AP']\n"
     found = []
     for key in ("kind", "metric"):
         path.write_text(f"{task}{key}='bbox'", encoding="utf-8")

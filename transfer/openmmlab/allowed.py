@@ -18,17 +18,17 @@ from transfer.errors import UnsafeConfig
 # fmt: off
 NAMES = frozenset({
     # networks
-    "EncoderDecoder", "FasterRCNN", "MaskRCNN", "TopdownPoseEstimator",
+    "EncoderDecoder", "FasterRCNN", "FCOS", "MaskRCNN", "RetinaNet", "TopdownPoseEstimator",
     # backbones and necks
     "Feature2Pyramid", "FeatureMapProcessor", "FPN", "LastStage", "SimpleFeaturePyramid", "TransferBackbone",
     # heads
-    "ASPPHead", "BBoxHead", "DeepLabASPPLHead", "FCNHead", "FCNMaskHead", "GRMIHead", "HeatmapHead", "LastStageRoIHead",
-    "LinearHead", "RPNHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "StandardRoIHead", "UPerHead",
+    "ASPPHead", "BBoxHead", "DeepLabASPPLHead", "FCNHead", "FCNMaskHead", "FCOSHead", "GRMIHead", "HeatmapHead",
+    "LastStageRoIHead", "LinearHead", "RetinaHead", "RPNHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "StandardRoIHead", "UPerHead",
     # parts of heads
     "AnchorGenerator", "BN", "DeltaXYWHBBoxCoder", "HoughVoting", "LN2d", "MaxIoUAssigner", "MSRAHeatmap", "nms",
-    "PositionSampler", "RoIAlign", "SingleRoIExtractor", "UDPHeatmap",
+    "PositionSampler", "PseudoSampler", "RoIAlign", "SingleRoIExtractor", "UDPHeatmap",
     # losses
-    "CrossEntropyLoss", "KeypointMSELoss", "L1Loss",
+    "CrossEntropyLoss", "FocalLoss", "GIoULoss", "KeypointMSELoss", "L1Loss",
     # data
     "BaseSegDataset", "CocoDataset", "DefaultSampler", "PoseDataPreprocessor", "PositionedDataset",
     "SegDataPreProcessor", "StepDetDataPreprocessor", "StepSampler", "WrappedDataset",
@@ -48,7 +48,7 @@ NAMING = ("type", "constructor")
 SCOPES = frozenset({"mmdet", "mmseg", "mmpose"})
 
 WORDS = frozenset({
-    "crop_type", "data_mode", "direction", "flip_mode", "frozen_stages", "img_suffix", "meta_keys", "mode",
+    "add_extra_convs", "crop_type", "data_mode", "direction", "flip_mode", "frozen_stages", "img_suffix", "meta_keys", "mode",
     "name", "norm", "seg_map_suffix",
 })  # fmt: skip
 """Keys whose texts are options of a part, or attributes of a sample: nothing is looked up or opened by them."""

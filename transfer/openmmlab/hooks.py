@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_dist_info, is_main_process
+from mmengine.dist import all_reduce, get_dist_info, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from tqdm import tqdm
@@ -100,12 +100,14 @@ class LossLog(Hook):
             self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Reading the loss waits for the device, so it is done every `interval` steps and at the end only."""
+        """Log the mean loss over processes, every `interval` steps and at the end, because reading it waits."""
         self._bar.update()
         step = batch_idx + 1
         if step % self.interval and step != runner.max_iters:
             return
-        loss = outputs["loss"].detach().item()
+        mean = outputs["loss"].detach().clone()
+        all_reduce(mean, "mean")
+        loss = mean.item()
         if not math.isfinite(loss):
             raise StageFailed(
                 f"the loss became {loss} at step {step} of {self.title}: training diverged and is not scored. "

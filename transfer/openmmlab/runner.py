@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -40,6 +41,7 @@ def train(
     runner = _runner(config, folder, training=True)
     for hook in (state, LossLog(title, folder / "losses.jsonl"), *hooks):
         runner.register_hook(hook)
+    _say_unknown_averages(runner.model)
     runner.train()
     if is_main_process():
         images = config.train_cfg.max_iters * config.task.images_per_step
@@ -48,6 +50,15 @@ def train(
         save_model(runner, folder / "model.pth", runner.iter)
         state.path.unlink(missing_ok=True)
     barrier()
+
+
+def _say_unknown_averages(model: Any) -> None:
+    for head in getattr(model, "unknown_averages", ()) if is_main_process() else ():
+        print(
+            f"{head} averages its losses in its own way, perhaps over each process's share of a step: scores may "
+            "depend on the number of processes. --processes 1 avoids that.",
+            file=sys.stderr,
+        )
 
 
 def predict(config: Config, folder: Path, output: Path) -> None:
@@ -94,6 +105,6 @@ def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[
 
 
 def _wrapper() -> dict[str, Any]:
-    """As mmengine wraps by default, but without the device number that torch refuses for a model on the CPU."""
-    wrapper = {"type": "MMDistributedDataParallel", "broadcast_buffers": False}
+    """As mmengine wraps by default, with losses of the step; torch refuses a device number for a model on the CPU."""
+    wrapper = {"type": "StepDataParallel", "broadcast_buffers": False}
     return wrapper if torch.cuda.is_available() else {**wrapper, "device_ids": None}

@@ -9,11 +9,14 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
 THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
 OURS = tuple(
     f"transfer.openmmlab.{part}"
     for part in (
+        "averages",
         "backbone",
         "data",
         "heads.deeplab_aspp_l",
@@ -46,6 +49,7 @@ def import_stack() -> None:
     with quiet():
         for module in THEIRS + OURS:
             importlib.import_module(module)
+        torch.meshgrid(torch.zeros(1))  # as mmdet's points call it: torch warns of that once in a process, so here
     _take_joints_from_mmpose()
 
 
