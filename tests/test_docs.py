@@ -14,11 +14,11 @@ from tests.reader import draw_images, save_checkpoint, write_predictions
 from transfer import cli
 from transfer.checkpoints.families import families_table
 from transfer.datasets.declaration import find_declaration
-from transfer.files.places import head_path, suite_path
+from transfer.files.places import head_path
 from transfer.metrics.registry import find_metric
 from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.user_heads import UserHead
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXTS = {file.name: file.read_text(encoding="utf-8") for file in sorted(DOCS.glob("*.md"))}

@@ -26,8 +26,8 @@ FORMER = {"trunk": "network"}
 
 def dump() -> dict[str, Any]:
     """Return suite/task/backbone → resolved config, digest of the network, and how it is scored."""
-    from transfer.files.places import load_suites
     from transfer.openmmlab.stack import import_stack
+    from transfer.schemas.suite import load_suites
 
     import_stack()
     digests: dict[str, str] = {}

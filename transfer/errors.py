@@ -25,6 +25,7 @@
     │   ├── BrokenConfig            a run's config that is missing, damaged or an earlier version's
     │   ├── UnsafeConfig            a config that names more than this package's parts
     │   └── FailedElsewhere         another process met the error and reports it
+    ├── MissingPackage          a package that a task needs and no ordinary installation brings
     ├── BrokenInstallation      files that belong to this package are not there
     └── MissingOp               a compiled operator that nothing here can replace
 
@@ -143,6 +144,10 @@ class UnsafeConfig(RunError):
 
 class FailedElsewhere(RunError):
     """The first process met an error and reports it; this one only ends."""
+
+
+class MissingPackage(TransferError):
+    """A package that the task needs is not installed, or could not be."""
 
 
 class BrokenInstallation(TransferError):

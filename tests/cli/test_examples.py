@@ -15,7 +15,7 @@ from transfer import cli
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ["--tasks", "pose", "--steps", "2", "--images-per-step", "2"]
 SHORTENED = {"eval": FEW, "curve": FEW, "pretrain": ["--minutes", "0.02"]}
-TRAIN = {"eval", "curve", "show"}
+TRAIN = {"eval", "curve", "show", "rescore"}
 EXAMPLES = [
     pytest.param(example, id=example, marks=[pytest.mark.slow] if str(command) in TRAIN else [])
     for command in commands()
@@ -55,8 +55,9 @@ def test_an_example_runs(
     monkeypatch.chdir(folder)
     monkeypatch.delenv("TRANSFER_DATA", raising=False)
     arguments = shlex.split(example)[1:]
-    if "work_dirs/RUN" in arguments:
-        arguments[arguments.index("work_dirs/RUN")] = str(request.getfixturevalue("finished"))
+    if arguments[0] in ("show", "rescore"):
+        run = str(request.getfixturevalue("finished"))
+        arguments = [run if argument == "work_dirs/RUN" else argument for argument in arguments]
     assert cli.main([*arguments, *SHORTENED.get(arguments[0], ())]) == 0
 
 

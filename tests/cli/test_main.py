@@ -135,6 +135,21 @@ def test_full_disk_is_said_in_one_paragraph(
     assert "the disk is full" in capsys.readouterr().err
 
 
+def status_of_an_import_error(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> int:
+    error = ImportError(f"cannot import {name}", name=name)
+    monkeypatch.setattr("transfer.board.markdown.build_board", Mock(side_effect=error))
+    return cli.main(["leaderboard", "--board", str(folder)])
+
+
+def test_a_package_that_cannot_be_imported_leads_to_the_doctor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert status_of_an_import_error("cv2", monkeypatch, tmp_path) == 1
+    assert "cannot import cv2. `transfer doctor` says what is missing" in capsys.readouterr().err
+    with pytest.raises(ImportError):  # a mistake of ours
+        status_of_an_import_error("transfer.nothing", monkeypatch, tmp_path)
+
+
 def test_a_file_that_may_not_be_read_or_written_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

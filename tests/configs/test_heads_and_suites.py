@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from transfer.datasets.declaration import find_declaration
-from transfer.files.places import head_names, head_path, load_suites
+from transfer.files.places import head_names, head_path
 from transfer.metrics.registry import METRICS, find_metric
 from transfer.openmmlab.head_files import Head, load_head
 from transfer.openmmlab.tasks import TASKS, task_type
 from transfer.schemas.annotations import ANNOTATIONS
-from transfer.schemas.suite import Suite
+from transfer.schemas.suite import Suite, load_suites
 
 HEADS: Mapping[str, Head] = {name: load_head(head_path(name)) for name in head_names()}
 SIZED = [(name, size) for name, head in HEADS.items() for size in head.sizes]

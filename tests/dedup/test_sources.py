@@ -140,7 +140,7 @@ def test_names_that_lead_out_of_a_folder_are_not_opened(tmp_path: Path, name: st
     asked = name.format(outside=tmp_path)
     ((found, data),) = read_images("files", tmp_path / "images", [asked])
     assert found == asked and isinstance(data, CorruptImage)
-    assert str(data) in ("its name leads out of its folder", "cannot be read: embedded null byte")
+    assert str(data) == ("its name holds a NUL character" if "\0" in name else "its name leads out of its folder")
 
 
 def test_a_large_folder_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from transfer.datasets.declaration import dataset_names, find_declaration
 from transfer.errors import BadOption, BrokenInstallation, UnknownName
-from transfer.files.places import configs, head_path, suite_names, suite_path
-from transfer.schemas.suite import load_suite
+from transfer.files.places import configs, head_path
+from transfer.schemas.suite import load_suite, suite_names, suite_path
 
 
 def package(root: Path) -> Path:

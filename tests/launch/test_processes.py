@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.workflows.conftest import SMALL
 from transfer import cli
 from transfer.errors import BadOption
-from transfer.launch.processes import dividing, launch, most_processes, on_first, process_group
+from transfer.launch.processes import dividing, is_first, launch, most_processes, on_first, process_group
 
 
 @given(st.integers(1, 64), st.lists(st.integers(1, 256), max_size=4))
@@ -40,6 +40,17 @@ def test_numbers_that_cannot_work(gpus: int, asked: int, words: str, monkeypatch
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     with pytest.raises(BadOption, match=words):
         most_processes(asked)
+
+
+@pytest.mark.parametrize(("rank", "expected"), [("0", True), ("1", False)])
+def test_one_process_is_the_first_when_the_group_has_ended(
+    rank: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("RANK", rank)
+    assert is_first() is expected
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert is_first()
 
 
 def test_one_process_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from transfer import cli
-from transfer.files.places import load_suites
-from transfer.schemas.suite import Task
+from transfer.schemas.suite import Task, load_suites
 
 pytestmark = pytest.mark.slow
 

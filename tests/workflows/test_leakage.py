@@ -13,8 +13,7 @@ from PIL import Image
 
 from transfer import cli
 from transfer.dedup import shards
-from transfer.files.places import suite_path
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
 from transfer.stages.job import Job
 from transfer.workflows import leakage

@@ -12,8 +12,7 @@ import pytest
 from tests.workflows.test_records import finish
 from transfer.board.markdown import build_board
 from transfer.errors import BadOption, UnknownName
-from transfer.files.places import shipped_suites
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, shipped_suites
 from transfer.stages.job import Job
 from transfer.workflows.evaluate import Request, evaluate, prepare
 from transfer.workflows.plan import Deviations

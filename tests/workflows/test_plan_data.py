@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from transfer.errors import BadOption, BrokenAnnotation
-from transfer.files.places import suite_path
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
 from transfer.stages.job import Job
 from transfer.workflows.plan import Deviations, plan

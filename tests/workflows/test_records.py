@@ -18,14 +18,13 @@ from transfer.datasets.preflight import check_split
 from transfer.errors import BadOption, BrokenAnnotation, BrokenRecord, FingerprintMismatch, RunError
 from transfer.files.atomic import write_json
 from transfer.files.fingerprint import file_sha256
-from transfer.files.places import suite_path
 from transfer.launch.environment import revision_of
 from transfer.metrics import boxes, registry
 from transfer.openmmlab.overrides import override
 from transfer.openmmlab.resolved import read_config, write_config
 from transfer.schemas.record import Record
 from transfer.schemas.run import RunSpec
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages import convert as converting
 from transfer.stages import fit as fitting
 from transfer.stages import predict as predicting

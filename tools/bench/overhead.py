@@ -24,10 +24,10 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transfer.files.places import data_root, suite_path
+from transfer.files.places import data_root
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.runner import load_config, train
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
 from transfer.workflows.plan import Deviations, plan
 

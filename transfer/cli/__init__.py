@@ -21,7 +21,9 @@ from transfer.cli import (
     inspect,
     leaderboard,
     pretrain,
+    rescore,
     score,
+    setup,
     show,
     suites,
 )
@@ -37,11 +39,13 @@ VERBS = (
     show,
     data,
     score,
+    rescore,
     dedup,
     leaderboard,
     suites,
     families,
     archs,
+    setup,
     doctor,
 )
 """Every verb's module, in the order of `transfer --help`; a new one is its module, and a line here."""
@@ -66,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.run(options) or 0)
         sys.stdout.flush()
-    except (TransferError, OSError, KeyboardInterrupt) as error:
+    except (TransferError, OSError, ImportError, KeyboardInterrupt) as error:
         return _report(error)
     return status
 
@@ -86,7 +90,7 @@ def parser() -> Parser:
     return top
 
 
-def _report(error: TransferError | OSError | KeyboardInterrupt) -> int:
+def _report(error: TransferError | OSError | ImportError | KeyboardInterrupt) -> int:
     """Say what went wrong, and return the exit status."""
     match error:
         case FailedElsewhere():
@@ -98,6 +102,10 @@ def _report(error: TransferError | OSError | KeyboardInterrupt) -> int:
             # Who read the output has left, as `| head` does. Python would fail once more when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
+        case ImportError():
+            if (error.name or "").partition(".")[0] == "transfer":
+                raise error
+            print(f"transfer: {error}. `transfer doctor` says what is missing and how to get it.", file=sys.stderr)
         case OSError():
             print(f"transfer: {_system_message(error)}", file=sys.stderr)
         case TransferError():

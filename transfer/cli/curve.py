@@ -22,13 +22,15 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--subsets", type=names, default=whole, metavar="1%,10%,100%", help="which parts")
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate on every part, here or in one process per GPU, and plot."""
+def run(options: argparse.Namespace) -> int:
+    """Evaluate on every part, here or in one process per GPU, and plot; status 1 where a task was refused."""
     from transfer.launch.processes import is_first
     from transfer.workflows.curve import requests_for, trace
+    from transfer.workflows.evaluate import refused
 
     request = request_of(options)
     spread(requests_for(request, options.subsets)[0], options)
     text, path = trace(request, options.subsets)
     if is_first():
         print(f"{text}\nwrote {path} and {path.with_suffix('.json')}")
+    return int(is_first() and refused(request))

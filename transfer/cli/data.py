@@ -32,9 +32,9 @@ def _add_name(action: Parser) -> None:
 
 def _add_check(actions: Verbs) -> None:
     text = "read every annotation, open every image, list all that is wrong"
-    check = add_verb(actions, "check", run_check, text, "transfer data check mini --annotations bbox --json")
+    check = add_verb(actions, "check", run_check, text, "transfer data check mini --annotations boxes --json")
     _add_name(check)
-    text = "only these annotations: bbox, segm, keypoints, ...; may be repeated"
+    text = "only these annotations: boxes, masks, keypoints or label_maps; may be repeated"
     annotations = check.add_argument("--annotations", action="append", metavar="TYPE", help=text)
     add_former(check, "--kind", annotations)
     check.add_argument("--json", action="store_true", help="the result as JSON")

@@ -31,11 +31,11 @@ def add(verbs: Verbs) -> None:
     verb.add_argument("--exclude", type=Path, action="append", default=[], metavar="overlap.json", help=text)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Evaluate here, or in one process per GPU."""
+def run(options: argparse.Namespace) -> int:
+    """Evaluate here, or in one process per GPU; status 1 where a task was refused."""
     from transfer.board.terminal import as_text
     from transfer.launch.processes import is_first
-    from transfer.workflows.evaluate import evaluate
+    from transfer.workflows.evaluate import evaluate, refused
 
     request = request_of(options, subset=options.subset)
     request = replace(request, snapshots=options.snapshots, exclude=tuple(options.exclude))
@@ -43,3 +43,4 @@ def run(options: argparse.Namespace) -> None:
     evaluate(request)
     if is_first():
         print(as_text((options.board / "README.md").read_text(encoding="utf-8")))
+    return int(is_first() and refused(request))

@@ -21,6 +21,6 @@ def add(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> None:
     """Rebuild the page."""
     from transfer.board.markdown import build_board
-    from transfer.files.places import load_suites
+    from transfer.schemas.suite import load_suites
 
     print(f"wrote {build_board(options.board, load_suites())}")

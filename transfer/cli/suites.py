@@ -18,7 +18,7 @@ def add(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """List the suites."""
-    from transfer.files.places import load_suites
+    from transfer.schemas.suite import load_suites
 
     for suite in load_suites():
         print(f"{suite.name}: {' '.join(suite.description.split())}")

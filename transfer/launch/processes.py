@@ -84,8 +84,10 @@ def _end_with_torchrun() -> None:
 
 
 def is_first() -> bool:
-    """Tell whether this process is the one that writes."""
-    return not dist.is_initialized() or dist.get_rank() == 0
+    """Tell whether this process is the one that writes, in the group of processes and when it has ended."""
+    if dist.is_initialized():
+        return dist.get_rank() == 0
+    return not launched() or os.environ["RANK"] == "0"
 
 
 def on_first(work: Callable[[], T]) -> T:

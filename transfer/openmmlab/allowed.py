@@ -23,7 +23,8 @@ NAMES = frozenset({
     "Feature2Pyramid", "FeatureMapProcessor", "FPN", "LastStage", "SimpleFeaturePyramid", "TransferBackbone",
     # heads
     "ASPPHead", "BBoxHead", "DeepLabASPPLHead", "FCNHead", "FCNMaskHead", "FCOSHead", "GRMIHead", "HeatmapHead",
-    "LastStageRoIHead", "LinearHead", "RetinaHead", "RPNHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead", "StandardRoIHead", "UPerHead",
+    "LastStageRoIHead", "LinearHead", "RetinaHead", "RPNHead", "Shared2FCBBoxHead", "Shared4Conv1FCBBoxHead",
+    "StandardRoIHead", "UPerHead",
     # parts of heads
     "AnchorGenerator", "BN", "DeltaXYWHBBoxCoder", "HoughVoting", "LN2d", "MaxIoUAssigner", "MSRAHeatmap", "nms",
     "PositionSampler", "PseudoSampler", "RoIAlign", "SingleRoIExtractor", "UDPHeatmap",
@@ -48,8 +49,8 @@ NAMING = ("type", "constructor")
 SCOPES = frozenset({"mmdet", "mmseg", "mmpose"})
 
 WORDS = frozenset({
-    "add_extra_convs", "crop_type", "data_mode", "direction", "flip_mode", "frozen_stages", "img_suffix", "meta_keys", "mode",
-    "name", "norm", "seg_map_suffix",
+    "add_extra_convs", "crop_type", "data_mode", "direction", "flip_mode", "frozen_stages", "img_suffix", "meta_keys",
+    "mode", "name", "norm", "seg_map_suffix",
 })  # fmt: skip
 """Keys whose texts are options of a part, or attributes of a sample: nothing is looked up or opened by them."""
 

@@ -1,4 +1,4 @@
-"""Import mmdet, mmseg and mmpose once, without their import-time chatter, and this package's own parts of models."""
+"""Import mmdet, mmseg and mmpose (where it is) once, without their chatter, and this package's own parts of models."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 
 import torch
 
+from transfer.files.packages import POSE, lacking
+
 PARTS = ("datasets", "models", "engine", "evaluation", "visualization")
-THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg", "mmpose") for part in PARTS)
+THEIRS = tuple(f"{package}.{part}" for package in ("mmdet", "mmseg") for part in PARTS)
 OURS = tuple(
     f"transfer.openmmlab.{part}"
     for part in (
@@ -20,7 +22,6 @@ OURS = tuple(
         "backbone",
         "data",
         "heads.deeplab_aspp_l",
-        "heads.grmi",
         "heads.linear",
         "heads.regions",
         "layer_decay",
@@ -30,6 +31,7 @@ OURS = tuple(
         "writers",
     )
 )
+POSE_PARTS = (*(f"mmpose.{part}" for part in PARTS), "transfer.openmmlab.heads.grmi")
 
 
 @contextlib.contextmanager
@@ -47,10 +49,11 @@ def quiet() -> Iterator[None]:
 def import_stack() -> None:
     """Fill OpenMMLab's registries with what configs name; takes seconds."""
     with quiet():
-        for module in THEIRS + OURS:
+        for module in THEIRS + OURS + (() if lacking(POSE) else POSE_PARTS):
             importlib.import_module(module)
         torch.meshgrid(torch.zeros(1))  # as mmdet's points call it: torch warns of that once in a process, so here
-    _take_joints_from_mmpose()
+    if not lacking(POSE):
+        _take_joints_from_mmpose()
 
 
 def _take_joints_from_mmpose() -> None:

@@ -8,7 +8,6 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-from mmpose.evaluation.functional.nms import oks_nms
 
 
 def suppress_poses(poses: Sequence[dict[str, Any]], threshold: float, sigmas: np.ndarray) -> list[dict[str, Any]]:
@@ -22,5 +21,7 @@ def suppress_poses(poses: Sequence[dict[str, Any]], threshold: float, sigmas: np
 
 
 def _suppress(poses: list[dict[str, Any]], threshold: float, sigmas: np.ndarray) -> list[dict[str, Any]]:
+    from mmpose.evaluation.functional.nms import oks_nms  # boxes are written where mmpose is not installed
+
     arrays = [{**pose, "keypoints": np.asarray(pose["keypoints"])} for pose in poses]
     return [poses[index] for index in oks_nms(arrays, threshold, sigmas)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer.errors import BadOption, UnknownName
+from transfer.files.places import configs, data_root
 from transfer.schemas.mapping import Fields
 
 
@@ -81,3 +82,44 @@ def _task(item: dict[str, Any]) -> Task:
     if unknown:
         raise UnknownName.among("key of a suite's task", unknown[0], _TASK_KEYS)
     return Task(**item)
+
+
+def shipped_suites() -> dict[str, Path]:
+    """Return names and files of the suites that come with this package."""
+    return {path.stem: path for path in sorted((configs() / "suites").glob("*.toml"))}
+
+
+def user_suites() -> dict[str, Path]:
+    """Return names and files of the user's suites: in `suites/` of the data root, else beside its data sets."""
+    folders = (data_root(), data_root() / "suites")
+    found = {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml")) if is_suite(path)}
+    return {name: path for name, path in found.items() if name not in shipped_suites()}
+
+
+def suite_names() -> list[str]:
+    """Return the names of all suites, shipped and the user's own."""
+    return sorted({*shipped_suites(), *user_suites()})
+
+
+def suite_path(name: str) -> Path:
+    """Return the file of a suite: a shipped one or one of the user's own by name, or the path of a TOML.
+
+    Raises UnknownName with the nearest names, BadOption for another file that has a shipped suite's name, by which its
+    records would be taken for that suite's.
+    """
+    if not name.endswith(".toml"):
+        known = {**user_suites(), **shipped_suites()}
+        if name not in known:
+            raise UnknownName.among("suite", name, known)
+        return known[name]
+    path, shipped = Path(name), shipped_suites()
+    if not path.is_file():
+        raise UnknownName(f"there is no suite file {name}. Suites that have a name: {', '.join(suite_names())}.")
+    if path.stem in shipped and path.resolve() != shipped[path.stem].resolve():
+        raise BadOption(f"{name}: {path.stem!r} is a suite that comes with this package. Give the file another name.")
+    return path
+
+
+def load_suites() -> list[Suite]:
+    """Load all suites, shipped and the user's own, by name."""
+    return [load_suite(suite_path(name)) for name in suite_names()]

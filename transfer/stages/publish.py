@@ -10,10 +10,9 @@ from typing import Any
 
 from transfer.board.markdown import build_board
 from transfer.files.atomic import replacing, write_json
-from transfer.files.places import shipped_suites
 from transfer.results.store import record_path, write_record
 from transfer.schemas.record import Record
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, shipped_suites
 from transfer.stages.exclusion import UNKNOWN, without_measuring
 from transfer.stages.job import Job
 from transfer.stages.score import measure_overlap, score

@@ -10,12 +10,11 @@ from transfer.board.plots import plot_data_curves
 from transfer.datasets.subsets import read_amount
 from transfer.errors import BadOption
 from transfer.files.atomic import replacing, write_json
-from transfer.files.places import suite_path
 from transfer.launch.processes import on_first, process_group
 from transfer.results.curves import SUBSET, Curve, curves_of
 from transfer.results.store import read_records
 from transfer.schemas.mapping import plain
-from transfer.schemas.suite import Suite, load_suite
+from transfer.schemas.suite import Suite, load_suite, suite_path
 from transfer.workflows.evaluate import Request, evaluate, prepare
 
 WHOLE = "100%"

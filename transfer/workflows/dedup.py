@@ -36,8 +36,8 @@ from transfer.dedup.sources.inputs import find_pieces
 from transfer.dedup.sources.pieces import Piece, Places
 from transfer.errors import BadOption, MissingData, UnknownName, UnusableIndex
 from transfer.files.atomic import check_output
-from transfer.files.places import suite_names
 from transfer.progress import with_progress
+from transfer.schemas.suite import suite_names
 from transfer.workflows.opening import open_suite
 
 if TYPE_CHECKING:

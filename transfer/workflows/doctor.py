@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,8 @@ from pathlib import Path
 
 from transfer.datasets.declaration import Declaration, dataset_names, find_declaration
 from transfer.datasets.layouts import find_home
-from transfer.errors import TransferError
-from transfer.files.packages import DISTRIBUTIONS, version
-from transfer.files.places import data_root
+from transfer.files.packages import DISTRIBUTIONS, POSE, SETUP_POSE, lacking, version
+from transfer.files.places import PACKAGE, data_root
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,37 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Packages, operators, disk, data sets, GPUs."""
-    return [*_packages(), _attempt("operators", _operators), _disk(), *_data(), _devices()]
+    attempts = [_attempt("opencv", _opencv), _attempt("operators", _operators)]
+    return [*_packages(), _pose(), *attempts, _disk(), *_data(), _devices()]
 
 
 def _packages() -> list[Finding]:
-    found = {name: version(name) for name in DISTRIBUTIONS}
+    found = {name: version(name) for name in DISTRIBUTIONS if name != "mmpose"}
     return [
-        Finding(name, installed is not None, installed or "not installed; run `make setup`")
+        Finding(name, installed is not None, installed or f"not installed; {_remedy()}")
         for name, installed in found.items()
     ]
+
+
+def _remedy(problem: object = "") -> str:
+    """What helps where a package is missing, or importing one ends in `problem`."""
+    headless = version("opencv-python-headless")
+    if "libGL" in str(problem) and headless:  # mmcv and imaug have pip install opencv-python over it, for displays
+        return f"run `{sys.executable} -m pip install --force-reinstall --no-deps opencv-python-headless=={headless}`"
+    in_checkout = (PACKAGE.parent / "Makefile").exists()
+    return "run `make setup`" if in_checkout else "install this package again with pip, without --no-deps"
+
+
+def _pose() -> Finding:
+    missing = lacking(POSE)
+    text = f"{' and '.join(missing)} not installed; pose tasks need it: {SETUP_POSE}"
+    return Finding("pose", not missing, text if missing else f"mmpose {version('mmpose')}", needed=False)
+
+
+def _opencv() -> str:
+    import cv2
+
+    return str(cv2.__version__)
 
 
 def _operators() -> str:
@@ -64,7 +86,7 @@ def _found(declared: Declaration, annotations: str, root: Path) -> str:
 def _devices() -> Finding:
     try:
         gpus = _gpus()
-    except (ImportError, OSError) as error:
+    except Exception as error:
         return Finding("GPU", False, f"unknown without torch: {error}", needed=False)
     return Finding("GPU", bool(gpus), ", ".join(gpus) or f"none; {os.cpu_count()} CPU cores", needed=False)
 
@@ -79,7 +101,7 @@ def _attempt(subject: str, work: Callable[[], str], needed: bool = True) -> Find
     try:
         return Finding(subject, True, work(), needed)
     except ImportError as error:
-        return Finding(subject, False, f"{error}; run `make setup`", needed)
-    except (TransferError, RuntimeError, OSError) as error:
+        return Finding(subject, False, f"{error}; {_remedy(error)}", needed)
+    except Exception as error:  # a broken package can raise anything when it is imported
         first = str(error).partition("\n")[0] or type(error).__name__
         return Finding(subject, False, first.removesuffix(" Missing:"), needed)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transfer.checkpoints.identification.filling import UNSAID, Choice
-from transfer.files.places import data_root, suite_path
+from transfer.files.places import data_root
 from transfer.launch.processes import dividing, most_processes, on_first, process_group
 from transfer.openmmlab.data import per_process
 from transfer.openmmlab.resolved import load_config
 from transfer.schemas.record import Record
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
 from transfer.stages.exclusion import read_overlaps
 from transfer.stages.fit import fit
@@ -21,7 +21,8 @@ from transfer.stages.job import Job, in_use
 from transfer.stages.predict import predict
 from transfer.stages.publish import check_publishable, keep_suite, publish, rebuild, record
 from transfer.stages.snapshots import score_snapshots
-from transfer.workflows.plan import Deviations, plan
+from transfer.workflows.plan import Deviations, plan, wanted
+from transfer.workflows.setup import refusals
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ def prepare(request: Request) -> list[Job]:
     jobs = plan(origin, suite, request.deviations, work_dir, data, overlaps)
     check_publishable(jobs, request.board)
     return jobs
+
+
+def refused(request: Request) -> bool:
+    """Whether tasks of the request are left out for want of packages."""
+    return bool(refusals(wanted(load_suite(suite_path(request.suite)), request.deviations)))
 
 
 def _complete(job: Job, request: Request) -> Record:

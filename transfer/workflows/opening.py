@@ -12,9 +12,8 @@ from transfer.datasets.manifest import Manifest
 from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_splits
 from transfer.dedup.overlap import images_sha256
-from transfer.files.places import suite_path
 from transfer.metrics.registry import find_metric
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import load_suite, suite_path
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from transfer.stages.convert import Origin
 from transfer.stages.exclusion import Exclusion, exclude
 from transfer.stages.job import Job, claim
 from transfer.workflows.leakage import find_leakage
+from transfer.workflows.setup import runnable
 
 HEAD = "head"
 """The override that names a head of the user's own."""
@@ -85,7 +86,7 @@ def plan(
     overlaps: Sequence[Overlap] = (),
 ) -> list[Job]:
     """Jobs of all tasks and seeds. Every problem of data or head is raised here, before a step is trained."""
-    tasks = _tasks(suite, deviations)
+    tasks = runnable(wanted(suite, deviations))
     heads, overrides = _heads(tasks, deviations)
     ready = gather(
         partial(_prepare, task, head, overrides, work_dir, data_root, overlaps)
@@ -108,7 +109,8 @@ def _spelled(overrides: dict[str, Any]) -> dict[str, Any]:
     return overrides | ({SUBSET: str(read_amount(overrides[SUBSET]))} if SUBSET in overrides else {})
 
 
-def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
+def wanted(suite: Suite, deviations: Deviations) -> list[Task]:
+    """The tasks of a suite that are asked for; raises UnknownName for one that it does not have."""
     known = [task.name for task in suite.tasks]
     for name in deviations.tasks:
         if name not in known:

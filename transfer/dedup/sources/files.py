@@ -93,4 +93,6 @@ def _read_below(folder: Path, name: str) -> bytes | CorruptImage:
     """Read a file below `folder`. An overlap may be anyone's: its names do not lead to other files of this machine."""
     if Path(name).is_absolute() or ".." in Path(name).parts:
         return CorruptImage("its name leads out of its folder")
+    if "\0" in name:  # every release of Python has words of its own for it
+        return CorruptImage("its name holds a NUL character")
     return read_file(folder / name)
