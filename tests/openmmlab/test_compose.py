@@ -13,6 +13,7 @@ from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import levels_of
 from transfer.datasets.layouts import Split
 from transfer.errors import BadOption, UnknownName
+from transfer.files.places import head_names
 from transfer.openmmlab.compose import compose, for_processes
 from transfer.openmmlab.tasks.task_type import Classes
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
@@ -69,6 +70,14 @@ def test_every_head_composes_with_every_kind_of_backbone_that_it_can_stand_on(he
     assert config.model.backbone.spec["arch"] == arch
     assert config.model.data_preprocessor.mean == pytest.approx([123.675, 116.28, 103.53])
     assert config.train_dataloader.dataset.positions == config.train_cfg.max_iters * config.task.images_per_step
+
+
+@pytest.mark.parametrize("head", head_names())
+def test_steps_have_one_orientation_where_images_are_padded_to_the_largest(head: str) -> None:
+    config = composed(f"{head}/mini")
+    padded = config.task.name in ("detection", "instances")  # crops of segmentation and pose have one size
+    expected = config.task.images_per_step if padded else None
+    assert config.train_dataloader.dataset.get("one_orientation") == expected
 
 
 @pytest.mark.parametrize(("head", "arch"), list(product(STRIDE_8, CANNOT_DILATE)))

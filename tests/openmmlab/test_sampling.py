@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 
 from transfer.errors import BadOption
-from transfer.openmmlab.sampling import PositionSampler
+from transfer.openmmlab.sampling import PositionSampler, hashed
 
 few = settings(max_examples=60, deadline=None)
 assigned = st.lists(st.sampled_from([-1, 0, 0, 0, 1, 2]), min_size=1, max_size=60)
@@ -97,6 +98,57 @@ def test_one_candidate_less_changes_one_draw_at_most(gt_inds: list[int], positio
     after = drawn(sampler(), [*gt_inds[:lost], -1, *gt_inds[lost + 1 :]], position)[1]
     if gt_inds[lost] == 0:
         assert len(set(before) - set(after)) <= 1
+
+
+def splitmix64(state: int, index: int) -> int:
+    """A generator's number in Python's integers, as its authors write it down."""
+    mask = 2**64 - 1
+    mixed = (state + index * 0x9E3779B97F4A7C15) & mask
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9 & mask
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EB & mask
+    return mixed ^ (mixed >> 31)
+
+
+def test_hashes_are_numbers_of_a_known_generator() -> None:
+    indices = torch.tensor([0, 1, 2, 7, 451_583, 2**40])
+    for salt, position in ((0, 0), (1, 0), (0, 1), (3, 2**40)):
+        state = int(np.random.SeedSequence([salt, position]).generate_state(1, np.uint64)[0])
+        found = [value % 2**64 for value in hashed(salt, position, indices).tolist()]
+        assert found == [splitmix64(state, index) for index in indices.tolist()]
+    assert indices.tolist() == [0, 1, 2, 7, 451_583, 2**40]
+
+
+def test_no_two_hashes_of_an_image_are_equal() -> None:
+    assert len(hashed(0, 5, torch.arange(400_000)).unique()) == 400_000
+
+
+def buckets(values: torch.Tensor, bits: int, shift: int) -> torch.Tensor:
+    return (values >> shift) & (2**bits - 1)
+
+
+@pytest.mark.parametrize("shift", [0, 29, 58])
+def test_hashes_are_even(shift: int) -> None:
+    counts = torch.bincount(buckets(hashed(0, 9, torch.arange(200_000)), 6, shift), minlength=64)
+    expected = 200_000 / 64
+    assert 30 < ((counts - expected) ** 2 / expected).sum() < 110  # chi-square of 63 degrees: 63, deviation 11
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [((0, 9), (0, 10)), ((0, 9), (1, 9)), ((1, 0), (0, 1)), ((0, 0), (0, 1))])
+def test_hashes_of_positions_and_salts_are_independent(ours: tuple[int, int], theirs: tuple[int, int]) -> None:
+    indices = torch.arange(200_000)
+    one, other = (hashed(*key, indices) for key in (ours, theirs))
+    pairs = torch.bincount(buckets(one, 4, 60) * 16 + buckets(other, 4, 60), minlength=256)
+    expected = 200_000 / 256
+    assert 160 < ((pairs - expected) ** 2 / expected).sum() < 360  # 255, deviation 23
+    assert abs(torch.corrcoef(torch.stack([one, other]).double())[0, 1]) < 0.01  # deviation 0.002
+    neighbours = torch.stack([one[:-1], one[1:]]).double()
+    assert abs(torch.corrcoef(neighbours)[0, 1]) < 0.01
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_hashes_of_a_gpu_are_the_cpus() -> None:
+    indices = torch.arange(451_584)
+    assert torch.equal(hashed(1, 77, indices.cuda()).cpu(), hashed(1, 77, indices))
 
 
 def test_the_position_survives_the_way_to_the_sampler() -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from tests.workflows.conftest import SMALL, transfer
 from transfer import cli
 from transfer.openmmlab import compose, hooks
+from transfer.openmmlab.numerics import precision
 
 TASKS = ("detection", "segmentation", "pose")
 
@@ -64,7 +65,9 @@ def test_a_row_has_every_task_and_its_provenance(finished: tuple[Path, Path], ch
         assert record["run"]["overrides"] == {"iterations": 3, "images_per_step": 2}
         assert record["cost"]["images_seen"] == 6
         assert len(record["predictions"]["sha256"]) == 64
-        assert record["environment"]["processes"] == 1
+        assert record["environment"]["processes"] == 1 and record["environment"]["devices"] == torch.cuda.device_count()
+        assert record["environment"]["float32"] == precision()
+        assert torch.cuda.is_available() or precision() == {"matmul": "ieee", "convolution": "ieee"}
     page = (board / "README.md").read_text(encoding="utf-8")
     assert "plain_resnet18" in page and "iterations" in page
     assert not list(work_dir.rglob("*.tmp")) and not list(work_dir.rglob("train_state.pth"))
@@ -200,11 +203,13 @@ def test_killed_anywhere_and_called_again(finished: tuple[Path, Path], checkpoin
 def test_two_processes_equal_one(checkpoint: Path, furnish: Callable[[Path], Path], tmp_path: Path) -> None:
     """Eight images a step: statistics over two, as in ASPP's image pooling, would magnify rounding.
 
-    So does Adam, whose first steps have the size of the rate whatever the gradient's.
+    So does Adam, whose first steps have the size of the rate whatever the gradient's, and a second step: a detector
+    samples its proposals by their rank, which rounding swaps. That further steps see the same images is tested in
+    tests/openmmlab/test_data.py.
     """
     for processes in ("1", "2"):
         where = ["--work-dir", furnish(tmp_path / processes), "--board", tmp_path / processes, "--processes", processes]
-        options = ["--iterations", "2", "--images-per-step", "8", "--set", "optim_wrapper.optimizer.type=SGD"]
+        options = ["--iterations", "1", "--images-per-step", "8", "--set", "optim_wrapper.optimizer.type=SGD"]
         done = transfer("eval", checkpoint, "mini", *options, *where)
         assert done.returncode == 0, done.stderr[-3000:]
         found = records(tmp_path / processes)
@@ -214,7 +219,7 @@ def test_two_processes_equal_one(checkpoint: Path, furnish: Callable[[Path], Pat
         assert alone.keys() == together.keys()
         for name, value in alone.items():
             says = f"{task} {name}: {{}}".format
-            torch.testing.assert_close(together[name], value, rtol=1e-3, atol=1e-4, msg=says)
+            torch.testing.assert_close(together[name], value, rtol=1e-3, atol=3e-5, msg=says)
 
 
 def test_processes_must_divide_the_step(checkpoint: Path, furnished: Path) -> None:

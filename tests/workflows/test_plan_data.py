@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer.errors import BadOption, BrokenAnnotation
+from transfer.errors import BadOption, BrokenAnnotation, FingerprintMismatch
 from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
 from transfer.stages.job import Job
@@ -70,3 +70,12 @@ def test_test_images_that_were_trained_on_are_counted(shared_data: Path, tmp_pat
     suite = replace(suite, tasks=suite.tasks[:1])
     (job,) = plan(convert("random:resnet18", tmp_path), suite, Deviations(), tmp_path / "work", tmp_path)
     assert job.data["test"]["also_in_train"] == 79
+
+
+def test_another_definition_of_a_step_is_another_protocol_and_another_run(
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _plan(work_dir)
+    monkeypatch.setattr("transfer.workflows.plan.TRAINING", 1)
+    with pytest.raises(FingerprintMismatch, match="they differ in work, protocol"):
+        _plan(work_dir)

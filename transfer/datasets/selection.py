@@ -34,6 +34,11 @@ def write_listed(source: Path, listing: Path, target: Path) -> list[Problem]:
     ]
 
 
+def names_of(source: Path) -> list[str]:
+    """Return the names of all images of a COCO json, in its order."""
+    return [image["file_name"] for image in parse(source)["images"]]
+
+
 def labels_by_image(source: Path, field: str) -> dict[str, frozenset[int]]:
     """Return the categories that each image shows; a crowd, or a person without joints where these are the `field`,
     shows nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -85,21 +85,26 @@ def subset_of(split: Split, annotations: str, text: str, work: Path) -> tuple[Sp
     subset = choose(_labels(split, needed, work), read_amount(text))
     if not subset.names:
         raise BadOption(f"--subset {text}: no image of {split.annotations} shows a class.")
-    names = sorted(subset.names)
+    return write_part(split, needed, subset.names, work, "subset"), subset
+
+
+def write_part(split: Split, needed: AnnotationType, names: Collection[str], work: Path, called: str) -> Split:
+    """Write the images called `names` of a training split as files below `work`; all classes keep their labels."""
+    ordered = sorted(names)
 
     def write(folder: Path) -> list[Problem]:
         if needed.field is None:
-            (folder / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+            (folder / "list.txt").write_text("\n".join(ordered) + "\n", encoding="utf-8")
         else:
-            write_selected(split.annotations, subset.names, folder / "annotations.json")
+            write_selected(split.annotations, names, folder / "annotations.json")
         return []
 
     folder = derive(
-        work / "derived", "subset", [needed.name, names, str(split.annotations)], [split.annotations], write
+        work / "derived", called, [needed.name, ordered, str(split.annotations)], [split.annotations], write
     )
     if needed.field is None:
-        return replace(split, listing=folder / "list.txt"), subset
-    return replace(split, annotations=folder / "annotations.json"), subset
+        return replace(split, listing=folder / "list.txt")
+    return replace(split, annotations=folder / "annotations.json")
 
 
 def _labels(split: Split, needed: AnnotationType, work: Path) -> Labels:

@@ -16,7 +16,10 @@ from transfer.files.places import PACKAGE
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, code revision, device and number of processes, as stored in every record."""
+    """Return versions, code revision, devices and number of processes, as stored in every record.
+
+    `devices` counts the GPUs that this process sees, `driver` is NVIDIA's version; 0 and None where there is none.
+    """
     return {
         "transfer": transfer.__version__,
         "commit": commit(),
@@ -24,8 +27,16 @@ def environment() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in DISTRIBUTIONS},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "devices": torch.cuda.device_count(),
+        "driver": driver(),
         "processes": dist.get_world_size() if dist.is_initialized() else 1,
     }
+
+
+def driver() -> str | None:
+    """Return the version of NVIDIA's driver; None where there is none, or no program that knows it."""
+    found = _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+    return found.splitlines()[0].strip() if found else None
 
 
 def commit() -> str | None:
@@ -44,10 +55,12 @@ def revision_of(checkout: Path) -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
+    return _output("git", "-C", str(folder), *arguments)
+
+
+def _output(*command: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=30, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

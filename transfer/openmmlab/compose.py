@@ -18,6 +18,9 @@ from transfer.schemas.checkpoint import BackboneSpec, InputContract
 PIXEL_SCALE = {"0-1": 255.0, "0-255": 1.0}
 """OpenMMLab normalises 0-255 pixels; a contract's mean and std are in the units of its range."""
 
+PADS_TO_LARGEST = ("StepDetDataPreprocessor",)
+"""Preprocessors that pad all images of a step to the largest: their steps hold images of one orientation."""
+
 
 def compose(
     head: Config,
@@ -70,6 +73,8 @@ def _set_order(config: Config, seed: int) -> None:
     trained, tested, images = config.train_dataloader, config.test_dataloader, config.task.images_per_step
     positions = config.train_cfg.max_iters * images
     trained.dataset = ConfigDict(type="PositionedDataset", dataset=trained.dataset, seed=seed, positions=positions)
+    if config.model.data_preprocessor.type in PADS_TO_LARGEST:
+        trained.dataset.one_orientation = images
     trained.sampler = ConfigDict(type="StepSampler", images_per_step=images)
     tested.dataset = ConfigDict(type="WrappedDataset", dataset=tested.dataset)
     tested.sampler = ConfigDict(type="DefaultSampler", shuffle=False)

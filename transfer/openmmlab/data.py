@@ -1,15 +1,14 @@
 """Training data whose order and augmentation depend on the sample's position alone.
 
 Position `p` is the number of the sample since the start of training: step `p // images_per_step`, place
-`p % images_per_step` in the global batch. Which image stands there and how it is augmented is a function of
-(seed, position), so one process equals several, and a resumed run equals an uninterrupted one.
+`p % images_per_step` in the global batch. Which image stands there (`transfer.openmmlab.order`) and how it is augmented
+is a function of (seed, position), so one process equals several, and a resumed run equals an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from mmengine.registry import DATA_SAMPLERS, DATASETS
 from torch.utils.data import Dataset, Sampler
 
 from transfer.errors import BadOption, MissingData
+from transfer.openmmlab.order import Order, orientations, shuffled, shuffled_by_orientation
 from transfer.openmmlab.stack import quiet
 
 
@@ -46,25 +46,40 @@ class WrappedDataset(Dataset):
 
 @DATASETS.register_module()
 class PositionedDataset(WrappedDataset):
-    """Training samples indexed by position; `len` is the number of samples that training will draw."""
+    """Training samples indexed by position; `len` is the number of samples that training will draw.
 
-    def __init__(self, dataset: dict[str, Any], seed: int, positions: int) -> None:
+    With `one_orientation`, the number of images per step, whole steps hold upright images or others, but not both:
+    images that are padded to the largest of their step then grow little. The annotations must say their sizes.
+    """
+
+    def __init__(self, dataset: dict[str, Any], seed: int, positions: int, one_orientation: int | None = None) -> None:
         super().__init__(dataset)
         self.seed = seed
         self.positions = positions
+        self.images_per_step = one_orientation
+        self.upright = b"" if one_orientation is None else orientations(map(self._size, range(len(self.dataset))))
 
     def __len__(self) -> int:
         return self.positions
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         epoch, place = divmod(position, len(self.dataset))
-        index = int(_order(self.seed, epoch, len(self.dataset))[place])
+        index = int(self._order(epoch)[place])
         _seed_augmentation(self.seed, position)
         sample = self.dataset[index]
         instances = getattr(sample["data_samples"], "gt_instances", None)
         if instances is not None:
             instances.set_metainfo({"position": position})
         return sample
+
+    def _order(self, epoch: int) -> Order:
+        if self.images_per_step is None:
+            return shuffled(self.seed, epoch, len(self.dataset))
+        return shuffled_by_orientation(self.seed, epoch, self.upright, self.images_per_step)
+
+    def _size(self, index: int) -> tuple[int, int]:
+        said = self.dataset.get_data_info(index)
+        return said["width"], said["height"]
 
 
 def _read(config: dict[str, Any]) -> Any:
@@ -81,11 +96,6 @@ def _read(config: dict[str, Any]) -> Any:
                 "sizes are those that the recipe trains on."
             ) from error
     return dataset
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, images: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(images)
 
 
 def _seed_augmentation(seed: int, position: int) -> None:

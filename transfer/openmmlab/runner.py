@@ -20,6 +20,7 @@ from transfer.files.atomic import write_json
 from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
+from transfer.openmmlab.numerics import lay_out, precision, set_precision
 from transfer.openmmlab.stack import import_stack, quiet
 from transfer.openmmlab.tasks import task_type
 
@@ -34,8 +35,9 @@ def train(
 ) -> None:
     """Fine-tune and write `folder/model.pth`; goes on from `folder/train_state.pth` if there is one.
 
-    `folder/losses.jsonl` gets the loss curve, `folder/fit.json` the seconds over all attempts, the images seen
-    and `environment`. The first process writes. Raises StageFailed when the loss diverges.
+    `folder/losses.jsonl` gets the loss curve, `folder/fit.json` the seconds over all attempts, the images seen,
+    and `environment` with the precision of float32 products. The first process writes. Raises StageFailed when the loss
+    diverges.
     """
     state = TrainState(folder / "train_state.pth", save_seconds)
     runner = _runner(config, folder, training=True)
@@ -46,7 +48,7 @@ def train(
     if is_main_process():
         images = config.train_cfg.max_iters * config.task.images_per_step
         cost = {"seconds": round(state.seconds_spent(), 1), "images": images}
-        write_json(folder / "fit.json", {**cost, "environment": dict(environment)})
+        write_json(folder / "fit.json", {**cost, "environment": {**environment, "float32": precision()}})
         save_model(runner, folder / "model.pth", runner.iter)
         state.path.unlink(missing_ok=True)
     barrier()
@@ -82,9 +84,10 @@ def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[
     config = for_processes(config, processes)
     import_stack()
     init_default_scope(config.default_scope)
+    set_precision()
     set_random_seed(config.seed)
     with quiet():
-        model = apply_norm_policies(MODELS.build(config.model), processes)
+        model = lay_out(apply_norm_policies(MODELS.build(config.model), processes))
     phase = (
         {key: config[key] for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler")}
         if training

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.models.task_modules.assigners import AssignResult
 from mmdet.models.task_modules.samplers import RandomSampler, SamplingResult
 from mmdet.registry import TASK_UTILS
@@ -20,8 +19,8 @@ class PositionSampler(RandomSampler):
     """mmdet's RandomSampler, whose draws are a function of (`salt`, position of the image in the training order).
 
     RandomSampler draws from the process's generator, whose state depends on which images this process had before.
-    Every candidate gets a random key and those with the smallest keys are taken, so that one candidate more or less
-    (by rounding) changes at most one draw. The position is `gt_instances.position`, set by the data set.
+    Every candidate gets a hash and those with the smallest are taken, so that one candidate more or less (by rounding)
+    changes at most one draw. The position is `gt_instances.position`, set by the data set.
     """
 
     def __init__(self, *args: Any, salt: int = 0, **kwargs: Any) -> None:
@@ -52,11 +51,34 @@ class PositionSampler(RandomSampler):
         indices = candidates.nonzero().squeeze(1)
         if len(indices) <= number:
             return indices
-        keys = _keys(self.salt, position, len(candidates)).to(indices.device)
-        return indices[keys[indices].topk(number, largest=False).indices]
+        return indices[hashed(self.salt, position, indices).topk(number, largest=False).indices]
 
 
-def _keys(salt: int, position: int, number: int) -> Tensor:
-    """`(number,)` uniform keys; float64, so that no two are equal."""
-    seed = int(np.random.SeedSequence([salt, position]).generate_state(1, np.uint64)[0] >> 1)
-    return torch.rand(number, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+def hashed(salt: int, position: int, indices: Tensor) -> Tensor:
+    """Return an int64 hash of (`salt`, `position`, index) for each of the int64 `indices`, on their device.
+
+    Numbers of the splitmix64 generator (Steele, Lea and Flood, OOPSLA 2014) whose state a hash of `salt` and `position`
+    begins: `indices` are multiplied by an odd number and mixed by a bijection of 64 bits, so no two hashes of one image
+    are equal. Products wrap around alike on every device.
+    """
+    start = int(np.random.SeedSequence([salt, position]).generate_state(1, np.uint64)[0])
+    mixed = indices * GOLDEN
+    mixed += _signed(start)
+    for shift, factor in ROUNDS:
+        mixed ^= _shifted(mixed, shift)
+        mixed *= factor
+    return mixed.bitwise_xor_(_shifted(mixed, 31))
+
+
+def _signed(value: int) -> int:
+    """Return the int64 that has the bits of the unsigned `value`."""
+    return value - (value >> 63 << 64)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    """Return `values` shifted to the right with zeros, where int64 repeats the sign."""
+    return (values >> bits).bitwise_and_((1 << (64 - bits)) - 1)
+
+
+GOLDEN = _signed(0x9E3779B97F4A7C15)
+ROUNDS = ((30, _signed(0xBF58476D1CE4E5B9)), (27, _signed(0x94D049BB133111EB)))

@@ -18,7 +18,8 @@ class Record(Fields):
 
     `scores` are shares (0 to 1; -1 where COCO defines no value); `certificate` is the conversion's (None for the
     control); `data` maps `train` and `test` to manifests (`sha256`, `images`); `cost` holds `fit_seconds`,
-    `predict_seconds`, `score_seconds` and `images_seen`; `environment` versions, commit, device and world size;
+    `predict_seconds`, `score_seconds` and `images_seen`; `environment` versions, commit, devices, driver, world size
+    and the precision of float32 products (the protocol says which is asked for, this which the device has);
     `predictions` the `sha256` and `files` of what was scored.
 
     `overlap` says whether the pre-training images hold test images: its `status` is `unknown`, `none by construction`

@@ -19,9 +19,10 @@ class RunSpec(Fields):
 
     `checkpoint` is the name shown in tables, `weights` the SHA-256 of the checkpoint file (`random` for the control);
     `head`, `dataset`, `size` and `arguments` are what the suite binds (a head of the user's own is named by its file
-    and has no size); `overrides` are the user's deviations from it (empty for an official row); `work` identifies head
-    and data; `protocol` identifies head, data and metric, and is the same for every checkpoint that may share a column.
-    `excluded` identifies the overlap manifests whose images are left out of the scores, empty where all count.
+    and has no size); `overrides` are the user's deviations from it (empty for an official row); `work` identifies head,
+    data and what a training step is; `protocol` identifies these and the metric, and is the same for
+    every checkpoint that may share a column. `excluded` identifies the overlap manifests whose images are left out of
+    the scores, empty where all count.
     """
 
     checkpoint: str

@@ -51,7 +51,7 @@ class Leakage:
 def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> Leakage:
     """Find near-duplicates between the checked splits of a data set; hashes are cached below `work`, by content."""
     train, test = (
-        _hashed(f"{name} {part}", split, manifest, work / "hashes")
+        hash_images(f"{name} {part}", split, manifest, work / "hashes")
         for part, split, manifest in zip(("train", "test"), splits, manifests, strict=True)
     )
     search = Search(join_shards((name, shard) for shard in test))
@@ -90,7 +90,8 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
     return write_overlap(output, data)
 
 
-def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:
+def hash_images(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:
+    """Hash the images of a checked split, but for those whose hashes are in `home`."""
     pieces = pieces_of(source, split.images, manifest.hashes)
     done = map_in_threads(partial(_make, home), pieces)
     entries = with_progress(done, f"hashing {source}", len(pieces), "piece")

@@ -43,6 +43,14 @@ from transfer.workflows.setup import runnable
 HEAD = "head"
 """The override that names a head of the user's own."""
 
+TRAINING = 2
+"""What a step is; raised by one, for every task, whenever the same config trains to other numbers than before.
+
+1: images in any order. 2: steps of one orientation where images are padded to the largest of their step; draws of
+anchors and proposals by integer hashes; TF32 on GPUs and float32 on CPUs, said in one place; channels-last maps on
+GPUs; no accuracies of heatmaps.
+"""
+
 LOOKS_LIKE_TRAIN = "looks_like_train"
 """How many test images show what a training image shows, in a record's data."""
 
@@ -189,7 +197,7 @@ def _run(
     seed: int,
 ) -> RunSpec:
     task, excluded = prepared.task, prepared.exclusion.digest if prepared.exclusion else ""
-    work = fingerprint([plain(prepared.head.to_dict()), _hashed(prepared.data)])
+    work = fingerprint([plain(prepared.head.to_dict()), _hashed(prepared.data), {"training": TRAINING}])
     return RunSpec(
         checkpoint=origin.name,
         weights=origin.sha256,

@@ -21,7 +21,11 @@ MMPOSE_WIDTHS = (256, 256, 256)
 
 
 def fit_pose(model: ConfigDict, backbone: BackboneSpec, classes: int) -> BackboneSpec:
-    """Fit neck and head of `model`, in place; the backbone as they need it is returned. Persons are the one class."""
+    """Fit neck and head of `model`, in place; the backbone as they need it is returned. Persons are the one class.
+
+    mmpose's accuracy of each step, which nobody logs, is off: it copies all heatmaps to the CPU.
+    """
+    model.train_cfg = {**model.get("train_cfg", {}), "compute_acc": False}
     output_stride = model.backbone.get("output_stride", 32)
     level = levels_of(backbone, output_stride=output_stride)[-1]
     head = model.head
