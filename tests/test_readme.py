@@ -16,7 +16,8 @@ from torchvision.models import resnet18
 from transfer import cli, load_backbone
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/using.md")
+TEXT = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS)
 COMMANDS = [match.split("  #")[0].strip() for match in re.findall(r"^    ((?:make|tools/|transfer ).*)$", TEXT, re.M)]
 RUNS = [command for command in COMMANDS if command.startswith(("tools/", "transfer curve"))]
 SHOWN = [command for command in COMMANDS if command.startswith("transfer show")]
