@@ -108,7 +108,7 @@ def test_frozen_stages(frozen: int | str, trained: set[int | str]) -> None:
 
 
 def _stage(name: str) -> int | str:
-    _, _, layer = name.partition("trunk.layer")
+    _, _, layer = name.partition("network.layer")
     return int(layer[0]) if layer else "stem"
 
 

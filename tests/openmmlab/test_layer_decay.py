@@ -35,7 +35,7 @@ def rates(detector: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, fl
 def test_the_rates_of_a_vit() -> None:
     """detectron2's `get_vit_lr_decay_rate`: positions and patches 0, block i at i + 1, the rest one above."""
     found = rates(*built(BACKBONES[0]))
-    backbone, depth = "backbone.backbone.trunk.", 4
+    backbone, depth = "backbone.backbone.network.", 4
     for name, rate in found.items():
         if not name.startswith(backbone):
             expected = depth + 1
@@ -71,7 +71,7 @@ def test_what_does_not_decay() -> None:
     detector, optimizer = built(BackboneSpec("beit", "blocks", BACKBONES[6].options))
     names = {id(parameter): name for name, parameter in detector.named_parameters()}
     still = {names[id(p)] for g in optimizer.param_groups if g["weight_decay"] == 0 for p in g["params"]}
-    backbone = "backbone.backbone.trunk."
+    backbone = "backbone.backbone.network."
     assert f"{backbone}pos_embed" in still and f"{backbone}blocks.0.attn.relative_position_bias_table" in still
     assert f"{backbone}blocks.0.norm1.weight" in still and f"{backbone}blocks.0.mlp.fc1.bias" in still
     assert f"{backbone}blocks.0.mlp.fc1.weight" not in still and "rpn_head.rpn_conv.weight" not in still

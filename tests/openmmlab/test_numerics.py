@@ -12,7 +12,7 @@ from mmpose.structures import PoseDataSample
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
-from tests.openmmlab.test_trunks import built
+from tests.openmmlab.test_built_backbones import built
 from transfer.backbones.architectures import spec_of
 from transfer.openmmlab.numerics import lay_out, precision, set_precision
 from transfer.schemas.checkpoint import BackboneSpec

@@ -23,7 +23,7 @@ from transfer.stages.score import score
 
 
 def job(folder: Path, metric: str, truth: Path, classes: tuple[str, ...] = ()) -> Job:
-    run = RunSpec("c", "random", {}, {}, "s", "t", "r", 0, {}, "w", "p")
+    run = RunSpec("c", "random", {}, {}, "s", "t", "h", "d", "full", {}, 0, {}, "w", "p")
     return Job(folder, run, find_metric(metric), Split(folder, truth), classes, {}, None)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from transfer import cli
 from transfer.errors import MissingPackage
-from transfer.schemas import packages
+from transfer.files import packages
 from transfer.schemas.suite import load_suite, suite_path
 from transfer.workflows.setup import install_pose, runnable
 
@@ -116,7 +116,7 @@ def test_the_verb(commands: list[list[str]], capsys: pytest.CaptureFixture[str])
 
 WITHOUT_MMPOSE = """
 import sys
-from transfer.schemas import packages
+from transfer.files import packages
 found = packages.version
 packages.version = lambda name: None if name == "mmpose" else found(name)
 sys.modules["mmpose"] = None

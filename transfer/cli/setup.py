@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def add(verbs: Verbs) -> None:
-    """Add the verb and its parts."""
+    """Add the verb and its actions."""
     text = "install what only some tasks need; the only verb that fetches anything"
-    parts = add_verbs(verbs.add_parser("setup", help=text, description=text), "PART")
+    actions = add_verbs(verbs.add_parser("setup", help=text, description=text), "ACTION")
     text = "mmpose, without those of its dependencies that no longer build"
-    add_verb(parts, "pose", run_pose, text, "transfer setup pose")
+    add_verb(actions, "pose", run_pose, text, "transfer setup pose")
 
 
 def run_pose(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from transfer.errors import BadOption, UnknownName
 from transfer.openmmlab.norms import POLICIES
 from transfer.openmmlab.tasks import task_type
 
-BACKBONES: Mapping[str, int | str] = {"full": -1, "before-conv5": "all_but_last", "frozen": "all"}
+TUNED: Mapping[str, int | str] = {"full": -1, "before-conv5": "all_but_last", "frozen": "all"}
 """What of the backbone is tuned → `frozen_stages`: all, the last stage (Sun et al., ICCV 2017, Figure 4), nothing.
 
 What is frozen keeps the statistics of its batch normalisations, too.
@@ -28,7 +28,7 @@ def override(config: Config, overrides: Mapping[str, Any]) -> None:
     if (image_size := plain.pop("image_size", None)) is not None:
         task_type(config.task.name).resize(config, _positive("image-size", image_size))
     if (trunk := plain.pop("trunk", None)) is not None:
-        config.model.backbone.frozen_stages = BACKBONES[_one_of("trunk", trunk, BACKBONES)]
+        config.model.backbone.frozen_stages = TUNED[_one_of("trunk", trunk, TUNED)]
     if (norm := plain.pop("norm", None)) is not None:
         config.model.backbone.norm = _one_of("norm", norm, POLICIES)
     _check_keys(config, plain)

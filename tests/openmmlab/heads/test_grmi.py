@@ -12,7 +12,7 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
-from tests.openmmlab.test_backbones import built
+from tests.openmmlab.test_built_backbones import built
 
 from tests.openmmlab.head_configs import head_config
 from tests.openmmlab.heads.test_segmenters import CONVNEXT, CONVOLUTIONAL, RESNET
