@@ -12,10 +12,10 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
-from tests.openmmlab.test_built_backbones import built
 
 from tests.openmmlab.head_configs import head_config
 from tests.openmmlab.heads.test_segmenters import CONVNEXT, CONVOLUTIONAL, RESNET
+from tests.openmmlab.test_built_backbones import built
 from tests.openmmlab.test_compose import composed
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import outline_of

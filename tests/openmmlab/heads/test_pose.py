@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.openmmlab.test_built_backbones import built
 
 from tests.openmmlab.heads.test_segmenters import RESNET, SWIN, VIT, WIDE
+from tests.openmmlab.test_built_backbones import built
 from tests.openmmlab.test_compose import composed
 from transfer.errors import BadOption
 from transfer.schemas.checkpoint import BackboneSpec

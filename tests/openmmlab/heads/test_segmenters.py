@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
-from tests.openmmlab.test_built_backbones import built
 
+from tests.openmmlab.test_built_backbones import built
 from transfer.errors import BadOption
 from transfer.schemas.checkpoint import BackboneSpec
 
