@@ -24,12 +24,11 @@ from transfer.checkpoints.keys.contents import Contents, contents_of
 from transfer.checkpoints.keys.matching import match
 from transfer.checkpoints.keys.rules import apply_rules
 from transfer.checkpoints.keys.values import Value
-from transfer.checkpoints.reading.checkpoint import read_checkpoint
+from transfer.checkpoints.reading.checkpoint import RawCheckpoint, read_checkpoint
 from transfer.checkpoints.reading.containers.safetensors import read_safetensors
 from transfer.checkpoints.writing import Entry, replace_metadata, write_safetensors
 from transfer.errors import UnreadableCheckpoint
 from transfer.files.atomic import replacing
-from transfer.files.fingerprint import file_sha256, text_sha256
 from transfer.schemas.checkpoint import Certificate
 
 CERTIFICATE = "certificate"
@@ -63,12 +62,12 @@ def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate
     return certified(path, choice)[0]
 
 
-def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
+def convert_checkpoint(checkpoint: str | Path | RawCheckpoint, output: Path, choice: Choice = UNSAID) -> Certificate:
     """Write the backbone under canonical names as safetensors, atomically, with the certificate in its metadata.
 
-    One tensor at a time is in memory.
+    `checkpoint` is a file, or what was read of it. One tensor at a time is in memory.
     """
-    contents = contents_of(read_checkpoint(path))
+    contents = contents_of(checkpoint if isinstance(checkpoint, RawCheckpoint) else read_checkpoint(checkpoint))
     with _hashing(contents) as digest:
         draft, filled = _examined(contents, choice)
         entries = {name: Entry(value.shape, value.dtype, value.load) for name, value in backbone_values(filled).items()}
@@ -135,7 +134,7 @@ def certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
 def _hashing(contents: Contents) -> Iterator[Future[str]]:
     """Hash the file in another thread while the caller works."""
     with ThreadPoolExecutor(1) as executor:
-        yield executor.submit(_digest, contents)
+        yield executor.submit(lambda: contents.raw.sha256)
 
 
 def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
@@ -162,14 +161,6 @@ def _viewed(filled: Filled) -> nn.Module:
         state = {name: initial[name] if name in initial else filled.matched.load(name) for name in network.state_dict()}
         network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
-
-
-def _digest(contents: Contents) -> str:
-    """Hash the file's bytes; if several files hold the weights, the list of their digests as `sha256sum` prints it."""
-    files = contents.raw.files or (contents.raw.path,)
-    if len(files) == 1:
-        return file_sha256(files[0])
-    return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
 def backbone_values(filled: Filled) -> dict[str, Value]:

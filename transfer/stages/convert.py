@@ -12,7 +12,7 @@ from typing import Any
 from transfer.backbones.architectures import spec_of
 from transfer.checkpoints.identification.filling import UNSAID, Choice
 from transfer.checkpoints.loading import convert_checkpoint
-from transfer.checkpoints.reading.checkpoint import read_checkpoint
+from transfer.checkpoints.reading.checkpoint import RawCheckpoint, read_checkpoint
 from transfer.checkpoints.reading.tensorflow.checkpoint import find_tensorflow
 from transfer.errors import UnreadableCheckpoint
 from transfer.files.atomic import replacing, write_json
@@ -52,8 +52,9 @@ def convert(checkpoint: str, work_dir: Path, choice: Choice = UNSAID) -> Origin:
             f"(for example {CONTROL_PREFIX}resnet50) for the randomly initialised control."
         )
     name = display_name(path)
-    folder = work_dir / f"{name}-{_origin_hash(path, choice)}"
-    certificate = _converted(path, folder, choice)
+    raw = read_checkpoint(path)
+    folder = work_dir / f"{name}-{_origin_hash(raw, choice)}"
+    certificate = _converted(raw, folder, choice)
     return Origin(
         name,
         certificate.sha256,
@@ -70,11 +71,11 @@ def display_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", stem)
 
 
-def _converted(path: Path, folder: Path, choice: Choice) -> Certificate:
+def _converted(raw: RawCheckpoint, folder: Path, choice: Choice) -> Certificate:
     report, weights, seal = (folder / name for name in ("conversion.json", WEIGHTS, f"{WEIGHTS}.sha256"))
     if report.exists() and _sealed(weights, seal):
         return Certificate.from_json(json.loads(report.read_text(encoding="utf-8")))
-    certificate = convert_checkpoint(path, weights, choice)
+    certificate = convert_checkpoint(raw, weights, choice)
     write_json(report, certificate.to_json())
     with replacing(seal) as temporary:
         temporary.write_text(_line(weights), encoding="utf-8")
@@ -91,12 +92,11 @@ def _line(weights: Path) -> str:
     return f"{file_sha256(weights)}  {weights.name}\n"
 
 
-def _origin_hash(path: Path, choice: Choice) -> str:
-    """Content, the config beside it, choices and `CONVERSION`."""
-    raw = read_checkpoint(path)
+def _origin_hash(raw: RawCheckpoint, choice: Choice) -> str:
+    """Hash the content, the config next to it, choices and `CONVERSION`."""
     rules = file_sha256(choice.rules) if choice.rules is not None and choice.rules.is_file() else None
     chosen = (choice.family, choice.which, choice.arch, rules)
-    return fingerprint([*(file_sha256(file) for file in raw.files), plain(raw.config), *chosen, CONVERSION])[:8]
+    return fingerprint([raw.sha256, plain(raw.config), *chosen, CONVERSION])[:8]
 
 
 def _control(arch: str) -> Origin:

@@ -11,7 +11,6 @@ from transfer.checkpoints.identification.filling import UNSAID, Choice
 from transfer.files.places import data_root
 from transfer.launch.processes import dividing, most_processes, on_first, process_group
 from transfer.openmmlab.data import per_process
-from transfer.openmmlab.resolved import load_config
 from transfer.schemas.record import Record
 from transfer.schemas.suite import load_suite, suite_path
 from transfer.stages.convert import convert
@@ -21,7 +20,7 @@ from transfer.stages.job import Job, in_use
 from transfer.stages.predict import predict
 from transfer.stages.publish import check_publishable, keep_suite, publish, rebuild, record
 from transfer.stages.snapshots import score_snapshots
-from transfer.workflows.plan import Deviations, plan, wanted
+from transfer.workflows.plan import Deviations, images_per_step, plan, wanted
 from transfer.workflows.setup import refusals
 
 
@@ -54,19 +53,20 @@ def evaluate(request: Request) -> list[Record]:
 
 
 def processes_for(request: Request, asked: int | None) -> int:
-    """Processes to start on this machine: `asked`, or as many as there are GPUs and every job's step divides by.
+    """Return the processes to start here: `asked`, or as many as there are GPUs and every job's step divides by.
 
     Before several are started, what is wrong with the request is raised here, once.
     """
     most = most_processes(asked)
     if most == 1:
         return 1
-    steps = [load_config(job.config, job.vocabulary).task.images_per_step for job in prepare(request)]
-    if asked is None:
-        return dividing(most, steps)
+    steps = images_per_step(load_suite(suite_path(request.suite)), request.deviations)
+    processes = dividing(most, steps) if asked is None else asked
     for images in steps:
-        per_process(images, asked)
-    return asked
+        per_process(images, processes)
+    if processes > 1:
+        prepare(request)
+    return processes
 
 
 def prepare(request: Request) -> list[Job]:

@@ -126,6 +126,12 @@ def wanted(suite: Suite, deviations: Deviations) -> list[Task]:
     return [task for task in suite.tasks if not deviations.tasks or task.name in deviations.tasks]
 
 
+def images_per_step(suite: Suite, deviations: Deviations) -> list[int]:
+    """Return how many images a step of each task takes, over all processes: the heads say so, no data is read."""
+    heads, _ = _heads(wanted(suite, deviations), deviations)
+    return [head.task.images_per_step for head in heads]
+
+
 def _heads(tasks: Sequence[Task], deviations: Deviations) -> tuple[list[Any], dict[str, Any]]:
     """The config of each task's head, deviations applied, and the deviations as a run stores them."""
     overrides = _spelled(plain(deviations.overrides))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transfer.checkpoints.reading.containers.sharded import SUFFIX, read_shards
 from transfer.checkpoints.reading.tensorflow.bundle import INDEX
 from transfer.checkpoints.reading.tensorflow.checkpoint import find_tensorflow, read_tensorflow, single_files
 from transfer.errors import UnreadableCheckpoint
+from transfer.files.fingerprint import file_sha256, text_sha256
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class RawCheckpoint:
     config: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, read once; of several files, that of their digests as `sha256sum` prints them."""
+        files = self.files or (self.path,)
+        if len(files) == 1:
+            return file_sha256(files[0])
+        return text_sha256("".join(f"{file_sha256(file)}  {file.name}\n" for file in files))
 
 
 def read_checkpoint(path: str | Path) -> RawCheckpoint:
