@@ -106,9 +106,8 @@ def test_merges_of_old_swins_move_up_a_stage() -> None:
     old = [f"layers.{n}.downsample.norm.weight" for n in range(3)]
     new = [f"layers.{n + 1}.downsample.norm.weight" for n in range(3)]
     assert canonical(SWIN, *old)[0] == new and canonical(SWIN, *new)[0] == new
-    assert list(canonical(SWIN, "layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask")[1]) == [
-        "layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask",
-    ]  # fmt: skip
+    buffers = ["layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask"]
+    assert list(canonical(SWIN, *buffers)[1]) == buffers
 
 
 def test_beit_leaves_out_what_pretraining_needs() -> None:
