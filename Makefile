@@ -1,4 +1,4 @@
-.PHONY: setup demo test check lock bench
+.PHONY: setup demo test mutants check lock bench
 
 setup:  ## create .venv with the locked packages
 	@tools/setup.sh
@@ -8,6 +8,9 @@ demo: setup  ## pre-train on formulas, evaluate it and a random control on embed
 
 test: setup  ## every test; `make test ARGS="-m 'not slow'"` for the fast ones
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+mutants: setup  ## change each of four packages in 250 places, and print which changes no test notices (docs/mutants.md)
+	@for package in checkpoints/keys datasets metrics results; do tools/mutate.sh transfer/$$package $(ARGS); done
 
 check: setup  ## format, lint, types, floors
 	@.venv/bin/python -m ruff format --check .

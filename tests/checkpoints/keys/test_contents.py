@@ -152,6 +152,19 @@ def test_timms_config_names_a_network_unless_it_resizes_it() -> None:
     assert contents(tree, pretrained_cfg={}).timm_config == {"pretrained_cfg": {}}
 
 
+# fmt: off
+OF_SIZE = (
+    "layers", "channels", "depths", "dims", "stem_chs", "stem_width", "embed_dim", "depth", "num_heads", "patch_size",
+    "window_size", "mlp_ratio", "reg_tokens", "class_token", "kernel_sizes", "use_grn", "cardinality", "base_width",
+)
+# fmt: on
+
+
+@pytest.mark.parametrize("argument", OF_SIZE)
+def test_an_argument_of_size_makes_another_network(argument: str) -> None:
+    assert contents({"w": ONE}, architecture="vit_tiny", model_args={"num_classes": 3, argument: 1}).arch is None
+
+
 def test_options_and_trainer() -> None:
     tree = {"net": {"w": ONE}}
     assert contents({**tree, "args": {"lr": 1}}).args == {"lr": 1} and contents({**tree, "args": 1}).args == {}

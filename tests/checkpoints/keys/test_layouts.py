@@ -51,6 +51,7 @@ BODY = {
     CONVNEXT: "stages.3.blocks.0.conv_dw.weight",
     ORIGINAL_CONVNEXT: "stages.3.0.dwconv.weight",
 }
+KINDS = dict(zip(BODY, ("resnet", "vit", "swin", "resnetv2", "convnext", "convnext"), strict=True))
 
 
 def state(names: Iterable[str]) -> dict[str, torch.Tensor]:
@@ -64,8 +65,18 @@ def contents(tree: Mapping[str, Any]) -> Contents:
 @pytest.mark.parametrize(("shared", "name"), BODY.items(), ids=lambda value: getattr(value, "name", ""))
 def test_a_name_tells_the_layout(shared: Layout, name: str) -> None:
     assert layout_of(iter(["other", name])) == shared
+    found = plan({"model": Weights(StateDict("a", state([name])))})
+    assert found is not None and found.kind == KINDS[shared]
     assert layout_of([f"net.{name}", "other"]) is None
     assert layout_of([name], [each for each in BODY if each != shared]) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["blocks.3.attn.q_bias", "blocks.0.attn.relative_position_bias_table", "rel_pos_bias.x"]
+)
+def test_beit_is_told_before_a_vit_by_its_biases(name: str) -> None:
+    assert layout_of([BODY[VIT], name], (BEIT, VIT)) == BEIT
+    assert layout_of([BODY[VIT], "blocks.0.attn.q_bias_table"], (BEIT, VIT)) == VIT
 
 
 def canonical(layout: Layout, *names: str) -> tuple[list[str], dict[str, str]]:
@@ -113,7 +124,11 @@ def test_merges_of_old_swins_move_up_a_stage() -> None:
 def test_beit_leaves_out_what_pretraining_needs() -> None:
     beside = ("mask_token", "lm_head.weight", "relative_position_index", "blocks.0.attn.relative_position_index")
     kept, dropped = canonical(BEIT, "blocks.0.attn.q_bias", *beside)
-    assert kept == ["blocks.0.attn.q_bias"] and list(dropped) == [beside[2], beside[3], beside[0], beside[1]]
+    assert (
+        all(dropped.values())
+        and kept == ["blocks.0.attn.q_bias"]
+        and list(dropped) == [beside[2], beside[3], beside[0], beside[1]]
+    )
 
 
 def test_convnexts_of_the_paper_are_timms() -> None:
@@ -307,6 +322,12 @@ def test_all_wrappers_go_in_any_nesting_but_counters_have_none() -> None:
     names, wrapper = unwrapped(tensors)
     assert (list(names), wrapper) == (["n_averaged", "a.w", "b"], "module.model._orig_mod.")
     assert unwrapped({"step": ONE, "decay": ONE}) == ({"step": ONE, "decay": ONE}, "")
+
+
+@pytest.mark.parametrize("counter", ["n_averaged", "steps", "step", "initted", "num_updates", "decay"])
+def test_counters_share_no_wrapper(counter: str) -> None:
+    assert unwrapped({counter: ONE, "module.w": ONE}) == ({counter: ONE, "w": ONE}, "module.")
+    assert unwrapped({"other": ONE, "module.w": ONE})[1] == ""
 
 
 @pytest.mark.parametrize("given", [[1, 2, 3], (0.1, 0.2, 0.3)])

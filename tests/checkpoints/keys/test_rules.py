@@ -120,6 +120,13 @@ def test_patterns_match_whole_names() -> None:
     assert set(renamed.shapes.values()) == {(2, 3)} and renamed.rules == rules
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64])
+@pytest.mark.parametrize("rule", [Permute("w", (1, 0)), Reshape("w", (6,)), Split("w", ("w", "v"))])
+def test_rules_keep_the_precision(rule: Rule, dtype: torch.dtype) -> None:
+    source = apply_rules({"w": GRID.to(dtype)}, (rule,)).kept["w"]
+    assert source.value.dtype == source.value.load().dtype == dtype
+
+
 def test_what_was_left_out_is_told_by_its_name_in_the_file() -> None:
     renamed = apply_rules({"m.a": GRID, "m.b": GRID, "n": GRID}, (RemovePrefix("m."), Drop("a", "why")))
     assert renamed.dropped == {"m.a": "why"} and list(renamed.kept) == ["b"] and list(renamed.foreign) == ["n"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from transfer.checkpoints.keys.matching import match
 from transfer.checkpoints.keys.rules import Rule, apply_rules
 from transfer.checkpoints.keys.variables import (
     CONVOLUTION,
+    COUNTERS,
     NORM,
     SLIM_CONVOLUTION,
     TRAINING,
@@ -87,3 +89,9 @@ def test_layers_are_counted_by_the_highest_number() -> None:
     assert count_created("conv2d", ["conv2d/kernel", "conv2d_7/kernel", "conv2d_3/bias", "dense_9/kernel"]) == 8
     assert count_created("conv2d", ["conv2d/kernel"]) == 1
     assert count_created("conv2d", ["dense/kernel", "a/conv2d_3/kernel"]) == 0
+
+
+def test_tensorflow_counts_no_batches() -> None:
+    target = {name: torch.empty((), device="meta") for name in ("num_batches_tracked", "bn1.num_batches_tracked")}
+    found = match(target, apply_rules({}, ()), COUNTERS, title="t", family="f")
+    assert list(found.initialised) == list(target) and all("no batches" in why for why in found.initialised.values())
