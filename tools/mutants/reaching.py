@@ -49,18 +49,20 @@ def statement(source: str, line: int) -> range:
 
 
 def tests_for(mutant: Mutant, reached: Reached) -> list[str]:
-    """Tests that reach the changed statement, and after them, if it is imported, those of the module; within BUDGET."""
+    """Tests that reach the changed statement; if it is imported, then those of the module, then all; within BUDGET."""
     by_line = reached.tests.get(str(mutant.path.resolve()), {})
     original = mutant.path.read_text(encoding="utf-8")
     near = {test for line in mutant.lines for at in statement(original, line) for test in by_line.get(at, ())}
-    whole = {test for tests in by_line.values() for test in tests} if "" in near or not near else set[str]()
-    chosen, total = list[str](), 0.0
-    for tests in (near, whole - near):
-        for test in sorted(tests - {""}, key=lambda test: reached.seconds.get(test, 0.0)):
+    groups = [near]
+    if "" in near or not near:
+        groups += [{test for tests in by_line.values() for test in tests}, set(reached.seconds)]
+    chosen, total = dict[str, None](), 0.0
+    for tests in groups:
+        for test in sorted(tests - {""} - chosen.keys(), key=lambda test: reached.seconds.get(test, 0.0)):
             total += reached.seconds.get(test, 0.0)
             if total < BUDGET or not chosen:
-                chosen.append(test)
-    return chosen
+                chosen[test] = None
+    return list(chosen)
 
 
 class Recorder:

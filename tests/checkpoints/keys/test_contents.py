@@ -149,6 +149,7 @@ def test_timms_config_names_a_network_unless_it_resizes_it() -> None:
     assert same.timm_config == {"architecture": "vit_tiny", "model_args": {"num_classes": 3}}
     assert contents(tree, architecture="vit_tiny", model_args=None).timm_args == {}
     assert contents(tree, model_type="vit").timm_config == {}
+    assert contents(tree, architecture="vit_tiny").timm_config == {"architecture": "vit_tiny"}
     assert contents(tree, pretrained_cfg={}).timm_config == {"pretrained_cfg": {}}
 
 

@@ -179,7 +179,20 @@ def test_plain_state_dicts_outer_and_preferred_first_and_the_root_last() -> None
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        *((path, True) for path in ("ema", "shadow", "model_ema", "ema.state_dict", "model.shadow", "ema.shadow")),
+        *(
+            (path, True)
+            for path in (
+                "ema",
+                "shadow",
+                "model_ema",
+                "ema_model",
+                "state_dict_ema",
+                "ema_state_dict",
+                "ema.state_dict",
+                "model.shadow",
+                "ema.shadow",
+            )
+        ),
         *((path, False) for path in ("", "model", "state_dict.net", "ema.teacher", "teacher.ema", "emas")),
     ],
 )
