@@ -271,3 +271,11 @@ def test_brackets_without_end_are_no_crash(tmp_path: Path) -> None:
     path.write_text("[" * 200_000)
     with pytest.raises(BrokenAnnotation, match="is not valid JSON"):
         parse(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [("segm", "segmentation"), ("keypoints", "keypoints"), ("voc", "difficult")]
+)
+def test_what_a_kind_needs_is_checked_besides_the_boxes(problems: Read, kind: str, field: str) -> None:
+    first, second = problems(kind, **{"bbox": [1, 1, 0, 1], field: None})
+    assert "has no area" in first and field in second

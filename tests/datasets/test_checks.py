@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transfer.datasets import preflight
 from transfer.datasets.layouts import Split
 from transfer.datasets.manifest import Manifest
 from transfer.datasets.preflight import also_in_train, check_split, check_splits, stems_of
@@ -223,3 +225,22 @@ def test_label_maps_of_other_classes_are_refused(maps: Split) -> None:
 def test_images_of_test_that_are_images_of_train() -> None:
     train = Manifest(2, "", (), hashes={"a": "1", "b": "2"})
     assert also_in_train(train, Manifest(3, "", (), hashes={"z": "2", "c": "1", "a": "3"})) == ["c", "z"]
+
+
+def test_annotations_are_read_once_for_a_purpose_until_they_change(
+    boxes: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, original, read = tmp_path / "facts.json", preflight.read_annotations, []
+
+    def read_annotations(path: Path, needed: Any) -> Any:
+        read.append(path)
+        return original(path, needed)
+
+    monkeypatch.setattr(preflight, "read_annotations", read_annotations)
+    picture(tmp_path / "test/c.jpg", 3)
+    test = write_boxes(tmp_path / "test")
+    first = check_splits(boxes, test, "bbox", cache)
+    assert read == [boxes.annotations, test.annotations]
+    assert check_splits(boxes, test, "bbox", cache) == first and len(read) == 2
+    os.utime(test.annotations, ns=(10**9, 10**9))
+    assert check_splits(boxes, test, "bbox", cache) == first and read[2:] == [test.annotations]
