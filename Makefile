@@ -1,4 +1,4 @@
-.PHONY: setup demo test mutants check lock bench
+.PHONY: setup demo test mutants check docs lock bench
 
 setup:  ## create .venv with the locked packages
 	@tools/setup.sh
@@ -17,6 +17,9 @@ check: setup  ## format, lint, types, floors
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy
 	@.venv/bin/lint-imports
+
+docs: setup  ## write the generated parts of the documents
+	@.venv/bin/python tools/docs.py
 
 lock:  ## resolve the dependencies anew, without registry addresses
 	@.venv/uv/bin/uv pip compile --universal --python-version 3.11 --no-emit-index-url --no-annotate --custom-compile-command "make lock" --group dev --upgrade pyproject.toml -o requirements.lock

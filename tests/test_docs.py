@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.openmmlab.test_user_heads import COCO_DETECTION, RETINANET
 from tests.reader import draw_images, save_checkpoint, write_predictions
 from transfer import cli
-from transfer.checkpoints.families import FAMILIES
+from transfer.checkpoints.families import families_table
+from transfer.datasets.declaration import find_declaration
+from transfer.files.places import head_path, suite_path
+from transfer.openmmlab.head_files import load_head
+from transfer.openmmlab.user_heads import UserHead
+from transfer.schemas.suite import load_suite
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXTS = {file.name: file.read_text(encoding="utf-8") for file in sorted(DOCS.glob("*.md"))}
@@ -53,8 +59,22 @@ def test_commands_run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatc
     assert cli.main(shlex.split(command)[1:]) == 0
 
 
-def test_every_family_is_listed() -> None:
-    _, table = TEXTS["checkpoints.md"].split("## Families")
-    listed = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    assert listed == [family.name for family in FAMILIES]
-    assert all(family.description in TEXTS["checkpoints.md"] for family in FAMILIES)
+def test_the_suite_and_the_head_of_the_example_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFER_DATA", str(folder / "data"))
+    (text,) = re.findall(r"```toml\n(.*?)```", TEXTS["suites.md"], re.DOTALL)
+    (folder / "data" / "suites").mkdir()
+    (folder / "data" / "suites" / "streets.toml").write_text(text, encoding="utf-8")
+    (task,) = load_suite(suite_path("streets")).tasks
+    config = load_head(head_path(task.head)).config(task.size, task.arguments)
+    assert config.train_cfg.max_iters == 500 and task.kind in find_declaration(task.dataset, folder / "data").kinds
+    (head,) = re.findall(r"```python\n(.*?)```", TEXTS["suites.md"], re.DOTALL)
+    for name, base in (("retinanet", RETINANET), ("coco_detection", COCO_DETECTION)):
+        (folder / f"{name}.py").write_text(base, encoding="utf-8")
+    (folder / "head.py").write_text(head, encoding="utf-8")
+    assert UserHead.read(folder / "head.py").config.train_cfg.max_iters == 90_000
+
+
+def test_the_list_of_families_is_the_generated_one() -> None:
+    _, rest = TEXTS["checkpoints.md"].split("<!-- families -->\n")
+    table, _ = rest.split("<!-- end of families -->\n")
+    assert table == families_table(), "run `make docs` to write the list of families again"

@@ -7,6 +7,7 @@
     │   ├── UnknownFamily           no family recognises the names
     │   ├── AmbiguousFamily         several families recognise them
     │   ├── WeightMismatch          a tensor without a source, or a source without a place
+    │   ├── UnsupportedNetwork      a network without a canonical form, or that cannot do what is asked of it
     │   └── Inexpressible           a network that another library's networks cannot be
     ├── DataError               the images and annotations
     │   ├── MissingData             a folder or file that should be there is not
@@ -15,7 +16,7 @@
     │   ├── BrokenPredictions       saved predictions that contradict the data set
     │   ├── UnusableIndex           a corpus index that is unfinished, damaged or of another hash version
     │   └── BrokenOverlap           a list of near-duplicates that is damaged or of other images
-    ├── UnknownName             a suite, recipe, task, family or option that does not exist
+    ├── UnknownName             a suite, head, task, family or option that does not exist
     ├── BadOption               a value that cannot work
     ├── RunError                a run directory or a launch
     │   ├── FingerprintMismatch     work of another configuration stands where this one would go
@@ -62,6 +63,10 @@ class AmbiguousFamily(CheckpointError):
 
 class WeightMismatch(CheckpointError):
     """A tensor of the network has no source, or a tensor of the file has no place."""
+
+
+class UnsupportedNetwork(CheckpointError):
+    """The network has no canonical form here, or cannot do what is asked of it."""
 
 
 class Inexpressible(CheckpointError):

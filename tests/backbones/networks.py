@@ -47,7 +47,7 @@ def same_convolution(x: Tensor, kernel: Tensor, stride: int = 1, bias: Tensor | 
 
 
 def convolution(x: Tensor, kernel: Tensor, stride: int = 1, bias: Tensor | None = None, dilation: int = 1) -> Tensor:
-    """As many zeros on each side as a kernel reaches beyond its centre."""
+    """Pad as many zeros on each side as a kernel reaches beyond its centre."""
     return conv2d(x, kernel, bias, stride, kernel.shape[-1] // 2 * dilation, dilation)
 
 

@@ -10,7 +10,7 @@ from transfer.backbones.architectures import ARCHITECTURES, spec_of
 from transfer.backbones.building import backbone_shapes, build_backbone, levels_of
 from transfer.backbones.kind import Level
 from transfer.backbones.vit import quarters
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 from transfer.schemas.checkpoint import BackboneSpec
 
 VIT = BackboneSpec("vit", "small", {"image": [32, 32], "patch": 8, "dim": 64, "depth": 6, "heads": 1})
@@ -83,7 +83,7 @@ def test_dilation(spec: BackboneSpec, stride: int, strides: list[int]) -> None:
 
 @pytest.mark.parametrize(("spec", "stride"), [(VIT, 16), (SWIN, 8), *((spec, 4) for spec in DILATING), (WIDE, 2)])
 def test_strides_that_cannot_be(spec: BackboneSpec, stride: int) -> None:
-    with pytest.raises(BadOption, match="output stride"):
+    with pytest.raises(UnsupportedNetwork, match="output stride"):
         build_backbone(spec, output_stride=stride)
 
 
@@ -130,7 +130,7 @@ def test_levels_repeat_where_blocks_are_few() -> None:
 
 
 def test_images_that_do_not_divide_into_patches() -> None:
-    with pytest.raises(BadOption, match="30x32"):
+    with pytest.raises(UnsupportedNetwork, match="30x32"):
         build_backbone(VIT)(torch.randn(1, 3, 30, 32))
 
 

@@ -23,7 +23,7 @@ def test_splines_are_scipys(gaps: list[float], count: int) -> None:
 
 
 def beits_own(table: torch.Tensor, trained: int, wanted: int) -> torch.Tensor:
-    """As the paper's fine-tuning does it: distances 1, 1 + q, 1 + q + q², ... and a bicubic spline."""
+    """Stretch as the paper's fine-tuning does: distances 1, 1 + q, 1 + q + q², ... and a bicubic spline."""
     low, high = 1.01, 1.5
     while high - low > 1e-6:
         q = (low + high) / 2

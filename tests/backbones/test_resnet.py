@@ -19,7 +19,7 @@ from tests.backbones.networks import (
     same_max_pool,
 )
 from transfer.backbones.building import build_backbone
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 from transfer.schemas.checkpoint import BackboneSpec
 
 BOTTLENECK = {"block": "bottleneck", "depths": [2, 1, 2, 2], "widths": [8, 16, 24, 32]}
@@ -156,7 +156,7 @@ def test_strides_of_tf_slim() -> None:
     ],
 )
 def test_what_cannot_go_together(options: dict[str, Any]) -> None:
-    with pytest.raises(BadOption, match="leave the option out"):
+    with pytest.raises(UnsupportedNetwork, match="leave the option out"):
         build_backbone(BackboneSpec("resnet", "r", options))
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import group_norm, max_pool2d, pad, relu
 
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_max_pool
 from transfer.backbones.building import build_backbone
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import BackboneSpec
 
 DEPTHS = [2, 1, 2, 1]
@@ -114,5 +114,5 @@ def test_dilation_computes_the_same_at_more_places(output_stride: int) -> None:
     ],
 )
 def test_what_cannot_go_together(options: dict[str, Any]) -> None:
-    with pytest.raises(BadOption, match="leave the option out"):
+    with pytest.raises(UnsupportedNetwork, match="leave the option out"):
         build_backbone(BackboneSpec("resnetv2", "r", options))

@@ -9,7 +9,7 @@ from torch.nn.functional import leaky_relu
 
 from tests.backbones.networks import State, assert_close, convolution, images, norm, random_backbone, same_convolution
 from transfer.backbones.building import build_backbone
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"units": 2, "widths": [32, 64, 128]}
@@ -72,5 +72,5 @@ def test_levels() -> None:
 def test_options_that_cannot_be() -> None:
     with pytest.raises(UnknownName, match="both, none, residual"):
         build_backbone(BackboneSpec("wide_resnet", "w", {**OPTIONS, "transition": "all"}))
-    with pytest.raises(BadOption, match="output stride 2"):
+    with pytest.raises(UnsupportedNetwork, match="output stride 2"):
         build_backbone(BackboneSpec("wide_resnet", "w", OPTIONS), output_stride=2)

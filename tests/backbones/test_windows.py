@@ -7,7 +7,7 @@ from tests.backbones.paper import randomised, relative_error
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.backbones.vit import quarters
 from transfer.backbones.windows import windowed_maps
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import BackboneSpec
 
 OPTIONS = {"image": [32, 32], "patch": 8, "dim": 32, "depth": 8, "heads": 2, "layer_scale": True}
@@ -53,5 +53,5 @@ def test_windows_and_whole_maps_as_in_the_paper(tokens: dict[str, object]) -> No
 
 
 def test_images_that_patches_do_not_divide() -> None:
-    with pytest.raises(BadOption, match="30x32"):
+    with pytest.raises(UnsupportedNetwork, match="30x32"):
         windowed_maps(plain().network, torch.randn(1, 3, 30, 32), 2)

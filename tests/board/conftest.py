@@ -12,8 +12,8 @@ from transfer.schemas.record import Record
 from transfer.schemas.run import CONTROL, RunSpec
 from transfer.schemas.suite import Suite, Task
 
-DETECTION = Task("detection", "Detection", "frcnn_mini", "bbox", ("AP", "AP50"))
-SEGMENTATION = Task("segmentation", "Segmentation", "aspp_mini", "miou", ("mIoU",))
+DETECTION = Task("detection", "Detection", "frcnn", "toy", "mini", "bbox", ("AP", "AP50"))
+SEGMENTATION = Task("segmentation", "Segmentation", "aspp", "toy", "mini", "miou", ("mIoU",))
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,8 @@ def record() -> Callable[..., Record]:
         known = DETECTION if task == "detection" else SEGMENTATION
         weights = CONTROL if checkpoint == CONTROL else checkpoint
         run = {"checkpoint": checkpoint, "weights": weights, "backbone": {"arch": "resnet18"}, "input": {},
-               "suite": "mini", "task": task, "recipe": known.recipe, "seed": 0, "overrides": {},
+               "suite": "mini", "task": task, "head": known.head, "dataset": "toy", "size": "mini",
+               "arguments": {}, "seed": 0, "overrides": {},
                "work": f"{task[:3]}-work", "protocol": f"{task[:3]}-protocol", **changes}  # fmt: skip
         return Record(
             run=RunSpec(**run),

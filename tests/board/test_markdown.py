@@ -24,7 +24,7 @@ runs = st.fixed_dictionaries(
         "overrides": st.sampled_from([{}, {}, {"iterations": 4}]),
     }
 )
-others = st.sampled_from([{}, {}, {}, {"protocol": "new", "recipe": "other"}, {"suite": "gone"}])
+others = st.sampled_from([{}, {}, {}, {"protocol": "new", "head": "other"}, {"suite": "gone"}])
 
 
 @settings(max_examples=150, deadline=None)
@@ -115,12 +115,12 @@ def test_a_lone_row_is_not_the_best(suite, record, parsed):
     assert not row["Detection AP"].bold
 
 
-@pytest.mark.parametrize("recipe", ["frcnn_mini", "old"])
-def test_first_table_follows_the_recipe_of_the_suite_then_the_most_rows(suite, record, parsed, recipe):
-    many = [record(name, protocol="zz", recipe="old") for name in ("moco", "mae")]
-    board = render_board([suite()], [record("dino", protocol="aa", recipe=recipe), *many])
+@pytest.mark.parametrize("head", ["frcnn", "old"])
+def test_first_table_follows_the_head_of_the_suite_then_the_most_rows(suite, record, parsed, head):
+    many = [record(name, protocol="zz", head="old") for name in ("moco", "mae")]
+    board = render_board([suite()], [record("dino", protocol="aa", head=head), *many])
     first = [row["Checkpoint"].text.split("`")[1] for row in parsed(board)[0]["rows"]]
-    assert first == (["dino"] if recipe == "frcnn_mini" else ["mae", "moco"])
+    assert first == (["dino"] if head == "frcnn" else ["mae", "moco"])
 
 
 def test_seeds_are_summarised_as_mean_and_deviation(suite, record, parsed):
@@ -151,7 +151,7 @@ def test_deviations_and_protocols_have_tables_of_their_own(suite, record, parsed
             record("dino"),
             record("dino", "segmentation"),
             record("moco"),
-            record("dino", protocol="new", recipe="new"),
+            record("dino", protocol="new", head="new"),
             record("dino", overrides={"iterations": 4, "lr": 0.1}),
         ],
     )
@@ -164,13 +164,13 @@ def test_deviations_and_protocols_have_tables_of_their_own(suite, record, parsed
     ]
 
 
-def test_protocol_list_names_recipe_and_data(suite, record):
+def test_protocol_list_names_head_and_data(suite, record):
     board = render_board([suite()], [record("dino")])
     assert (
-        "- Detection: recipe `frcnn_mini`, protocol `det-protocol`, train data `1f1f1f1f1f1f` (96 images), "
-        "test data `2e2e2e2e2e2e` (48 images)."
+        "- Detection: head `frcnn` on `toy` (size `mini`), protocol `det-protocol`, train data `1f1f1f1f1f1f` "
+        "(96 images), test data `2e2e2e2e2e2e` (48 images)."
     ) in board
-    assert "- Segmentation: recipe `aspp_mini`, no runs yet." in board
+    assert "- Segmentation: head `aspp` on `toy` (size `mini`), no runs yet." in board
 
 
 def test_contradicting_data_of_one_protocol_shows(suite, record):

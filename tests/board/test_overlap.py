@@ -1,4 +1,4 @@
-"""What tables say about test images that the pre-training images hold."""
+"""Tables say how many test images the pre-training images hold."""
 
 from __future__ import annotations
 

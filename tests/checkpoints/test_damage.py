@@ -82,7 +82,7 @@ OUTSIDE = (
     *("fpn", "pixel", "fc1000"),
 )
 PREFIXES = r"(module\.|encoder(_q)?\.(0\.)?|backbone\.(vit\.)?|_feature_blocks\.|bottom_up\.|stem\.(?=conv1))*"
-"""What stands before canonical names."""
+"""Prefixes of canonical names."""
 
 LAST_STAGE = (
     r"layer4\.|layers\.3\.|blocks\.3\.mlp|encoder_layer_3\.mlp|encoder_layer_1\.mlp|net\.4\.blocks|backbone\.7\.|"

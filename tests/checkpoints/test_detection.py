@@ -11,7 +11,7 @@ import pytest
 from torch import Tensor
 
 from transfer.backbones.building import stage_of_tensors
-from transfer.checkpoints.certificate.certify import unused_copies
+from transfer.checkpoints.certificate.certify import unused_weights
 from transfer.checkpoints.identification.filling import Choice, Filled, fill_from
 from transfer.checkpoints.keys.contents import Contents, contents_of
 from transfer.checkpoints.reading.checkpoint import read_checkpoint
@@ -72,8 +72,8 @@ def test_damage_is_noticed(layout: Any, tmp_path: Path) -> None:
 
 
 def is_noticed(contents: Contents, choice: Choice) -> bool:
-    """Refused, or, where another copy in the file is whole and was taken, the damaged one named in a warning."""
+    """Refused, or, where other weights in the file are whole and were taken, the damaged ones named in a warning."""
     try:
-        return bool(unused_copies(contents, fill_from(contents, choice).plan))
+        return bool(unused_weights(contents, fill_from(contents, choice).plan))
     except (CheckpointError, UnknownName):
         return True

@@ -36,7 +36,7 @@ def test_lists_are_printed_without_heavy_imports(verb: str) -> None:
 def test_suites_are_listed_without_torch(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["suites"]) == 0
     printed = capsys.readouterr().out
-    assert "mini:" in printed and "faster_rcnn_fpn_coco" in printed
+    assert "mini:" in printed and "faster_rcnn_fpn" in printed and "coco-mini" in printed
 
 
 def test_unknown_suite_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

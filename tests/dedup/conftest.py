@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from transfer.dedup.index import NOTHING, Index, finish_index, make_shard, prepare_index
+from transfer.dedup.index import NO_ATTRIBUTES, Index, finish_index, make_shard, prepare_index
 from transfer.dedup.shards import Describe, Detail, hash_piece
-from transfer.dedup.sources import Piece, find_pieces
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Piece
 
 Pixels = NDArray[np.uint8]
 
@@ -61,9 +62,10 @@ def fill(folder: Path, seeds: Iterable[int]) -> Path:
 
 
 def make_index(folder: Path, inputs: Sequence[Path], describe: Describe | None = None) -> Index:
-    """As `transfer dedup index` does it, one piece after the other."""
+    """Index as `transfer dedup index` does, one piece after the other."""
     pieces: list[Piece] = find_pieces(inputs)
     prepare_index(folder, pieces)
-    kept = NOTHING if describe is None else {**NOTHING, "descriptor": {"name": "tiny", "sha256": "0" * 64}}
+    tiny = {"name": "tiny", "sha256": "0" * 64}
+    attributes = NO_ATTRIBUTES if describe is None else {**NO_ATTRIBUTES, "descriptor": tiny}
     work = partial(hash_piece, detail=Detail(describe))
-    return finish_index(folder, [make_shard(folder, piece, kept, work) for piece in pieces], kept)
+    return finish_index(folder, [make_shard(folder, piece, attributes, work) for piece in pieces], attributes)

@@ -181,7 +181,7 @@ def test_the_first_page_of_16_bits_is_read_as_a_single_one(kind: str) -> None:
     ids=["8 of 32 bits", "16 of 32 bits", "32 bits", "float"],
 )
 def test_deeper_grey_levels_are_neither_black_nor_white(levels: np.ndarray, shown: np.ndarray | None) -> None:
-    """Where 16 bits do not hold them they are stretched to their own range."""
+    """If 16 bits do not hold them they are stretched to their own range."""
     low, high = int(LEVELS.min()), int(LEVELS.max())
     stretched = (LEVELS.astype(float) - low) * 255 / (high - low)
     expected = stretched if shown is None else shown.astype(float)

@@ -12,10 +12,11 @@ import pytest
 
 from tests.dedup.conftest import TURNS, encode, fill, picture
 from transfer.dedup import evidence
-from transfer.dedup.evidence import Compare, look_at, to_compare
+from transfer.dedup.evidence import Compare, candidates_by_source, verify_candidates
 from transfer.dedup.hashing import TRANSFORMS
 from transfer.dedup.matching import Found, Match
-from transfer.dedup.sources import Entry, Kind, Places, read_images
+from transfer.dedup.sources.inputs import read_images
+from transfer.dedup.sources.pieces import Entry, Kind, Places
 
 PAIR = Match(("tests", "000.jpg"), "a" * 64, ("web", "000.jpg"), "b" * 64, 40, "none", "candidate", "hash")
 
@@ -117,13 +118,13 @@ def test_an_archive_of_test_images_is_read_once(places: tuple[Places, Places], m
 
 def test_candidates_of_known_places_are_compared_by_source(places: tuple[Places, Places]) -> None:
     rest = [pair(0, 0, verdict="duplicate"), pair(1, 1, verdict="undecidable"), pair(2, 7, "elsewhere")]
-    groups = to_compare([pair(1, 1), *rest, pair(0, 0, "b.tar"), pair(2, 7)], places[1])
+    groups = candidates_by_source([pair(1, 1), *rest, pair(0, 0, "b.tar"), pair(2, 7)], places[1])
     assert groups == [(pair(0, 0, "b.tar"),), (pair(1, 1), pair(2, 7))]
 
 
 def test_what_is_rejected_is_counted_and_the_others_keep_their_place(places: tuple[Places, Places]) -> None:
     before = pair(0, 0, verdict="duplicate"), pair(1, 0), pair(1, 1), pair(2, 7, "elsewhere")
-    found = look_at(Found(before, unlisted=2, rejected=3), Compare(*places))
+    found = verify_candidates(Found(before, unlisted=2, rejected=3), Compare(*places))
     assert found.matches[::2] == before[::3] and (found.unlisted, found.rejected) == (2, 4)
     assert (found.matches[1].corpus, found.matches[1].verdict) == (before[2].corpus, "duplicate")
 
@@ -143,12 +144,12 @@ def test_two_images_of_one_name_in_an_archive_are_two(places: tuple[Places, Plac
             archive.add(places[1]["web"][1] / f"{seed:03}.jpg", "same.jpg")
     first, second = (replace(pair(0, seed), corpus=("twins.tar", "same.jpg")) for seed in (7, 0))
     corpus: Places = {"twins.tar": ("tar", tmp_path / "twins.tar")}
-    found = look_at(Found((first, second)), Compare(places[0], corpus))
+    found = verify_candidates(Found((first, second)), Compare(places[0], corpus))
     assert [match.corpus_sha256 for match in found.matches] == [second.corpus_sha256] and found.rejected == 1
     sides = ("test", "corpus"), ("test_sha256", "corpus_sha256")
     turned = [
         replace(each, **{a: getattr(each, b) for pair in sides for a, b in (pair, pair[::-1])})
         for each in (first, second)
     ]
-    found = look_at(Found(tuple(turned)), Compare(corpus, {"tests": places[0]["tests"]}))
+    found = verify_candidates(Found(tuple(turned)), Compare(corpus, {"tests": places[0]["tests"]}))
     assert [match.test_sha256 for match in found.matches] == [second.corpus_sha256] and found.rejected == 1

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 
 from tests.dedup.conftest import encode, fill, make_index, picture
-from transfer.dedup import sources
 from transfer.dedup.index import (
-    NOTHING,
+    NO_ATTRIBUTES,
     Index,
     blocks,
     finish_index,
-    keep_others_out,
+    lock_index,
     make_shard,
     open_index,
     prepare_index,
@@ -29,14 +28,16 @@ from transfer.dedup.index import (
     shard_path,
 )
 from transfer.dedup.shards import Shard, hash_piece
-from transfer.dedup.sources import Piece, find_pieces
+from transfer.dedup.sources import files
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Piece
 from transfer.errors import BadOption, UnusableIndex
 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images a shard."""
-    monkeypatch.setattr(sources, "AT_ONCE", 2)
+    monkeypatch.setattr(files, "AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def index(images: Path, tmp_path: Path) -> Index:
 
 
 def times(folder: Path) -> dict[str, int]:
-    """When each shard was written."""
+    """Return when each shard was written."""
     return {path.name: path.stat().st_mtime_ns for path in (folder / "shards").iterdir()}
 
 
@@ -116,7 +117,7 @@ def test_an_interrupted_index_goes_on_where_it_stopped(index: Index, images: Pat
         return hash_piece(piece)
 
     with pytest.raises(KeyboardInterrupt):
-        [make_shard(folder, piece, NOTHING, work) for piece in pieces]
+        [make_shard(folder, piece, NO_ATTRIBUTES, work) for piece in pieces]
     with pytest.raises(UnusableIndex, match=r"again\.index is unfinished: expected manifest\.json in it"):
         open_index(folder)
     before = times(folder)
@@ -130,24 +131,25 @@ def test_an_interrupted_index_goes_on_where_it_stopped(index: Index, images: Pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from transfer.dedup import shards, sources
-from transfer.dedup.index import NOTHING, make_shard, prepare_index, shard_path
-from transfer.dedup.sources import find_pieces
+from transfer.dedup import shards
+from transfer.dedup.sources import files
+from transfer.dedup.index import NO_ATTRIBUTES, make_shard, prepare_index, shard_path
+from transfer.dedup.sources.inputs import find_pieces
 
 def save(*given):
     global written
     written += 1
     if written == 3:
-        name = shard_path(folder, pieces[2], NOTHING).name
+        name = shard_path(folder, pieces[2], NO_ATTRIBUTES).name
         (folder / "shards" / f".{name}.{os.uname().nodename}.{os.getpid()}.tmp").write_bytes(b"half a sha")
         os.kill(os.getpid(), signal.SIGKILL)
     return real(*given)
 
-sources.AT_ONCE, written, real = 2, 0, shards.save
+files.AT_ONCE, written, real = 2, 0, shards.save
 shards.save, folder, pieces = save, Path(sys.argv[2]), find_pieces([Path(sys.argv[1])])
 prepare_index(folder, pieces)
 for piece in pieces:
-    make_shard(folder, piece, NOTHING, shards.hash_piece)
+    make_shard(folder, piece, NO_ATTRIBUTES, shards.hash_piece)
 """
 
 
@@ -220,11 +222,11 @@ def test_an_index_of_other_images_is_not_overwritten(index: Index, tmp_path: Pat
 
 
 def test_two_writers_of_one_index(index: Index) -> None:
-    with keep_others_out(index.folder):
-        second = keep_others_out(index.folder)
+    with lock_index(index.folder):
+        second = lock_index(index.folder)
         with pytest.raises(BadOption, match="is being written by another call"):
             second.__enter__()
-    with keep_others_out(index.folder):
+    with lock_index(index.folder):
         pass
 
 
@@ -332,7 +334,10 @@ def test_an_index_is_shared_without_images_and_without_places(index: Index, imag
     assert read_sources(copy) == {}
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"images": 3}', '{"images": ["files"]}', '{"images": ["files", 5]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[1]", '{"images": 3}', '{"images": ["files"]}', '{"images": ["files", 5]}', '{"images": ["zip", "/"]}'],
+)
 def test_damaged_places(index: Index, text: str) -> None:
     (index.folder / "sources.json").write_text(text)
     with pytest.raises(UnusableIndex, match=r"sources\.json is damaged"):
@@ -349,11 +354,11 @@ def test_no_path_of_this_machine_is_in_what_is_shared(index: Index, tmp_path: Pa
 
 def test_descriptors_and_hashes_name_shards(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (piece, *_) = find_pieces([images])
-    names = {shard_path(tmp_path, piece, {**NOTHING, "descriptor": sha256}) for sha256 in ("1", "2")}
-    names.add(shard_path(tmp_path, piece, NOTHING))
-    names.add(shard_path(tmp_path, piece, {**NOTHING, "parts": "1"}))
+    names = {shard_path(tmp_path, piece, {**NO_ATTRIBUTES, "descriptor": sha256}) for sha256 in ("1", "2")}
+    names.add(shard_path(tmp_path, piece, NO_ATTRIBUTES))
+    names.add(shard_path(tmp_path, piece, {**NO_ATTRIBUTES, "parts": "1"}))
     monkeypatch.setattr("transfer.dedup.index.VERSION", "another")
-    names.add(shard_path(tmp_path, piece, NOTHING))
+    names.add(shard_path(tmp_path, piece, NO_ATTRIBUTES))
     assert len(names) == 5
 
 
@@ -366,11 +371,11 @@ def test_blocks_hold_every_shard_once(index: Index) -> None:
 
 def test_an_index_of_no_shards(tmp_path: Path) -> None:
     prepare_index(tmp_path / "empty", [])
-    assert finish_index(tmp_path / "empty", [], NOTHING).images == 0
+    assert finish_index(tmp_path / "empty", [], NO_ATTRIBUTES).images == 0
     assert list(blocks(open_index(tmp_path / "empty"), 5)) == []
 
 
 def test_a_shard_that_is_there_is_not_worked_for(index: Index, images: Path) -> None:
     unwanted = partial(pytest.fail, "worked")
-    made = [make_shard(index.folder, piece, NOTHING, lambda _: unwanted()) for piece in find_pieces([images])]
+    made = [make_shard(index.folder, piece, NO_ATTRIBUTES, lambda _: unwanted()) for piece in find_pieces([images])]
     assert made == [dict(each) for each in index.shards]

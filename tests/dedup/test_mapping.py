@@ -17,7 +17,8 @@ import pytest
 from tests.dedup.conftest import fill
 from transfer.dedup.mapping import AHEAD, map_here, map_in_processes, map_in_threads, map_on_ray
 from transfer.dedup.shards import hash_piece
-from transfer.dedup.sources import Piece, find_pieces
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Piece
 from transfer.errors import StageFailed, UnusableIndex
 
 ON_RAY = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -151,7 +152,7 @@ def stay(folder: Path, piece: int) -> None:
 
 
 def alive(process: int) -> bool:
-    """Whether it runs; what has ended and is not yet collected does not."""
+    """Tell whether it runs; what has ended and is not yet collected does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
@@ -159,7 +160,7 @@ def alive(process: int) -> bool:
 
 
 def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    """Whether it became true in time."""
+    """Tell whether it became true in time."""
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.05)

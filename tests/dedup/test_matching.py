@@ -256,7 +256,7 @@ def test_shards_are_joined_in_order(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_a_corpus_holds_many_times_needs_no_more_witnesses() -> None:
-    """Of equal pairs, those of the smallest names, in whatever order and parts they come."""
+    """Equal pairs are listed by the smallest names, in whatever order and parts they come."""
     count = 2 * MOST_LISTED + 7
     matches = [
         Match(("set", "a"), "0", ("web", f"{at:05}"), "1", at % 3, "none", "duplicate", "hash") for at in range(count)

@@ -17,7 +17,8 @@ from transfer.dedup.hashing import VERSION, Hashed
 from transfer.dedup.matching import Found, Images, Match, Search
 from transfer.dedup.overlap import TestSet, describe_overlap, images_sha256, read_overlap, write_overlap
 from transfer.dedup.shards import hash_piece
-from transfer.dedup.sources import Places, find_pieces
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Places
 from transfer.errors import BrokenOverlap
 
 CORPUS = {"name": "web", "images": 9, "skipped": 1, "sha256": "c" * 64, "descriptor": None}

@@ -62,7 +62,7 @@ RADII = st.integers(0, 64)
 @given(sides(), RADII, st.booleans())
 def test_the_search_finds_what_brute_force_finds(both: tuple[Hashes, Hashes], radius: int, turned: bool) -> None:
     tests, corpus = both
-    hits = HashSearch(tests, radius, turned=turned).find(corpus)
+    hits = HashSearch(tests, radius, transforms=turned).find(corpus)
     assert as_pairs(hits) == brute_force(tests, corpus, radius, turned)
     order = list(zip(hits.corpus.tolist(), hits.test.tolist(), strict=True))
     assert order == sorted(order)
@@ -111,12 +111,12 @@ def test_faiss_excludes_its_radius_and_we_include_ours() -> None:
     index = faiss.IndexBinaryFlat(BITS)
     index.add(code)
     assert index.range_search(corpus, 31)[0].tolist() == [0, 1, 2, 2, 2]
-    assert HashSearch(code, 31, turned=False).find(corpus).distance.tolist() == [0, 30, 31]
+    assert HashSearch(code, 31, transforms=False).find(corpus).distance.tolist() == [0, 30, 31]
 
 
 def test_many_equal_images_are_all_found() -> None:
     code = np.arange(32, dtype=np.uint8)[None]
-    hits = HashSearch(np.repeat(code, 50, axis=0), 0, turned=False).find(np.repeat(code, 40, axis=0))
+    hits = HashSearch(np.repeat(code, 50, axis=0), 0, transforms=False).find(np.repeat(code, 40, axis=0))
     assert len(as_pairs(hits)) == 2000
 
 

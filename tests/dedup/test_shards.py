@@ -17,7 +17,7 @@ from transfer.dedup import shards
 from transfer.dedup.decoding import Thumbnail, thumbnail
 from transfer.dedup.hashing import Hashed, hash_thumbnails
 from transfer.dedup.shards import TOGETHER, Detail, Shard, hash_piece, parse_shard, write_shard
-from transfer.dedup.sources import find_pieces
+from transfer.dedup.sources.inputs import find_pieces
 from transfer.errors import UnusableIndex
 
 

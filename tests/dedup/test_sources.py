@@ -16,8 +16,11 @@ import pytest
 from pyarrow import parquet
 
 from tests.dedup.conftest import encode, fill, picture
-from transfer.dedup import sources
-from transfer.dedup.sources import Piece, find_pieces, pieces_of, read_images, read_piece
+from transfer.dedup.sources import files, regular
+from transfer.dedup.sources import parquet as parquet_source
+from transfer.dedup.sources.files import pieces_of
+from transfer.dedup.sources.inputs import find_pieces, read_images, read_piece
+from transfer.dedup.sources.pieces import Piece
 from transfer.errors import BadOption, CorruptImage, MissingData
 
 IMAGE = encode(picture(0))
@@ -141,7 +144,7 @@ def test_names_that_lead_out_of_a_folder_are_not_opened(tmp_path: Path, name: st
 
 
 def test_a_large_folder_is_cut_into_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "AT_ONCE", 2)
+    monkeypatch.setattr(files, "AT_ONCE", 2)
     pieces = find_pieces([fill(tmp_path, range(5))])
     assert [piece.members for piece in pieces] == [("000.jpg", "001.jpg"), ("002.jpg", "003.jpg"), ("004.jpg",)]
     assert len({piece.key for piece in pieces}) == 3
@@ -378,7 +381,7 @@ def test_parquet_without_images_names_what_it_has(tmp_path: Path) -> None:
 
 
 def test_in_a_folder_a_parquet_without_images_is_listed(tmp_path: Path) -> None:
-    """As img2dataset writes it beside each archive."""
+    """img2dataset writes one next to each archive."""
     write_tar(tmp_path / "a.tar", {"x.jpg": IMAGE})
     write_parquet(tmp_path / "a.parquet", {"url": ["http://a/1"]})
     (tmp_path / "b.parquet").write_bytes(b"damaged")
@@ -407,7 +410,7 @@ def test_of_several_columns_of_bytes_one_called_as_images_are_is_read(
 MEMORY = """
 import sys
 from pathlib import Path
-from transfer.dedup.sources import find_pieces, read_piece
+from transfer.dedup.sources.inputs import find_pieces, read_piece
 (piece,) = find_pieces([Path(sys.argv[1])])
 print(sum(len(data) for _, data in read_piece(piece)))
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
@@ -425,7 +428,7 @@ def test_a_row_group_of_gigabytes_is_read_row_by_row(tmp_path: Path) -> None:
 
 
 def test_of_a_row_group_what_is_whole_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "ROWS", 2)
+    monkeypatch.setattr(parquet_source, "ROWS", 2)
     values = [bytes([at]) * 999 for at in range(9)]
     pages: dict[str, Any] = {"use_dictionary": False, "data_page_size": 1, "write_batch_size": 3}
     plain = {"compression": None, "write_statistics": False}
@@ -495,7 +498,7 @@ def test_what_cannot_be_images(tmp_path: Path) -> None:
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MOST_BYTES", 1000)
+    monkeypatch.setattr(regular, "MOST_BYTES", 1000)
     (tmp_path / "a.jpg").write_bytes(bytes(1001))
     write_tar(tmp_path / "b.tar", {"c.jpg": bytes(1001), "d.jpg": bytes(1000)})
     write_parquet(tmp_path / "e.parquet", {"image": [bytes(1001), bytes(1000)]})
@@ -509,8 +512,8 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_file_that_is_larger_than_it_says_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MOST_BYTES", 2**20)
-    found = sources.read_file(Path("/proc/self/status"))  # of 0 bytes
+    monkeypatch.setattr(regular, "MOST_BYTES", 2**20)
+    found = regular.read_file(Path("/proc/self/status"))  # of 0 bytes
     assert isinstance(found, bytes) and len(found) > 100
 
 

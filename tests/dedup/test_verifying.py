@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.dedup.conftest import TURNS, Pixels, encode, picture
 from transfer.dedup.hashing import INVERSE, TRANSFORMS
-from transfer.dedup.verifying import SAME, similarity, turn
+from transfer.dedup.verifying import SAME, apply_transform, similarity
 from transfer.errors import CorruptImage
 
 PICTURE = picture(1, 240, 320)
@@ -82,7 +82,7 @@ def test_every_transform_is_undone(number: int) -> None:
 @pytest.mark.parametrize("number", range(8))
 def test_turning_is_what_hashes_mean_by_it(number: int) -> None:
     grey = np.arange(12, dtype=np.float32).reshape(3, 4)
-    np.testing.assert_array_equal(turn(grey, TRANSFORMS[number]), TURNS[number](grey))
+    np.testing.assert_array_equal(apply_transform(grey, TRANSFORMS[number]), TURNS[number](grey))
 
 
 def test_equal_files_are_the_same_and_the_answer_is_always_the_same() -> None:

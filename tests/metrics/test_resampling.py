@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.metrics.bootstrap import bootstrap_interval
 from tests.metrics.test_parts import CLASSES, SCORE, name_of, random_maps, sample_set, write_maps
 from transfer.errors import BadOption, BrokenAnnotation, BrokenPredictions, UnknownName
 from transfer.metrics import hot
@@ -19,7 +20,6 @@ from transfer.metrics.rankings import Ranking
 from transfer.metrics.resampling import Gap, gap_intervals
 from transfer.metrics.rescoring import COCO_RECALLS, RESCORED, VOC_RECALLS, maps_rescorer, objects_rescorer
 from transfer.metrics.semantic import score_label_maps
-from transfer.results.bootstrap import bootstrap_interval
 from transfer.schemas.suite import KINDS
 
 CLEAN = [name_of(image) for image in (1, 2, 4, 5, 8)]

@@ -84,7 +84,7 @@ CHANGES: dict[str, Any] = {
 
 @pytest.mark.parametrize("key", CHANGES)
 def test_nothing_else_is_built(key: str) -> None:
-    config = composed_of("faster_rcnn_fpn_mini", "resnet18").to_dict()
+    config = composed_of("faster_rcnn_fpn/mini", "resnet18").to_dict()
     *parents, last = key.split(".")
     node = config
     for parent in parents:

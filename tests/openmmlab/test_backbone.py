@@ -55,7 +55,7 @@ def test_windows_leave_no_parameter_without_gradient() -> None:
 @each_backbone
 def test_a_detector_takes_every_backbone(spec: BackboneSpec) -> None:
     with DefaultScope.overwrite_default_scope("mmdet"):
-        detector = MODELS.build(composed("faster_rcnn_fpn_mini", spec).model)
+        detector = MODELS.build(composed("faster_rcnn_fpn/mini", spec).model)
     features = detector.extract_feat(torch.randn(1, 3, 64, 64))
     assert [level.shape[-1] for level in features] == [16, 8, 4, 2, 1]
 

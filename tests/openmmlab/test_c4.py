@@ -24,9 +24,9 @@ from transfer.schemas.checkpoint import BackboneSpec
 CONV1_TO_CONV4 = ("conv1", "bn1", "layer1", "layer2", "layer3")
 
 
-def detector(recipe: str, arch: str | BackboneSpec, **changes: Any) -> Any:
+def detector(head: str, arch: str | BackboneSpec, **changes: Any) -> Any:
     with DefaultScope.overwrite_default_scope("mmdet"):
-        return MODELS.build(composed(recipe, arch, **changes).model)
+        return MODELS.build(composed(head, arch, **changes).model)
 
 
 def parameters(modules: list[nn.Module]) -> int:
@@ -40,9 +40,9 @@ def of(network: ResNet, names: tuple[str, ...]) -> list[nn.Module]:
 @torch.no_grad()
 def test_the_jft_papers_detector_layer_by_layer() -> None:
     """Conv1 to conv4 shared, stride 16, 1024 channels; conv5 on regions; classifier and boxes on its average."""
-    model, reference = detector("faster_rcnn_c4_coco", "resnet101").eval(), resnet101()
-    network, conv5, head = model.backbone, model.roi_head.shared_head, model.roi_head.bbox_head
-    assert parameters([network]) == parameters(of(reference, CONV1_TO_CONV4)) == 42_500_160 - 14_964_736
+    model, reference = detector("faster_rcnn_c4/jft", "resnet101").eval(), resnet101()
+    trunk, conv5, head = model.backbone, model.roi_head.shared_head, model.roi_head.bbox_head
+    assert parameters([trunk]) == parameters(of(reference, CONV1_TO_CONV4)) == 42_500_160 - 14_964_736
     assert parameters([conv5]) == parameters([reference.layer4]) == 14_964_736
     (features,) = model.extract_feat(torch.randn(1, 3, 224, 320))
     assert features.shape == (1, 1024, 14, 20)
@@ -57,7 +57,7 @@ def test_the_jft_papers_detector_layer_by_layer() -> None:
 
 
 def test_mocos_detector_ends_conv5_with_a_norm_and_masks_come_from_it() -> None:
-    model = detector("mask_rcnn_c4_coco", "resnet50")
+    model = detector("mask_rcnn_c4/full", "resnet50")
     conv5 = model.roi_head.shared_head
     assert parameters([conv5]) == parameters([resnet50().layer4]) + 2 * 2048
     assert isinstance(conv5.extra_norm, nn.BatchNorm2d)
@@ -67,7 +67,7 @@ def test_mocos_detector_ends_conv5_with_a_norm_and_masks_come_from_it() -> None:
 
 @torch.no_grad()
 def test_cells_lie_sixteen_pixels_apart() -> None:
-    (network,) = [randomised(detector("faster_rcnn_c4_voc", "resnet50")).eval().backbone]
+    (network,) = [randomised(detector("faster_rcnn_c4/full", "resnet50")).eval().backbone]
     images = torch.randn(1, 3, 640, 640)
     (here,), (there,) = network(images), network(images.roll(16, dims=3))
     inside = slice(16, 24)  # conv4's last unit sees 291 pixels of a ResNet-50
@@ -113,10 +113,10 @@ SPLIT = (SLIM, *map(spec_of, ("resnetv2_50x1_bit", "convnext_tiny", "resnet50_cl
 
 @pytest.mark.parametrize("spec", SPLIT, ids=lambda spec: f"{spec.arch} {spec.options.get('stride_in', '')}")
 @torch.no_grad()
-def test_every_convolutional_backbone_can_be_split(spec: BackboneSpec) -> None:
-    model = detector("faster_rcnn_c4_voc", spec).eval()
+def test_every_convolutional_trunk_can_be_split(spec: BackboneSpec) -> None:
+    model = detector("faster_rcnn_c4/full", spec).eval()
     backbone, conv5 = model.backbone, model.roi_head.shared_head
-    whole = build_backbone(BackboneSpec.from_json(composed("faster_rcnn_c4_voc", spec).model.backbone.spec)).eval()
+    whole = build_backbone(BackboneSpec.from_json(composed("faster_rcnn_c4/full", spec).model.backbone.spec)).eval()
     backbone.backbone.load_state_dict(
         {n: t for n, t in whole.state_dict().items() if n in backbone.backbone.state_dict()}
     )
@@ -132,8 +132,8 @@ def test_every_convolutional_backbone_can_be_split(spec: BackboneSpec) -> None:
 @pytest.mark.parametrize(
     ("trunk", "tuned"), [("full", {"trunk", "conv5"}), ("before-conv5", {"conv5"}), ("frozen", set())]
 )
-def test_what_is_tuned_counts_conv5_to_the_backbone(network: str, tuned: set[str]) -> None:
-    model = detector("faster_rcnn_c4_voc", "resnet18", network=network).train()
+def test_what_is_tuned_counts_conv5_to_the_trunk(trunk: str, tuned: set[str]) -> None:
+    model = detector("faster_rcnn_c4/full", "resnet18", trunk=trunk).train()
     parts = {"trunk": model.backbone, "conv5": model.roi_head.shared_head.stage}
     assert {name for name, part in parts.items() if any(p.requires_grad for p in part.parameters())} == tuned
     training = {name for name, part in parts.items() if any(m.training for m in part.modules() if is_norm(m))}
@@ -142,8 +142,8 @@ def test_what_is_tuned_counts_conv5_to_the_backbone(network: str, tuned: set[str
 
 
 @pytest.mark.parametrize("norm", ["eval", "frozen"])
-def test_conv5_has_the_norm_policy_of_the_backbone(norm: str) -> None:
-    model = apply_norm_policies(detector("faster_rcnn_c4_voc", "resnet18", norm=norm), processes=1).train()
+def test_conv5_has_the_norm_policy_of_the_trunk(norm: str) -> None:
+    model = apply_norm_policies(detector("faster_rcnn_c4/full", "resnet18", norm=norm), processes=1).train()
     for part in (model.backbone, model.roi_head.shared_head):
         norms = [module for module in part.modules() if is_norm(module)]
         assert norms and all(isinstance(module, EvalBatchNorm2d) and not module.training for module in norms)

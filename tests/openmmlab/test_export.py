@@ -9,10 +9,10 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import MODELS as ROOT
-from tests.checkpoints.export.networks import BASIC, BEIT, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, small
 from torch import Tensor
 from torch.nn.functional import layer_norm
 
+from tests.checkpoints.export.networks import BASIC, BEIT, BOTTLENECK, CAFFE, CONVNEXT, SWIN, VIT, error, images, small
 from tests.checkpoints.export.writing import exported
 from transfer.checkpoints.loading import load_backbone
 from transfer.errors import Inexpressible
@@ -140,7 +140,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "quick gelu": ("vit", {**VIT, "gelu": "quick"}, "GELU is 'quick'"),
     "registers": ("vit", {**VIT, "registers": 4}, "register tokens"),
     "gated": ("vit", {**VIT, "mlp": "swiglu"}, "kind of MLP"),
-    "odd width": ("vit", {**VIT, "mlp_hidden": 100}, "no whole number"),
+    "odd width": ("vit", {**VIT, "mlp_hidden": 100}, "no integer"),
     "data2vec without biases": ("beit", {**BEIT, "bias": "none"}, "relative position biases"),
     "windows": ("swin", {**SWIN, "last_window": 2}, "last stage"),
     "convnext": ("convnext", {**CONVNEXT, "kernel": 3}, "depthwise kernels"),

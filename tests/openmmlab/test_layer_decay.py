@@ -23,7 +23,7 @@ SPECS = [
 
 def built(spec: BackboneSpec, layer_decay: float = 0.5) -> tuple[nn.Module, torch.optim.Optimizer]:
     with DefaultScope.overwrite_default_scope("mmdet"):
-        detector = MODELS.build(composed("mask_rcnn_fpn_mini", spec).model)
+        detector = MODELS.build(composed("mask_rcnn_fpn/mini", spec).model)
     return detector, LayerDecay(ADAMW, {"layer_decay": layer_decay})(detector).optimizer
 
 

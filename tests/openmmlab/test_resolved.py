@@ -12,7 +12,7 @@ from tests.openmmlab.conftest import composed_of
 from transfer.errors import BadOption, BrokenConfig
 from transfer.openmmlab.resolved import check_config, load_config, read_config, relocated, write_config
 
-MINIMAL = "deeplab_aspp_mini"
+MINIMAL = "deeplab_aspp/mini"
 
 HOSTILE = (
     "{{$NOPE:\\'+str(open('canary','w')),#|B}}",
@@ -67,7 +67,7 @@ def test_what_json_has_no_word_for_keeps_its_type(written: Path) -> None:
 
 def test_names_of_classes_are_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    config = composed_of("faster_rcnn_fpn_mini", "resnet18", HOSTILE)
+    config = composed_of("faster_rcnn_fpn/mini", "resnet18", HOSTILE)
     check_config(config, "here")
     write_config(tmp_path / "config.json", config)
     assert load_config(tmp_path / "config.json").test_dataloader.dataset.dataset.metainfo.classes == list(HOSTILE)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
+from tests.openmmlab.head_configs import head_config
 from transfer.backbones.architectures import spec_of
 from transfer.datasets.layouts import Split
-from transfer.files.places import recipe_path
 from transfer.openmmlab.backbone import TransferBackbone, apply_norm_policies
-from transfer.openmmlab.compose import Classes, compose
-from transfer.openmmlab.recipes import load_recipe
+from transfer.openmmlab.compose import compose
 from transfer.openmmlab.stack import quiet
+from transfer.openmmlab.tasks.task_type import Classes
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, BackboneSpec, InputContract
 
 SPECS = (
@@ -27,11 +27,11 @@ SPECS = (
 )
 
 
-def built(recipe: str, spec: BackboneSpec) -> Any:
+def built(head: str, spec: BackboneSpec) -> Any:
 
     nowhere = Split(Path("images"), Path("annotations"))
     config = compose(
-        load_recipe(recipe_path(recipe), {}),
+        head_config(head),
         backbone=spec,
         contract=InputContract(IMAGENET_MEAN, IMAGENET_STD),
         weights=None,
@@ -48,7 +48,7 @@ def built(recipe: str, spec: BackboneSpec) -> Any:
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.arch)
 @torch.no_grad()
 def test_detectors_see_the_strides_that_their_heads_believe(spec: BackboneSpec) -> None:
-    model = built("faster_rcnn_fpn_mini", spec)
+    model = built("faster_rcnn_fpn/mini", spec)
     maps = model.extract_feat(torch.randn(1, 3, 128, 192))
     strides = [stride for stride, _ in model.rpn_head.prior_generator.strides]
     assert [tuple(m.shape[2:]) for m in maps] == [(128 // stride, 192 // stride) for stride in strides]
@@ -57,7 +57,7 @@ def test_detectors_see_the_strides_that_their_heads_believe(spec: BackboneSpec) 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.arch)
 @torch.no_grad()
 def test_heatmaps_have_their_size(spec: BackboneSpec) -> None:
-    model = built("pose_heatmap_mini", spec)
+    model = built("pose_heatmap/mini", spec)
     height, width = (side for side in reversed(model.head.decoder.input_size))
     heatmaps = model.head(model.extract_feat(torch.randn(1, 3, height, width)))
     assert tuple(heatmaps.shape[2:]) == tuple(reversed(model.head.decoder.heatmap_size))

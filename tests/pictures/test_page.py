@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from PIL import Image
 
-from transfer.pictures.page import Beside, pairs_page
+from transfer.pictures.page import SideBySide, pairs_page
 
 
 class Reader(HTMLParser):
@@ -28,7 +28,7 @@ def test_a_page_holds_its_images_and_nothing_is_fetched_or_run() -> None:
     image = Image.new("RGB", (8, 6), (200, 30, 40))
     hostile = "<script>alert(1)</script>.jpg"
     reader = Reader()
-    reader.feed(pairs_page("a & b", ["one line"], {"Duplicate": [Beside(image, image, (hostile, "second"))]}))
+    reader.feed(pairs_page("a & b", ["one line"], {"Duplicate": [SideBySide(image, image, (hostile, "second"))]}))
     assert reader.sources and all(source.startswith("data:image/jpeg;base64,") for source in reader.sources)
     assert "script" not in reader.tags
     assert all(text in reader.text for text in ("a & b", "one line", hostile, "second"))

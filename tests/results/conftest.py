@@ -16,7 +16,8 @@ def record() -> Callable[..., Record]:
     def make(scores: Any = None, **changes: Any) -> Record:
         run = RunSpec(**{
             "checkpoint": "dino_r50", "weights": "ab" * 32, "backbone": {"kind": "resnet", "arch": "resnet50"},
-            "input": {"mean": [0.5, 0.5, 0.5]}, "suite": "mini", "task": "detection", "recipe": "faster_rcnn_mini",
+            "input": {"mean": [0.5, 0.5, 0.5]}, "suite": "mini", "task": "detection", "head": "faster_rcnn_fpn",
+            "dataset": "mini", "size": "mini", "arguments": {},
             "seed": 0, "overrides": {}, "work": "a1", "protocol": "0123456789abcdef", **changes,
         })  # fmt: skip
         return Record(

@@ -9,12 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer.results.curves import Point, curves_of, fit_log_linear
+from transfer.results.curves import Point, curves_of, deviation, fit_log_linear
 from transfer.schemas.record import Record
 from transfer.schemas.suite import Suite, Task
 
-SUITE = Suite("mini", "Mini", "", (0, 1), (Task("detection", "Detection", "faster_rcnn_mini", "bbox", ("AP", "AP50")),))
+TASK = Task("detection", "Detection", "faster_rcnn_fpn", "mini", "mini", "bbox", ("AP", "AP50"))
+SUITE = Suite("mini", "Mini", "", (0, 1), (TASK,))
 sizes = st.lists(st.integers(1, 10**7), min_size=3, max_size=6, unique=True)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
+def test_the_deviation_is_that_of_a_sample(values: list[float]) -> None:
+    assert deviation(values) == pytest.approx(np.std(values, ddof=1), abs=1e-7)
+    assert deviation(values[:1]) is None
 
 
 @given(sizes, st.data())

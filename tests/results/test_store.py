@@ -141,7 +141,7 @@ def test_the_schema_knows_every_field():
         (lambda record: b"\xff\xfe", "damaged"),
         (lambda record: changed(record, "scores", AP=float("nan")), "NaN is no JSON number"),
         (lambda record: b"[]", "expected an object with run, scores"),
-        (lambda record: changed(record, schema=2), "schema: expected version 1, got 2. Update"),
+        (lambda record: changed(record, schema=3), "schema: expected version 2, got 3. Update"),
         (lambda record: changed(record, schema="1"), "schema: expected int, got str"),
         (lambda record: changed(record, "run", seed=True), "run: seed: expected int, got bool"),
         (lambda record: changed(record, scores=KeyError, score={}), "scores is missing. Is it 'score'"),

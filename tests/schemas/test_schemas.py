@@ -26,7 +26,8 @@ BACKBONE = BackboneSpec("vit", "vit_tiny_patch16_224", {"depth": 12, "image": [2
 def run(**changes: Any) -> RunSpec:
     fields = dict(
         checkpoint="ckpt", weights="0" * 64, backbone=BACKBONE.to_json(), input=CONTRACT.to_json(), suite="mini",
-        task="pose", recipe="pose_heatmap_mini", seed=0, overrides={}, work="w", protocol="p",
+        task="pose", head="pose_heatmap", dataset="mini", size="mini", arguments={}, seed=0,
+        overrides={}, work="w", protocol="p",
     )  # fmt: skip
     return RunSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
@@ -69,7 +70,7 @@ def test_other_work_has_another_name(change: dict[str, Any]) -> None:
     assert run(**change).fingerprint != run().fingerprint
 
 
-@pytest.mark.parametrize("change", [{"work": "v"}, {"recipe": "another"}])
+@pytest.mark.parametrize("change", [{"work": "v"}, {"head": "another"}, {"arguments": {"rate": 1.0}}])
 def test_a_changed_declaration_keeps_the_name_and_changes_the_fingerprint(change: dict[str, Any]) -> None:
     assert run(**change).id == run().id
     assert run(**change).fingerprint != run().fingerprint
@@ -98,7 +99,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         ("title = 'x'\ndescription = ''\nseeds = [0]", "tasks"),
         ("title = 'x'\ndescription = ''\nseeds = []\ntasks = []", "at least one"),
         (
-            "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nrecipe='r'\nkind='depth'\nscores=['AP']",
+            "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nhead='h'\ndataset='d'\nsize='full'\nkind='depth'\nscores=['AP']",
             "kind must be one of",
         ),
     ],

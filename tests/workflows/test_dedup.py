@@ -315,7 +315,7 @@ def shapes(seed: int) -> np.ndarray:
 
 
 def test_crops_and_rotations_are_found_by_their_parts(tmp_path: Path) -> None:
-    """What a hash of the whole image cannot see, and only where the index keeps local features."""
+    """A hash of the image cannot see them; they are found only where the index keeps local features."""
     whole = [shapes(seed) for seed in range(3)]
     for folder in ("tests", "corpus"):
         (tmp_path / folder).mkdir()

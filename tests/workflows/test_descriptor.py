@@ -26,7 +26,7 @@ FILES = [encode(picture(seed)) for seed in range(3)]
 
 
 class Convolved(nn.Module):
-    """What a copy detector returns: a vector for an image."""
+    """A copy detector returns this: a vector for an image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ def test_a_described_index_finds_and_counts(
     )
     assert run("index", corpus, "-o", index, *more) == 0
     opened = open_index(index)
-    assert opened.kept["descriptor"] == Descriptor.of(scripted).identity
+    assert opened.attributes["descriptor"] == Descriptor.of(scripted).identity
     (shard,) = (read_shard(index, made) for made in opened.shards)
     assert shard.descriptors is not None and shard.descriptors.shape == (4, 8)
     tests = tmp_path / "tests"

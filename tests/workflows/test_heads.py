@@ -1,4 +1,4 @@
-"""Every head that the mini suite leaves out: from a recipe to a record, for a step."""
+"""Every head that the mini suite leaves out: from its file to a record, for a step."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ from transfer.files.atomic import write_json
 from transfer.files.fingerprint import file_sha256
 from transfer.files.places import suite_path
 from transfer.launch.environment import revision_of
-from transfer.openmmlab.recipes import load_recipe
+from transfer.openmmlab.overrides import override
+from transfer.openmmlab.resolved import read_config, write_config
 from transfer.schemas.record import Record
 from transfer.schemas.run import RunSpec
 from transfer.schemas.suite import load_suite
@@ -96,18 +97,15 @@ def test_a_metric_defined_anew_scores_the_same_predictions_again(
     assert json.loads((job.folder / "run.json").read_text(encoding="utf-8"))["run"] == new.run.to_json()
 
 
-def test_another_recipe_or_other_data_is_refused(
-    work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_head_or_other_data_is_refused(work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, job, _ = finished(work_dir, tmp_path, seed=3)
 
-    def steeper(*arguments: Any) -> Any:
-        recipe = load_recipe(*arguments)
-        recipe.optim_wrapper.optimizer.lr *= 2
-        return recipe
+    def steeper(head: Any, overrides: Any) -> None:
+        override(head, overrides)
+        head.optim_wrapper.optimizer.lr *= 2
 
     with monkeypatch.context() as patch, pytest.raises(FingerprintMismatch, match="differ in work"):
-        patch.setattr(planning, "load_recipe", steeper)
+        patch.setattr(planning, "override", steeper)
         evaluate(asked)
     with monkeypatch.context() as patch, pytest.raises(FingerprintMismatch, match="differ in work"):
         patch.setattr(preflight, "check_split", lambda *a: replace(check_split(*a), sha256="0" * 64))
@@ -152,9 +150,11 @@ def test_a_config_is_written_until_the_fit_is_done(work_dir: Path, tmp_path: Pat
     prepare(asked)
     assert "stale" not in job.config.read_text(encoding="utf-8")
     finish(job)
-    job.config.write_text("kept = True", encoding="utf-8")
+    kept = read_config(job.config)
+    kept.train_cfg.max_iters = 7
+    write_config(job.config, kept)
     prepare(asked)
-    assert job.config.read_text(encoding="utf-8") == "kept = True"
+    assert read_config(job.config).train_cfg.max_iters == 7
 
 
 def test_what_a_killed_fit_left_behind_is_removed(work_dir: Path, tmp_path: Path) -> None:
@@ -181,10 +181,12 @@ def test_a_run_survives_its_file_with_any_override(work_dir: Path, tmp_path: Pat
     assert resized.run == RunSpec.from_json(json.loads(json.dumps(resized.run.to_json())))
 
 
-def test_a_task_and_its_recipe_must_be_of_one_kind(work_dir: Path) -> None:
+def test_a_tasks_metric_scores_what_its_head_finds(work_dir: Path) -> None:
     suite = load_suite(suite_path("mini"))
     wrong = replace(suite, tasks=(replace(suite.tasks[0], kind="miou"),))
-    with pytest.raises(BadOption, match="kind 'miou', but its recipe 'faster_rcnn_fpn_mini' is of kind 'bbox'"):
+    with pytest.raises(
+        BadOption, match=r"scored by 'miou', but its head 'faster_rcnn_fpn' is for detection, .*'bbox' and 'voc'"
+    ):
         plan(convert("random:resnet18", work_dir), wrong, Deviations(), work_dir, work_dir)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from transfer import cli
+from transfer.files.places import configs
 from transfer.openmmlab.resolved import load_config, read_config
 from transfer.openmmlab.runner import predict
 
@@ -157,9 +158,13 @@ def test_a_category_s_name_is_data(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFER_DATA", "root")
     places = ("--work-dir", str(furnished), "--board", str(tmp_path / "board"))
-    few = ("--set", "task.dataset=evil", "--set", "model.test_cfg.rcnn.max_per_img=4")
+    suite = (
+        (configs() / "suites" / "mini.toml").read_text(encoding="utf-8").replace('dataset = "mini"', 'dataset = "evil"')
+    )
+    (tmp_path / "root" / "toys.toml").write_text(suite, encoding="utf-8")
+    few = ("--set", "model.test_cfg.rcnn.max_per_img=4")
     few += ("--set", "model.test_cfg.rpn.max_per_img=4")
-    assert cli.main(["eval", "random:resnet18", "mini", "--tasks", "detection", *TINY, *few, *places]) == 0
+    assert cli.main(["eval", "random:resnet18", "toys", "--tasks", "detection", *TINY, *few, *places]) == 0
     config = load_config(run_in(furnished) / "config.json")
     dataset = config.test_dataloader.dataset.dataset
     assert dataset.metainfo.classes[1] == name and not canary.exists()

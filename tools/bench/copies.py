@@ -34,12 +34,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from transfer.dedup.decoding import thumbnail
-from transfer.dedup.evidence import Compare, look_at
+from transfer.dedup.evidence import Compare, verify_candidates
 from transfer.dedup.hashing import CANDIDATE, DUPLICATE, hash_thumbnails, variants
 from transfer.dedup.local import MOST, MOST_TEST
 from transfer.dedup.matching import COSINE, Match, Search, find_matches, join_shards
 from transfer.dedup.shards import HASH_ONLY, Detail, hash_piece
-from transfer.dedup.sources import Piece, files_piece, read_piece
+from transfer.dedup.sources.files import files_piece
+from transfer.dedup.sources.inputs import read_piece
+from transfer.dedup.sources.pieces import Piece
 from transfer.files.atomic import write_json
 from transfer.files.places import data_root
 
@@ -112,7 +114,7 @@ class Ours:
             found = find_matches(self.search, images)
         compare = Compare(self.places, {piece.source: (piece.kind, piece.path) for piece in corpus})
         with _counted(self.seconds, self.columns[-1].name):
-            judged = look_at(found, compare)
+            judged = verify_candidates(found, compare)
         sides = [(judged if distance is _judged else found, distance) for _, distance in self.points]
         return [self._placed(side.matches, _rows(corpus), distance) for side, distance in sides]
 
@@ -126,7 +128,7 @@ class Ours:
 class OursWithParts(Ours):
     """The same where the index keeps local features, too (`transfer dedup index --local-features`)."""
 
-    kept = Detail(parts=MOST_TEST), Detail(parts=MOST)
+    kept = Detail(features=MOST_TEST), Detail(features=MOST)
     points = ((Column("ours, + parts", 0), _judged),)
 
 

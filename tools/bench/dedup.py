@@ -47,12 +47,13 @@ from tqdm import tqdm
 from transfer.dedup.decoding import thumbnail
 from transfer.dedup.evidence import Compare
 from transfer.dedup.hashing import BITS, CANDIDATE, Hashed, Hashes, hash_thumbnails, variants
-from transfer.dedup.index import NOTHING, blocks, finish_index, make_shard, open_index, prepare_index
+from transfer.dedup.index import NO_ATTRIBUTES, blocks, finish_index, make_shard, open_index, prepare_index
 from transfer.dedup.mapping import map_here, map_in_processes
 from transfer.dedup.matching import Images, Search, join_found
 from transfer.dedup.search import BLOCK, HashSearch, Hits, stream
 from transfer.dedup.shards import Shard, hash_piece
-from transfer.dedup.sources import AT_ONCE, Piece, files_piece
+from transfer.dedup.sources.files import AT_ONCE, files_piece
+from transfer.dedup.sources.pieces import Piece
 from transfer.files.atomic import write_json
 from transfer.files.places import data_root
 from transfer.workflows.dedup import search_shards
@@ -312,7 +313,7 @@ def check_recall(planted: Planted, hits: Sequence[Hits], turned: bool) -> float:
 def search_ours(planted: Planted, turned: bool) -> list[Hits]:
     """From an index of nothing to the hits, the corpus in pieces as shards are."""
     pieces = (planted.corpus[at : at + AT_ONCE] for at in range(0, len(planted.corpus), AT_ONCE))
-    return list(stream(HashSearch(planted.tests, CANDIDATE, turned=turned), pieces))
+    return list(stream(HashSearch(planted.tests, CANDIDATE, transforms=turned), pieces))
 
 
 def search_faiss(codes: Hashes, queries: Hashes) -> int:
@@ -402,10 +403,10 @@ def write_index(folder: Path, images: int, seed: int) -> None:
     prepare_index(folder, pieces)
     draw = np.random.default_rng(seed)
     made = [
-        make_shard(folder, piece, NOTHING, partial(random_shard, draw, images=count))
+        make_shard(folder, piece, NO_ATTRIBUTES, partial(random_shard, draw, images=count))
         for piece, count in zip(pieces, counts, strict=True)
     ]
-    finish_index(folder, made, NOTHING)
+    finish_index(folder, made, NO_ATTRIBUTES)
 
 
 def random_shard(draw: np.random.Generator, piece: Piece, images: int) -> Shard:

@@ -1,8 +1,8 @@
 """Seconds per training step: our runner against a bare mmengine Runner, same model, same data, one run.
 
-    python tools/bench/overhead.py [--recipe faster_rcnn_fpn_mini] [--arch resnet18] [--steps 20] [--rounds 3]
+    python tools/bench/overhead.py [--suite mini] [--task detection] [--arch resnet18] [--steps 20] [--rounds 3]
 
-Recipes on real data read $TRANSFER_DATA. Both train with the same number of data workers.
+Suites of real data read $TRANSFER_DATA. Both train with the same number of data workers.
 
 Rounds alternate between the two, so that a busy machine slows both. Prints medians and their ratio; the aim is below
 1.02.
@@ -24,10 +24,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from transfer.files.places import data_root, suite_names, suite_path
+from transfer.files.places import data_root, suite_path
 from transfer.openmmlab.compose import for_processes
-from transfer.openmmlab.resolved import load_config
-from transfer.openmmlab.runner import train
+from transfer.openmmlab.runner import load_config, train
 from transfer.schemas.suite import load_suite
 from transfer.stages.convert import convert
 from transfer.workflows.plan import Deviations, plan
@@ -84,23 +83,18 @@ def train_bare(config: Config, folder: Path) -> list[float]:
     return timer.seconds()
 
 
-def composed(recipe: str, arch: str, steps: int, work_dir: Path) -> Config:
+def composed(suite: str, task: str, arch: str, steps: int, work_dir: Path) -> Config:
     """The config that `transfer eval random:<arch>` would train."""
-    suite, task = next(
-        (suite, task.name)
-        for suite in map(load_suite, map(suite_path, suite_names()))
-        for task in suite.tasks
-        if task.recipe == recipe
-    )
     deviations = Deviations((task,), (0,), {"iterations": steps})
-    (job,) = plan(convert(f"random:{arch}", work_dir), suite, deviations, work_dir.resolve(), data_root().resolve())
-    return load_config(job.config)
+    (job,) = plan(convert(f"random:{arch}", work_dir), load_suite(suite_path(suite)), deviations, work_dir, data_root())
+    return load_config(job.config, job.vocabulary)
 
 
 def main() -> None:
     """Alternate and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="faster_rcnn_fpn_mini")
+    parser.add_argument("--suite", default="mini")
+    parser.add_argument("--task", default="detection")
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
@@ -108,7 +102,7 @@ def main() -> None:
     runners: dict[str, Callable[[Config, Path], list[float]]] = {"ours": train_ours, "bare": train_bare}
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     with tempfile.TemporaryDirectory() as folder:
-        config = composed(options.recipe, options.arch, options.steps, Path(folder))
+        config = composed(options.suite, options.task, options.arch, options.steps, Path(folder))
         for round_number in range(options.rounds):
             for name, run in runners.items():
                 run_folder = Path(folder) / f"{name}-{round_number}"

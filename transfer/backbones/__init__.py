@@ -1,1 +1,1 @@
-"""Canonical networks as plain torch modules that return a list of feature levels."""
+"""Canonical networks as torch modules that return a list of feature levels."""

@@ -22,7 +22,7 @@ def _times(factor: int) -> dict[str, Any]:
 
 
 def _clip(width: int) -> dict[str, Any]:
-    """CLIP's ModifiedResNet: the stem of ResNet-D, but average pools in the place of all strides but the first."""
+    """Describe CLIP's ModifiedResNet: ResNet-D's stem, but average pools in the place of all strides but the first."""
     widths = {} if width == 64 else {"widths": [width * factor for factor in (1, 2, 4, 8)]}
     return {"stem": "deep", "stem_width": width // 2, "avg_down": True, "antialias": True, **widths}
 
@@ -172,7 +172,7 @@ ARCHITECTURES: Mapping[str, BackboneSpec] = _table()
 
 
 def spec_of(arch: str) -> BackboneSpec:
-    """The network of a timm-style name. Raises UnknownName with the nearest names."""
+    """Return the network of a timm-style name. Raises UnknownName with the nearest names."""
     if arch not in ARCHITECTURES:
         raise UnknownName.among("architecture", arch, ARCHITECTURES)
     return ARCHITECTURES[arch]
@@ -191,23 +191,23 @@ def _named(options: Mapping[str, Any], known: Iterable[tuple[str, Mapping[str, A
 
 
 def resnet_name(options: Mapping[str, Any]) -> str:
-    """`resnet50` where the options are its, else a description such as `resnet_bottleneck_1-2-2-1`."""
+    """Return `resnet50` where the options are its, else a description such as `resnet_bottleneck_1-2-2-1`."""
     return _named(options, RESNETS.items()) or f"resnet_{options['block']}_{'-'.join(map(str, options['depths']))}"
 
 
 def resnetv2_name(options: Mapping[str, Any]) -> str:
-    """`resnetv2_50x1_bit`, `resnetv2_50`, or a description such as `resnetv2_group_1-2-2-1`."""
+    """Return `resnetv2_50x1_bit`, `resnetv2_50`, or a description such as `resnetv2_group_1-2-2-1`."""
     depths = "-".join(map(str, options["depths"]))
     return _named(options, RESNETS_V2.items()) or f"resnetv2_{options.get('norm', 'group')}_{depths}"
 
 
 def wide_resnet_name(options: Mapping[str, Any]) -> str:
-    """`wide_resnet28_2`: depth and widening factor."""
+    """Return `wide_resnet28_2`: depth and widening factor."""
     return f"wide_resnet{6 * options['units'] + 4}_{options['widths'][0] // 16}"
 
 
 def convnext_name(options: Mapping[str, Any]) -> str:
-    """`convnext_tiny`, `convnextv2_base`, or `convnext_16x1-1-2-1` for other widths and depths."""
+    """Return `convnext_tiny`, `convnextv2_base`, or `convnext_16x1-1-2-1` for other widths and depths."""
     width, depths = options["widths"][0], tuple(options["depths"])
     size = next((name for name, other in CONVNEXT_SIZES.items() if other == (width, depths)), None)
     version = "v2" if options.get("response_norm") else ""
@@ -215,7 +215,7 @@ def convnext_name(options: Mapping[str, Any]) -> str:
 
 
 def vit_name(options: Mapping[str, Any]) -> str:
-    """`vit_small_patch16_224`, `vit_small_patch14_reg4_518`, `vit_base_patch32_clip_quickgelu_224`, ...
+    """Return `vit_small_patch16_224`, `vit_small_patch14_reg4_518`, `vit_base_patch32_clip_quickgelu_224`, ...
 
     `vit_64x2_...` for width 64 and depth 2, `vit_conv_small_...` for a convolutional stem in place of a block,
     `..._heads12_...` where a published size has another number of heads.
@@ -243,14 +243,14 @@ def _image_name(image: Sequence[int]) -> str:
 
 
 def beit_name(options: Mapping[str, Any]) -> str:
-    """`beit_base_patch16_224`, or `beit_64x2_...` for width 64 and depth 2."""
+    """Return `beit_base_patch16_224`, or `beit_64x2_...` for width 64 and depth 2."""
     shape = (options["dim"], options["depth"])
     size = next((name for name, other in VIT_SIZES.items() if other[:2] == shape), f"{shape[0]}x{shape[1]}")
     return f"beit_{size}_patch{options['patch']}_{_image_name(options['image'])}"
 
 
 def dinov3_name(options: Mapping[str, Any]) -> str:
-    """timm's: `vit_small_patch16_dinov3_qkvb`, `vit_huge_plus_patch16_dinov3_qkvb`, `vit_7b_patch16_dinov3`."""
+    """Return timm's `vit_small_patch16_dinov3_qkvb`, `vit_huge_plus_patch16_dinov3_qkvb`, `vit_7b_patch16_dinov3`."""
     shape = (options["dim"], options["depth"])
     size = DINOV3_SIZES.get(shape, f"{shape[0]}x{shape[1]}")
     plus = "_plus" if options.get("mlp") == "swiglu" and size != "7b" else ""
@@ -259,7 +259,7 @@ def dinov3_name(options: Mapping[str, Any]) -> str:
 
 
 def swin_name(options: Mapping[str, Any]) -> str:
-    """`swin_tiny_patch4_window7_224`, `swin_base_patch4_window6_192`, or `swin_48x1-1-2-1_...` for other sizes."""
+    """Return `swin_tiny_patch4_window7_224`, `swin_base_patch4_window6_192`, `swin_48x1-1-2-1_...` (other sizes)."""
     shape = (options["dim"], tuple(options["depths"]))
     depths = "-".join(map(str, options["depths"]))
     last = options.get("last_window", options["window"])
@@ -280,11 +280,11 @@ NAMERS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def name_of(kind: str, options: Mapping[str, Any]) -> str:
-    """A network's name for people, from its builder's options."""
+    """Name a network for people, from its builder's options."""
     return NAMERS[kind](options)
 
 
 def comparable(arch: str) -> BackboneSpec | None:
-    """The network that a checkpoint's own `arch` entry names, None for names that are not in the table."""
+    """Return the network that a checkpoint's own `arch` entry names, None for names that are not in the table."""
     name = re.sub(r"[./].*$", "", arch)
     return ARCHITECTURES.get(name)

@@ -11,19 +11,18 @@ from timm.models.beit import Attention, Beit, gen_relative_position_index
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from transfer.backbones.choices import choice
-from transfer.backbones.kind import Kind, Level
+from transfer.backbones.kind import Kind, Level, choice
 from transfer.backbones.positions import INTERPOLATIONS, stretch_positions
 from transfer.backbones.relative import BIAS_INTERPOLATIONS, stretch_bias
 from transfer.backbones.vit import patch_grid, quarter_stages, quarters
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 
 
 class BiasedAttention(Attention):  # type: ignore[misc]
     """timm's BEiT attention whose bias comes from outside, so that any grid can have one."""
 
     def forward(self, x: Tensor, shared_rel_pos_bias: Tensor | None = None) -> Tensor:
-        """`(B, tokens, C)` and a bias `(heads, tokens, tokens)` or None → `(B, tokens, C)`."""
+        """Attend over `(B, tokens, C)` with a bias `(heads, tokens, tokens)` or None; the shape stays."""
         bias = None if self.q_bias is None else torch.cat([self.q_bias, torch.zeros_like(self.v_bias), self.v_bias])
         batch, count, _ = x.shape
         qkv = linear(x, self.qkv.weight, bias).reshape(batch, count, 3, self.num_heads, -1)
@@ -39,7 +38,7 @@ class AnySizeBeit(Beit):  # type: ignore[misc]
     bias_interpolation: str
 
     def tokens(self, images: Tensor) -> list[Tensor]:
-        """`(B, 3, H, W)` → class and patch tokens `(B, 1 + cells, C)` after each block."""
+        """Return class and patch tokens `(B, 1 + cells, C)` of images `(B, 3, H, W)` after each block."""
         grid = patch_grid(self, images)
         x = self._embedded(images, grid)
         index = gen_relative_position_index(grid, device=x.device)
@@ -53,7 +52,7 @@ class AnySizeBeit(Beit):  # type: ignore[misc]
         return outputs
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` → normalised tokens `(B, 1 + cells, C)`, the class token first."""
+        """Return normalised tokens `(B, 1 + cells, C)` of images `(B, 3, H, W)`, the class token first."""
         x: Tensor = self.norm(self.tokens(images)[-1])
         return x
 
@@ -67,14 +66,14 @@ class AnySizeBeit(Beit):  # type: ignore[misc]
         return x + torch.cat([self.pos_embed[:, :1], cells], dim=1)
 
     def _bias(self, holder: Any, index: Tensor, grid: tuple[int, int]) -> Tensor:
-        """`(heads, tokens, tokens)` from the table of an attention or of all of them."""
+        """Return `(heads, tokens, tokens)` from the table of an attention or of all of them."""
         trained = self.patch_embed.grid_size
         table = stretch_bias(holder.relative_position_bias_table, trained, grid, self.bias_interpolation)
         return table[index].permute(2, 0, 1)
 
 
 def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm Beit without classifier that accepts any image divisible by its patch.
+    """Build a timm Beit without classifier that accepts any image divisible by its patch.
 
     Options: `image` (height, width of the trained grid in pixels), `patch`, `dim`, `depth`, `heads`, `mlp_hidden`,
     `bias` (shared, blocks, none: where relative position biases are), `absolute` (whether there are position
@@ -82,7 +81,9 @@ def build_beit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module
     `bias_interpolation` (beit, huggingface: biases on other grids than the trained one).
     """
     if output_stride != 32:
-        raise BadOption(f"output stride {output_stride}: a BEiT has one stride, its patch; leave the option out.")
+        raise UnsupportedNetwork(
+            f"output stride {output_stride}: a BEiT has one stride, its patch; leave the option out."
+        )
     way = options.get("position_interpolation", "bicubic")
     if way not in INTERPOLATIONS:
         raise UnknownName.among("position interpolation", way, INTERPOLATIONS)

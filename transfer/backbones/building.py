@@ -1,4 +1,4 @@
-"""From a BackboneSpec to a network."""
+"""Build networks from a BackboneSpec."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ class Backbone(nn.Module):
         self.levels: tuple[Level, ...] = kind.levels(network)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """`(B, 3, H, W)` normalised images → feature levels `(B, C, H/stride, W/stride)`, finest first.
+        """Return feature levels `(B, C, H/stride, W/stride)` of normalised images `(B, 3, H, W)`, finest first.
 
         Hierarchical backbones: the output of each stage. Plain ViTs: the patch tokens after the blocks that end each
-        quarter of the depth, before the final norm. A wide ResNet for small images has three levels, other backbones four.
+        quarter of the depth, before the final norm. A wide ResNet for small images has three levels, other
+        backbones four.
         """
         return self.kind.maps(self.network, images)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """What timm returns: final normalised tokens, class and registers first; hierarchical backbones: the last map."""
+        """Return what timm does: final normalised tokens, class and registers first, or a hierarchy's last map."""
         features: Tensor = self.network.forward_features(images)  # type: ignore[operator]
         return features
 
     def stages(self) -> list[list[nn.Module]]:
-        """Modules of the stem, then of each stage (as many as levels); freezing the first k+1 lists freezes k stages.
+        """Return modules of the stem, then of each stage (as many as levels); k + 1 frozen lists freeze k stages.
 
         A plain ViT's stem holds its class, register and position parameters (as a ParameterList), its stages are
         quarters of the depth. The final norm belongs to the last stage.
@@ -59,18 +60,19 @@ class Backbone(nn.Module):
 
 
 def build_backbone(spec: BackboneSpec, *, output_stride: int | None = None) -> Backbone:
-    """A randomly initialised network of `spec`; convolutional ones dilate for an `output_stride` of 8 or 16.
+    """Build a network of `spec` with random weights; convolutional ones dilate for an `output_stride` of 8 or 16.
 
     By default the output stride is the one of the source network, 32 for most.
 
-    Raises UnknownName for a kind that has no builder, BadOption for an output stride that the kind cannot have.
+    Raises UnknownName for a kind that has no builder, UnsupportedNetwork for an output stride that the kind cannot
+    have.
     """
     kind = kind_of(spec)
     return Backbone(spec, kind, kind.build(spec.options, output_stride or spec.options.get("output_stride", 32)))
 
 
 def kind_of(spec: BackboneSpec) -> Kind:
-    """The kind that builds `spec`. Raises UnknownName."""
+    """Return the kind that builds `spec`. Raises UnknownName."""
     kind = next((kind for kind in KINDS if kind.name == spec.kind), None)
     if kind is None:
         raise UnknownName.among("kind of backbone", spec.kind, (kind.name for kind in KINDS))
@@ -78,23 +80,23 @@ def kind_of(spec: BackboneSpec) -> Kind:
 
 
 def outline_of(spec: BackboneSpec, *, output_stride: int | None = None) -> Backbone:
-    """The network without storage: names, shapes and levels."""
+    """Build the network without storage: names, shapes and levels."""
     with torch.device("meta"):
         return build_backbone(spec, output_stride=output_stride)
 
 
 def levels_of(spec: BackboneSpec, *, output_stride: int | None = None) -> tuple[Level, ...]:
-    """Stride and channels of each feature level, without allocating weights."""
+    """Return stride and channels of each feature level, without allocating weights."""
     return outline_of(spec, output_stride=output_stride).levels
 
 
 def backbone_shapes(spec: BackboneSpec) -> dict[str, torch.Tensor]:
-    """The backbone's `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
+    """Return the `state_dict` without values: canonical names, shapes and dtypes, in the network's order."""
     return dict(outline_of(spec).network.state_dict())
 
 
 def stage_of_tensors(backbone: Backbone) -> dict[str, str]:
-    """Name in the backbone's `state_dict` → `stem`, `stage 1`, ...; `beside` for what belongs to none."""
+    """Map names in the `state_dict` to `stem`, `stage 1`, ...; `beside` for what belongs to none."""
     stages = {
         id(tensor): "stem" if index == 0 else f"stage {index}"
         for index, modules in enumerate(backbone.stages())

@@ -9,11 +9,11 @@ from timm.models.convnext import ConvNeXt
 from torch import Tensor, nn
 
 from transfer.backbones.kind import Kind, Level
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 
 
 def build_convnext(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm ConvNeXt without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
+    """Build a timm ConvNeXt without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
 
     Options that shapes show: `depths`, `widths`, `patch` (4), `kernel` (of the depthwise convolutions, 7),
     `response_norm` (global response normalisation: V2), `layer_scale` (whether; V1 has it, V2 not), `final_norm`
@@ -23,7 +23,7 @@ def build_convnext(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     `eps` of the norms leaves no trace: 1e-6 in the original code and timm.
     """
     if output_stride not in (8, 16, 32):
-        raise BadOption(f"output stride {output_stride}: a ConvNeXt has 8, 16 or 32.")
+        raise UnsupportedNetwork(f"output stride {output_stride}: a ConvNeXt has 8, 16 or 32.")
     network = ConvNeXt(
         num_classes=0,
         global_pool="",

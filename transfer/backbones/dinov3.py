@@ -12,18 +12,20 @@ from torch import nn
 
 from transfer.backbones.kind import Kind, Level
 from transfer.backbones.vit import intermediate_maps, quarter_stages
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 
 
 def build_dinov3(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """timm's Eva as DINOv3 has it, without classifier, for any image divisible by its patch.
+    """Build timm's Eva as DINOv3 has it, without classifier, for any image divisible by its patch.
 
     Rotary periods are a buffer of the backbone, `rope.periods` (timm computes them; released files hold rounded ones).
     Options: `patch`, `dim`, `depth`, `heads`, `mlp` (mlp, swiglu), `mlp_hidden`, `registers`, `qkv_bias`, `k_bias`
     (whether keys have one too), `layer_scale` (whether), `final_norm`, `eps`.
     """
     if output_stride != 32:
-        raise BadOption(f"output stride {output_stride}: a DINOv3 ViT has one stride, its patch; leave the option out.")
+        raise UnsupportedNetwork(
+            f"output stride {output_stride}: a DINOv3 ViT has one stride, its patch; leave the option out."
+        )
     network = Eva(
         img_size=14 * options["patch"],
         patch_size=options["patch"],

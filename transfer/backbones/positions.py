@@ -1,4 +1,4 @@
-"""How networks stretch their position embeddings to another grid than the trained one, and positions that are fixed.
+"""Stretch position embeddings to another grid than the trained one, in each project's way; and fixed positions.
 
 Each way takes the trained grid `(1, C, h, w)` and the wanted `(height, width)`. The way belongs to the
 network's own project: at another resolution the choice moves features by about a percent.
@@ -14,12 +14,12 @@ from torch.nn.functional import interpolate
 
 
 def antialiased(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """timm's, OpenCLIP's, and DINOv2's with registers: bicubic with antialiasing."""
+    """Stretch as timm, OpenCLIP, and DINOv2 with registers do: bicubic with antialiasing."""
     return interpolate(grid, size=size, mode="bicubic", antialias=True)
 
 
 def scaled(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """DINO's, and DINOv2's without registers: bicubic by the scale factor `(wanted + 0.1) / trained`, not antialiased.
+    """Stretch as DINO, and DINOv2 without registers, do: bicubic by `(wanted + 0.1) / trained`, not antialiased.
 
     The tenth keeps rounding from costing a cell (facebookresearch/dino#8).
     """
@@ -28,17 +28,17 @@ def scaled(grid: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def cornered(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """torchvision's `interpolate_embeddings`: bicubic with aligned corners."""
+    """Stretch as torchvision's `interpolate_embeddings` does: bicubic with aligned corners."""
     return interpolate(grid, size=size, mode="bicubic", align_corners=True)
 
 
 def bicubic(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """Hugging Face's, and that of MAE's, BEiT's and other fine-tuning scripts: plain bicubic, not antialiased."""
+    """Stretch as Hugging Face and the fine-tuning of MAE, BEiT and others do: bicubic, not antialiased."""
     return interpolate(grid, size=size, mode="bicubic")
 
 
 def linear(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """vision_transformer's and big_vision's: `scipy.ndimage.zoom` of order 1, which aligns corners."""
+    """Stretch as vision_transformer and big_vision do: `scipy.ndimage.zoom` of order 1, which aligns corners."""
     return interpolate(grid, size=size, mode="bilinear", align_corners=True)
 
 
@@ -52,7 +52,9 @@ INTERPOLATIONS: dict[str, Callable[[Tensor, tuple[int, int]], Tensor]] = {
 
 
 def sincos2d(size: tuple[int, int], dim: int) -> Tensor:
-    """big_vision's fixed positions of a grid: `(1, cells, dim)`; sines and cosines of x, then of y (Chen et al., 2021).
+    """Return big_vision's fixed positions of a grid, `(1, cells, dim)`.
+
+    Sines and cosines of x, then of y (Chen et al., 2021).
 
     They hold for every grid: nothing is stretched.
     """
@@ -63,7 +65,7 @@ def sincos2d(size: tuple[int, int], dim: int) -> Tensor:
 
 
 def stretch_positions(positions: Tensor, trained: tuple[int, int], wanted: tuple[int, int], way: str) -> Tensor:
-    """`(1, trained cells, C)` → `(1, wanted cells, C)`, untouched where the grids agree."""
+    """Stretch `(1, trained cells, C)` to `(1, wanted cells, C)`; untouched where the grids agree."""
     if trained == wanted:
         return positions
     grid = positions.float().reshape(1, *trained, -1).permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Tables of relative position biases for another grid than the trained one (BEiT, Bao et al., 2022).
+"""Stretch tables of relative position biases to another grid than the trained one (BEiT, Bao et al., 2022).
 
 A table of an `h x w` grid holds a row for each distance, `(2h-1) x (2w-1)` of them, and three more: class token to
 patch, patch to class token, class token to itself.
@@ -22,7 +22,7 @@ Grid = tuple[int, int]
 
 
 def stretch_bias(table: Tensor, trained: Grid, wanted: Grid, way: str = "beit") -> Tensor:
-    """`(trained distances + 3, heads)` → `(wanted distances + 3, heads)`, untouched where the grids agree."""
+    """Stretch `(trained distances + 3, heads)` to `(wanted distances + 3, heads)`, untouched where the grids agree."""
     if trained == wanted:
         return table
     distances = table[:-CLASS_ROWS].reshape(2 * trained[0] - 1, 2 * trained[1] - 1, -1)
@@ -31,13 +31,13 @@ def stretch_bias(table: Tensor, trained: Grid, wanted: Grid, way: str = "beit") 
 
 
 def _splined(distances: Tensor, trained: Grid, wanted: Grid) -> Tensor:
-    """BEiT's: trained distances are spread out geometrically, near ones least; a cubic spline runs through them."""
+    """Stretch as BEiT does: a cubic spline through distances that are spread geometrically, near ones least."""
     rows, columns = (_spread(old, new).to(distances.device) for old, new in zip(trained, wanted, strict=True))
     return torch.einsum("yY,xX,YXh->yxh", rows, columns, distances.double())
 
 
 def _bilinear(distances: Tensor, _trained: Grid, wanted: Grid) -> Tensor:
-    """Hugging Face's: the table as an image."""
+    """Stretch as Hugging Face does: the table as an image."""
     size = (2 * wanted[0] - 1, 2 * wanted[1] - 1)
     return interpolate(distances.permute(2, 0, 1)[None], size=size, mode="bilinear")[0].permute(1, 2, 0)
 
@@ -47,7 +47,7 @@ BIAS_INTERPOLATIONS: dict[str, Callable[[Tensor, Grid, Grid], Tensor]] = {"beit"
 
 @lru_cache(maxsize=64)
 def _spread(trained: int, wanted: int) -> Tensor:
-    """Weights of trained distances along one side: `(2 wanted - 1, 2 trained - 1)`."""
+    """Return weights of trained distances along one side: `(2 wanted - 1, 2 trained - 1)`."""
     ratio = _ratio(trained - 1, wanted - 1)
     right = list(accumulate(ratio**power for power in range(trained - 1)))
     places = torch.tensor([-place for place in reversed(right)] + [0.0] + right, dtype=torch.float64)
@@ -55,7 +55,7 @@ def _spread(trained: int, wanted: int) -> Tensor:
 
 
 def _ratio(trained: int, wanted: int) -> float:
-    """The ratio between 1.01 and 1.5 whose geometric series of `trained` terms reaches `wanted`, by bisection."""
+    """Bisect for the ratio between 1.01 and 1.5 whose geometric series of `trained` terms reaches `wanted`."""
     low, high = 1.01, 1.5
     ratio = high
     while high - low > STEP:
@@ -68,7 +68,7 @@ def _ratio(trained: int, wanted: int) -> float:
 
 
 def spline_weights(places: Tensor, wanted: Tensor) -> Tensor:
-    """Weights `(wanted, places)` of values at rising `places` in the cubic spline through them.
+    """Return weights `(wanted, places)` of values at rising `places` in the cubic spline through them.
 
     Not-a-knot at both ends, as FITPACK's; beyond the ends the last value holds. Fewer than four places: the smoothest
     curve through them.
@@ -88,7 +88,7 @@ def spline_weights(places: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _bends(gaps: Tensor) -> Tensor:
-    """Second derivatives at the places for unit values there: `(places, places)`."""
+    """Return second derivatives at the places for unit values there: `(places, places)`."""
     count = len(gaps) + 1
     system, values = (torch.zeros(count, count, dtype=gaps.dtype) for _ in range(2))
     for place in range(1, count - 1):

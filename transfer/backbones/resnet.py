@@ -8,10 +8,8 @@ from typing import Any
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 from torch import Tensor, nn
 
-from transfer.backbones.choices import choice
-from transfer.backbones.kind import Kind, Level
-from transfer.backbones.norms import set_eps
-from transfer.backbones.padding import pad_as_tensorflow
+from transfer.backbones.kind import Kind, Level, choice
+from transfer.backbones.layers import pad_as_tensorflow, set_eps
 from transfer.backbones.resnet_variants import (
     LEVELS,
     PADDINGS,
@@ -23,7 +21,7 @@ from transfer.backbones.resnet_variants import (
     set_stem,
     stride_in_first_convolution,
 )
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 STEMS = ("", "deep", "deep_tiered", "cifar")
@@ -31,7 +29,7 @@ STANDARD_WIDTHS = (64, 128, 256, 512)
 
 
 def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm ResNet without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
+    """Build a timm ResNet without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
 
     Options that shapes show: `block` (basic, bottleneck), `depths`, `widths`, `groups`, `base_width`,
     `stem` ("" 7x7, deep, deep_tiered, cifar: 3x3 of stride 1 without pooling), `stem_width` (channels of the stem, of
@@ -45,10 +43,10 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
     follows the first norm; not in lightly's sequences), `eps` of the norms, `antialias` (CLIP: average pools instead of
     strides, sides rounded down), `output_stride` of the source network (32; DeepLab 8).
 
-    Raises BadOption for what cannot go together, UnknownName for values that do not exist.
+    Raises UnsupportedNetwork for what cannot go together, UnknownName for values that do not exist.
     """
     if output_stride not in (8, 16, 32):
-        raise BadOption(f"output stride {output_stride}: a ResNet has 8, 16 or 32.")
+        raise UnsupportedNetwork(f"output stride {output_stride}: a ResNet has 8, 16 or 32.")
     small = choice(options, "stem", STEMS) == "cifar"
     network = _timm_resnet(options, output_stride=min(32, 4 * output_stride) if small else output_stride)
     if small or _stem_width(options) != 64:
@@ -58,9 +56,9 @@ def build_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Modu
 
 
 def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
-    plain = options.get("stem", "") in ("", "cifar")
-    # only timm's deep stems have a width: a plain one of another width is exchanged for one of them
-    narrow = plain and _stem_width(options) == 64
+    single = options.get("stem", "") in ("", "cifar")
+    # only timm's deep stems have a width: a single convolution of another width is exchanged for one of them
+    standard = single and _stem_width(options) == 64
     return ResNet(
         BLOCKS[options["block"]],
         tuple(options["depths"]),
@@ -69,8 +67,8 @@ def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
         output_stride=output_stride,
         cardinality=options.get("groups", 1),
         base_width=options.get("base_width", 64),
-        stem_width=_stem_width(options) // 2 if plain else options.get("stem_width", 64),
-        stem_type="" if narrow else "deep" if plain else options["stem"],
+        stem_width=_stem_width(options) // 2 if single else options.get("stem_width", 64),
+        stem_type="" if standard else "deep" if single else options["stem"],
         avg_down=options.get("avg_down", False),
         aa_layer=nn.AvgPool2d if options.get("antialias") else None,
         channels=tuple(options.get("widths", STANDARD_WIDTHS)),
@@ -78,14 +76,16 @@ def _timm_resnet(options: Mapping[str, Any], output_stride: int) -> ResNet:
 
 
 def _stem_width(options: Mapping[str, Any]) -> int:
-    """Channels of a plain stem; 64 for deep ones, which timm builds itself."""
+    """Return the channels of a stem of one convolution; 64 for deep ones, which timm builds itself."""
     return int(options.get("stem_width", 64)) if options.get("stem", "") in ("", "cifar") else 64
 
 
 def _set_variant(network: ResNet, options: Mapping[str, Any]) -> None:
     stride_in = choice(options, "stride_in", STRIDES_IN)
     if stride_in != "3x3" and (options["block"] == "basic" or options.get("antialias") or options.get("avg_down")):
-        raise BadOption(f"stride_in {stride_in}: only plain bottleneck blocks have it; leave the option out.")
+        raise UnsupportedNetwork(
+            f"stride_in {stride_in}: only bottleneck blocks without average pooling have it; leave the option out."
+        )
     if stride_in == "1x1":
         stride_in_first_convolution(network)
     elif stride_in == "last_unit":

@@ -1,4 +1,4 @@
-"""What makes a ResNet another one than torchvision's, as changes to a timm network that keep its names.
+"""Change a timm ResNet into one that differs from torchvision's; its names stay.
 
 Each function changes the network in place.
 """
@@ -11,7 +11,7 @@ from timm.layers import create_pool2d
 from timm.models.resnet import Bottleneck, ResNet
 from torch import nn
 
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 
 STRIDES_IN = ("3x3", "1x1", "last_unit")
 PADDINGS = ("symmetric", "same")
@@ -23,7 +23,7 @@ def _layers(network: ResNet) -> list[Any]:
 
 
 def set_stem(network: ResNet, *, small: bool, padding: int) -> None:
-    """One convolution of the width that the network was built for: 7x7, or 3x3 without stride and pooling."""
+    """Make the stem one convolution of the network's width: 7x7, or 3x3 without stride and pooling."""
     width = network.bn1.num_features
     if not small:
         network.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -35,30 +35,33 @@ def set_stem(network: ResNet, *, small: bool, padding: int) -> None:
 
 
 def pool_as_tensorflow(network: ResNet) -> None:
-    """A max-pool with SAME padding in the stem (TF-slim, SimCLR, BYOL). Raises BadOption where there is none."""
+    """Give the stem's max-pool SAME padding (TF-slim, SimCLR, BYOL).
+
+    Raises UnsupportedNetwork where there is none.
+    """
     if not isinstance(network.maxpool, nn.MaxPool2d):
-        raise BadOption("pool_padding: this stem has no max-pool; leave the option out.")
+        raise UnsupportedNetwork("pool_padding: this stem has no max-pool; leave the option out.")
     network.maxpool = create_pool2d("max", 3, stride=2, padding="same")
 
 
 def project_first_block(network: ResNet) -> None:
-    """A shortcut convolution in the very first block, whose input has its width already."""
+    """Add a shortcut convolution to the very first block, whose input has its width already."""
     block: Any = network.layer1[0]
     if block.downsample is not None:
-        raise BadOption("projection: layer1.0 of this network has one already; leave the option out.")
+        raise UnsupportedNetwork("projection: layer1.0 of this network has one already; leave the option out.")
     width = network.bn1.num_features
     block.downsample = nn.Sequential(nn.Conv2d(width, width, 1, bias=False), nn.BatchNorm2d(width))
 
 
 def stride_in_first_convolution(network: ResNet) -> None:
-    """The stride of a stage in the 1x1 convolution of its first block (He et al., CVPR 2016; Caffe, Detectron)."""
+    """Stride in the 1x1 convolution of a stage's first block (He et al., CVPR 2016; Caffe, Detectron)."""
     for layer in _layers(network):
         layer[0].conv1.stride, layer[0].conv2.stride = layer[0].conv2.stride, (1, 1)
         _dilate_alike(layer)
 
 
 def end_with_strides(network: ResNet, levels: str) -> None:
-    """Strides at the end of blocks 1 to 3, as TF-slim has them: its last unit strides in the 3x3 convolution.
+    """Stride at the end of blocks 1 to 3, as TF-slim does: its last unit strides in the 3x3 convolution.
 
     That equals subsampling the output of a last unit without stride. Where the output stride forbids a stride, the
     following blocks dilate. `levels` are taken after those strides, or before them.
@@ -72,7 +75,7 @@ def end_with_strides(network: ResNet, levels: str) -> None:
 
 
 def subsample(stage: nn.Sequential, following: nn.Sequential, stride: tuple[int, int], levels: str) -> None:
-    """Every other row and column between two stages: at the end of one, or at the beginning of the next."""
+    """Take every other row and column between two stages: at the end of one, or at the beginning of the next."""
     if levels == "after_stride":
         stage.append(nn.MaxPool2d(1, stride))
         return
@@ -84,20 +87,20 @@ def subsample(stage: nn.Sequential, following: nn.Sequential, stride: tuple[int,
 
 
 def shift_reductions(features: list[dict[str, Any]], levels: str) -> None:
-    """A map after the stride has the size of its stage's successor; `features` begin with the stem."""
+    """Give each map after the stride the size of its stage's successor; `features` begin with the stem."""
     reductions = [feature["reduction"] for feature in features[2:]]
     for feature, following in zip(features[1:], reductions if levels == "after_stride" else (), strict=False):
         feature["reduction"] = following
 
 
 def _dilate_alike(layer: Any) -> None:
-    """What comes after a removed stride is dilated; timm's first block strides behind its 3x3 convolution."""
+    """Dilate what comes after a removed stride; timm's first block strides behind its 3x3 convolution."""
     for block in (module for module in layer if isinstance(module, Bottleneck)):
         block.conv2.dilation = block.conv2.padding = (block.dilation, block.dilation)
 
 
 def average_instead_of_striding(network: ResNet) -> None:
-    """CLIP's ModifiedResNet: average pools of a network built with `avg_down` that leave odd rows and columns out."""
+    """Let average pools leave odd rows and columns out, as CLIP's do, in a network built with `avg_down`."""
     for layer in _layers(network):
         pool = layer[0].downsample[0] if layer[0].downsample is not None else None
         if isinstance(pool, nn.AvgPool2d):

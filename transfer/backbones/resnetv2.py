@@ -10,10 +10,9 @@ from timm.layers import BatchNormAct2d, GroupNormAct, StdConv2d, create_conv2d
 from timm.models.resnetv2 import ResNetV2
 from torch import Tensor, nn
 
-from transfer.backbones.choices import choice
-from transfer.backbones.kind import Kind, Level
+from transfer.backbones.kind import Kind, Level, choice
 from transfer.backbones.resnet_variants import LEVELS, shift_reductions, subsample
-from transfer.errors import BadOption
+from transfer.errors import UnsupportedNetwork
 
 NORMS = ("group", "batch")
 BLOCKS = ("bottleneck", "basic")
@@ -24,7 +23,7 @@ STANDARD_WIDTHS = (256, 512, 1024, 2048)
 
 
 def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm ResNetV2 without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
+    """Build a timm ResNetV2 without classifier; `output_stride` 8 or 16 trades the last strides for dilation.
 
     Options that shapes show: `block` (bottleneck, basic), `depths`, `widths` (channels that a stage returns),
     `stem` ("" 7x7, deep, tiered), `stem_width`, `avg_down`, `norm` (group: 32 groups; batch), `bias` (convolutions
@@ -39,10 +38,10 @@ def build_resnetv2(options: Mapping[str, Any], output_stride: int = 32) -> nn.Mo
     The last level is the last stage's output; the final norm and activation follow in `forward_features`.
     """
     if output_stride not in (8, 16, 32):
-        raise BadOption(f"output stride {output_stride}: a ResNetV2 has 8, 16 or 32.")
+        raise UnsupportedNetwork(f"output stride {output_stride}: a ResNetV2 has 8, 16 or 32.")
     stem, pool = choice(options, "stem", STEMS), choice(options, "pool_padding", tuple(POOL_PADDINGS))
     if stem == "tiered" and pool != "symmetric":
-        raise BadOption(f"pool_padding {pool}: a tiered stem pools symmetrically; leave the option out.")
+        raise UnsupportedNetwork(f"pool_padding {pool}: a tiered stem pools symmetrically; leave the option out.")
     network = ResNetV2(
         list(options["depths"]),
         channels=tuple(options.get("widths", STANDARD_WIDTHS)),
@@ -81,16 +80,18 @@ def _blocks(network: Any) -> list[Any]:
 
 
 def _add_biases(network: Any) -> None:
-    """TF-slim: a convolution that no batch normalisation follows adds a bias."""
+    """Add a bias to convolutions that no batch normalisation follows, as TF-slim does."""
     shortcuts = [block.downsample.conv for block in _blocks(network) if block.downsample is not None]
     for convolution in (network.stem.conv, *(block.conv3 for block in _blocks(network)), *shortcuts):
         convolution.bias = nn.Parameter(convolution.weight.new_zeros(convolution.out_channels))
 
 
 def _end_with_strides(network: Any, options: Mapping[str, Any]) -> None:
-    """Strides at the end of blocks 1 to 3: see `resnet_variants.end_with_strides`."""
+    """Stride at the end of blocks 1 to 3: see `resnet_variants.end_with_strides`."""
     if options.get("block") == "basic" or options.get("avg_down"):
-        raise BadOption("stride_in last_unit: only plain bottleneck blocks have it; leave the option out.")
+        raise UnsupportedNetwork(
+            "stride_in last_unit: only bottleneck blocks without average pooling have it; leave the option out."
+        )
     levels = choice(options, "levels", LEVELS)
     for number, (stage, following) in enumerate(zip(network.stages, network.stages[1:], strict=False), 1):
         first = following.get_submodule("blocks.0")

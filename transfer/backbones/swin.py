@@ -12,30 +12,30 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
 from transfer.backbones.kind import Kind, Level
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 
 Sides = tuple[int, int]
 
 
 def _per_side(_block: Any, shift: Sides, size: Sides, window: Sides) -> Sides:
-    """torchvision's: along every side of more than one window."""
+    """Shift as torchvision does: along every side of more than one window."""
     padded = [side + -side % w for side, w in zip(size, window, strict=True)]
     rows, columns = (s if side > w else 0 for s, side, w in zip(shift, padded, window, strict=True))
     return rows, columns
 
 
 def _unless_fitting(_block: Any, shift: Sides, size: Sides, window: Sides) -> Sides:
-    """mmpretrain's and Hugging Face's: along both sides, unless the shorter one fits into a window."""
+    """Shift as mmpretrain and Hugging Face do: along both sides, unless the shorter one fits into a window."""
     return shift if min(size) > min(window) else (0, 0)
 
 
 def _always(_block: Any, shift: Sides, _size: Sides, _window: Sides) -> Sides:
-    """mmdet's and mmseg's, those of Swin's own detectors: along both sides."""
+    """Shift as mmdet and mmseg, and Swin's own detectors, do: along both sides."""
     return shift
 
 
 def _as_trained(block: Any, _shift: Sides, _size: Sides, _window: Sides) -> Sides:
-    """iBOT's and EsViT's: in the blocks that shift at the trained size."""
+    """Shift as iBOT and EsViT do: in the blocks that shift at the trained size."""
     rows, columns = block.shift_size
     return rows, columns
 
@@ -63,7 +63,7 @@ class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
     padding: str
 
     def _attn(self, x: Tensor) -> Tensor:
-        """`(B, H, W, C)` → the same shape: attention within shifted windows."""
+        """Attend within shifted windows of `(B, H, W, C)`; the shape stays."""
         height, width = x.shape[1:3]
         nominal = [side // 2 if any(self.target_shift_size) else 0 for side in self.window_size]
         shift = SHIFTS[self.padding](self, (nominal[0], nominal[1]), (height, width), self.window_size)
@@ -81,14 +81,14 @@ class PadThenShift(SwinTransformerBlock):  # type: ignore[misc]
 class AnySizeSwin(SwinTransformer):  # type: ignore[misc]
     """timm's Swin transformer for images of any size, with absolute positions where the network has them.
 
-    Images are padded to whole patches; `absolute_pos_embed` `(1, cells, C)` is stretched bicubically, as Swin's own
+    Images are padded to full patches; `absolute_pos_embed` `(1, cells, C)` is stretched bicubically, as Swin's own
     detectors do.
     """
 
     absolute_pos_embed: nn.Parameter | None
 
     def embed(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` → `(B, H/patch, W/patch, C)`."""
+        """Return patches `(B, H/patch, W/patch, C)` of images `(B, 3, H, W)`."""
         patch = self.patch_embed.patch_size[0]
         x: Tensor = self.patch_embed(pad(images, (0, -images.shape[-1] % patch, 0, -images.shape[-2] % patch)))
         if self.absolute_pos_embed is None:
@@ -100,13 +100,13 @@ class AnySizeSwin(SwinTransformer):  # type: ignore[misc]
         return x
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` → the last map after the final norm: `(B, H/32, W/32, C)`."""
+        """Return the last map after the final norm, `(B, H/32, W/32, C)`, of images `(B, 3, H, W)`."""
         x: Tensor = self.norm(self.layers(self.embed(images)))
         return x
 
 
 def _region_mask(size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], like: Tensor) -> Tensor:
-    """-100 between cells of a window that were not neighbours before the shift: `(windows, cells, cells)`."""
+    """Return -100 between cells of a window that were not neighbours before the shift: `(windows, cells, cells)`."""
     rows, columns = (_regions(*sides) for sides in zip(size, window, shift, strict=True))
     regions = (3 * rows[:, None] + columns).to(like)
     cells = window_partition(regions[None, :, :, None], window).flatten(1)
@@ -115,20 +115,20 @@ def _region_mask(size: tuple[int, int], window: tuple[int, int], shift: tuple[in
 
 
 def _regions(side: int, window: int, shift: int) -> Tensor:
-    """0 before the last window, 1 up to the seam in it, 2 behind the seam."""
+    """Return 0 before the last window, 1 up to the seam in it, 2 behind the seam."""
     cells = torch.arange(side)
     return (cells >= side - window).long() + (cells >= side - shift).long()
 
 
 def build_swin(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm SwinTransformer without classifier.
+    """Build a timm SwinTransformer without classifier.
 
     Options: `dim`, `depths`, `heads` (per stage), `window`, `last_window` (of the last stage, where the trained images
     gave it less than `window` cells a side), `patch`, `mlp_ratio`, `qkv_bias`, `ape` (absolute positions), `eps`,
     `padding` (timm, torchvision, mmpretrain, huggingface, mmdet, ibot: sizes that windows do not fill).
     """
     if output_stride != 32:
-        raise BadOption(f"output stride {output_stride}: a Swin transformer's is 32; leave the option out.")
+        raise UnsupportedNetwork(f"output stride {output_stride}: a Swin transformer's is 32; leave the option out.")
     padding = options.get("padding", "timm")
     if padding not in PADDINGS:
         raise UnknownName.among("padding", padding, PADDINGS)
@@ -161,7 +161,7 @@ def _positions(network: Any) -> nn.Parameter:
 
 
 def merge_in_timms_order(tensor: Tensor) -> Tensor:
-    """Channels of OpenMMLab's patch merging, `(..., 4 C)` unfolded channel by channel → timm's `(..., 4 C)`.
+    """Permute channels `(..., 4 C)` of OpenMMLab's patch merging, unfolded channel by channel, to timm's.
 
     timm stacks the four patches of a merge (columns first), OpenMMLab's `nn.Unfold` interleaves them (rows first):
     for `reduction.weight` `(2 C, 4 C)` and `norm.weight`, `norm.bias` `(4 C,)`.

@@ -1,4 +1,4 @@
-"""Plain vision transformers: class token or not, registers, LayerScale, gated MLPs, CLIP's norms, any grid."""
+"""Vision transformers: class token or not, registers, LayerScale, gated MLPs, CLIP's norms, any grid."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from transfer.backbones.kind import Kind, Level
+from transfer.backbones.layers import ConvStem
 from transfer.backbones.positions import INTERPOLATIONS, sincos2d, stretch_positions
-from transfer.backbones.stems import ConvStem
-from transfer.errors import BadOption, UnknownName
+from transfer.errors import UnknownName, UnsupportedNetwork
 
 MLPS = {"mlp": Mlp, "swiglu": SwiGLU, "swiglu_packed": SwiGLUPacked}
 STEMS = {"patch": PatchEmbed, "conv": ConvStem}
@@ -23,13 +23,13 @@ POSITIONS = ("learnt", "sincos2d")
 
 
 class QuickGELU(nn.Module):
-    """OpenAI CLIP's approximation: `x * sigmoid(1.702 x)` (Hendrycks and Gimpel, 2016)."""
+    """OpenAI CLIP's approximation of GELU: `x * sigmoid(1.702 x)` (Hendrycks and Gimpel, 2016)."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape → the same shape."""
+        """Apply the function element by element."""
         return x * torch.sigmoid(1.702 * x)
 
 
@@ -48,7 +48,7 @@ class PlainViT(VisionTransformer):  # type: ignore[misc]
     no_embed_registers: bool
 
     def _pos_embed(self, x: Tensor) -> Tensor:
-        """`(B, H, W, C)` patch tokens → `(B, prefix + H*W, C)` with positions, class and register tokens first."""
+        """Return `(B, prefix + H*W, C)` with positions, class and register tokens first, of patches `(B, H, W, C)`."""
         batch, height, width, _ = x.shape
         prefix, cells = self._prefix_and_cells((height, width))
         x = x.flatten(1, 2) + cells.to(x)
@@ -57,7 +57,7 @@ class PlainViT(VisionTransformer):  # type: ignore[misc]
         return self.pos_drop(x)  # type: ignore[no-any-return]
 
     def _prefix_and_cells(self, grid: tuple[int, int]) -> tuple[Tensor | None, Tensor]:
-        """Class and register tokens with what positions they have, and the positions of the patches."""
+        """Return class and register tokens with what positions they have, and the positions of the patches."""
         tokens = [token for token in (self.cls_token, self.reg_token) if token is not None]
         prefix = torch.cat(tokens, dim=1) if tokens else None
         if self.pos_embed is None:
@@ -69,14 +69,14 @@ class PlainViT(VisionTransformer):  # type: ignore[misc]
         return prefix, stretch_positions(cells, self.patch_embed.grid_size, grid, self.position_interpolation)
 
     def _embedded(self) -> int:
-        """How many of the class and register tokens have positions."""
+        """Count the class and register tokens that have positions."""
         if self.no_embed_class:
             return 0
         return int(self.has_class_token) if self.no_embed_registers else int(self.num_prefix_tokens)
 
 
 def build_vit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A timm VisionTransformer without classifier that accepts any image divisible by its patch.
+    """Build a timm VisionTransformer without classifier that accepts any image divisible by its patch.
 
     Options: `image` (height, width of the position grid in pixels), `patch`, `dim`, `depth`, `heads`,
     `mlp` (mlp, swiglu, swiglu_packed), `mlp_hidden`, `gelu` (exact, tanh, quick), `stem` (patch, conv),
@@ -85,7 +85,9 @@ def build_vit(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
     the blocks, and no bias in the stem), `final_norm`, `eps`.
     """
     if output_stride != 32:
-        raise BadOption(f"output stride {output_stride}: a plain ViT has one stride, its patch; leave the option out.")
+        raise UnsupportedNetwork(
+            f"output stride {output_stride}: a ViT has one stride, its patch; leave the option out."
+        )
     way = _known("position interpolation", options.get("position_interpolation", "timm"), INTERPOLATIONS)
     gelu = _known("GELU", options.get("gelu", "exact"), GELUS)
     stem = _known("stem", options.get("stem", "patch"), STEMS)
@@ -135,22 +137,24 @@ def _known(what: str, name: str, names: Iterable[str]) -> str:
 
 
 def quarters(depth: int) -> tuple[int, int, int, int]:
-    """Indices of the blocks that end each quarter of the depth (12 → 2, 5, 8, 11)."""
+    """Return the indices of the blocks that end each quarter of the depth (12 → 2, 5, 8, 11)."""
     first, second, third, last = (-(-depth * quarter // 4) - 1 for quarter in (1, 2, 3, 4))
     return first, second, third, last
 
 
 def patch_grid(network: Any, images: Tensor) -> tuple[int, int]:
-    """Cells of `images` in patches, (rows, columns). Raises BadOption where they do not divide."""
+    """Count the patches of `images`, (rows, columns). Raises UnsupportedNetwork where they do not divide."""
     patch = network.patch_embed.patch_size[0]
     height, width = images.shape[-2:]
     if height % patch or width % patch:
-        raise BadOption(f"images of {height}x{width} pixels do not divide into patches of {patch}: pad or resize them.")
+        raise UnsupportedNetwork(
+            f"images of {height}x{width} pixels do not divide into patches of {patch}: pad or resize them."
+        )
     return height // patch, width // patch
 
 
 def quarter_stages(network: Any, stem: list[nn.Module]) -> list[list[nn.Module]]:
-    """`stem`, then a plain transformer's blocks in quarters of its depth, the final norm in the last."""
+    """Return `stem`, then a transformer's blocks in quarters of its depth, the final norm in the last."""
     starts = [0, *(end + 1 for end in quarters(len(network.blocks)))]
     blocks = [list(network.blocks[start:stop]) for start, stop in pairwise(starts)]
     return [stem, *blocks[:3], [*blocks[3], network.norm]]
@@ -161,7 +165,7 @@ def _levels(network: Any) -> tuple[Level, ...]:
 
 
 def intermediate_maps(network: Any, images: Tensor) -> list[Tensor]:
-    """Patch tokens as maps after the blocks that end each quarter, of a timm transformer without relative biases."""
+    """Return patch tokens as maps after the blocks that end each quarter; no relative biases are possible."""
     patch_grid(network, images)
     ends = quarters(len(network.blocks))
     maps = network.forward_intermediates(images, indices=sorted(set(ends)), intermediates_only=True)

@@ -10,11 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transfer.backbones.choices import choice
-from transfer.backbones.kind import Kind, Level
-from transfer.backbones.norms import set_eps
-from transfer.backbones.padding import pad_as_tensorflow
-from transfer.errors import BadOption
+from transfer.backbones.kind import Kind, Level, choice
+from transfer.backbones.layers import pad_as_tensorflow, set_eps
+from transfer.errors import UnsupportedNetwork
 
 BIASES = ("none", "stem", "all")
 PADDINGS = ("symmetric", "same")
@@ -25,7 +23,7 @@ STEM_WIDTH = 16
 
 
 class Unit(nn.Module):
-    """Norm, activation, 3x3 convolution, twice; a 1x1 shortcut where the width changes.
+    """Two times norm, activation and 3x3 convolution; a 1x1 shortcut where the width changes.
 
     `activate_residual` and `activate_shortcut` say which branch gets the activated input: the norm exists anyway.
     """
@@ -46,7 +44,7 @@ class Unit(nn.Module):
         self.bn1.requires_grad_(activate_residual or activate_shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, inputs, H, W)` → `(B, outputs, H/stride, W/stride)`."""
+        """Return `(B, outputs, H/stride, W/stride)` of `(B, inputs, H, W)`."""
         active = self.activation(self.bn1(x))
         shortcut = active if self.activate_shortcut else x
         residual = self.conv1(active if self.activate_residual else x)
@@ -63,7 +61,7 @@ class Block(nn.Module):
         self.layer = nn.Sequential(*units)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, inputs, H, W)` → `(B, outputs, H/stride, W/stride)`."""
+        """Return `(B, outputs, H/stride, W/stride)` of `(B, inputs, H, W)`."""
         return self.layer(x)  # type: ignore[no-any-return]
 
 
@@ -78,13 +76,13 @@ class WideResNet(nn.Module):
         self.activation = nn.LeakyReLU(SLOPE)
 
     def forward_features(self, images: Tensor) -> Tensor:
-        """`(B, 3, H, W)` → `(B, C, H/4, W/4)`, normed and activated: what the classifier averages."""
+        """Return `(B, C, H/4, W/4)` of images `(B, 3, H, W)`, normed and activated: what the classifier averages."""
         x = self.block3(self.block2(self.block1(self.conv1(images))))
         return self.activation(self.bn1(x))  # type: ignore[no-any-return]
 
 
 def build_wide_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn.Module:
-    """A wide ResNet without classifier for images of about 32 pixels: its three levels have strides 1, 2 and 4.
+    """Build a wide ResNet without classifier for images of about 32 pixels: levels have strides 1, 2 and 4.
 
     Options that shapes show: `units` of a block (WRN-28: 4), `widths` of the three blocks (WRN-28-2: 32, 64, 128),
     `bias` of the convolutions (none: kekmodel; stem; all: ReMixMatch, FixMatch, TorchSSL).
@@ -94,10 +92,12 @@ def build_wide_resnet(options: Mapping[str, Any], output_stride: int = 32) -> nn
     the activated input (both: the paper; residual: ReMixMatch and FixMatch; none: kekmodel, USB,
     TorchSSL). In block 1 both do. Leaky activations have slope 0.1.
 
-    Raises BadOption for an output stride below 4.
+    Raises UnsupportedNetwork for an output stride below 4.
     """
     if output_stride < STRIDES[1] * STRIDES[2]:
-        raise BadOption(f"output stride {output_stride}: a wide ResNet for small images has 4; leave the option out.")
+        raise UnsupportedNetwork(
+            f"output stride {output_stride}: a wide ResNet for small images has 4; leave the option out."
+        )
     transition = choice(options, "transition", TRANSITIONS)
     inputs, blocks = STEM_WIDTH, []
     for number, (width, stride) in enumerate(zip(options["widths"], STRIDES, strict=True), 1):

@@ -1,4 +1,4 @@
-"""Plain vision transformers whose blocks look at windows, so that images of a thousand pixels can be trained on."""
+"""Let blocks of vision transformers attend within windows, so that images of a thousand pixels can be trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from transfer.backbones.vit import patch_grid, quarters
 
 
 def windowed_maps(network: Any, images: Tensor, window: int) -> list[Tensor]:
-    """Patch tokens as maps after the blocks that end each quarter, of a `vit` without its class and register tokens.
+    """Return patch tokens, without class and register tokens, as maps after the blocks that end each quarter.
 
     Those four blocks attend globally, the others within windows of `window` cells a side; cells that fill up windows at
-    the border are zeros behind the norm (Li et al., ViTDet, ECCV 2022, section 3, there with relative positions).
-    `(B, 3, H, W)` → four of `(B, C, H/patch, W/patch)`. Raises BadOption for images that patches do not divide.
+    the border are zeros behind the norm (Li et al., ViTDet, ECCV 2022, section 3, there with relative positions). `(B,
+    3, H, W)` → four of `(B, C, H/patch, W/patch)`. Raises UnsupportedNetwork for images that patches do not divide.
     """
     grid = patch_grid(network, images)
     tokens = network.norm_pre(network._pos_embed(network.patch_embed(images)))
@@ -33,10 +33,10 @@ def windowed_maps(network: Any, images: Tensor, window: int) -> list[Tensor]:
 
 
 def _attend(attention: nn.Module, x: Tensor, window: tuple[int, int]) -> Tensor:
-    """`(B, H, W, C)` → the same shape, each window by itself."""
+    """Attend within each window of `(B, H, W, C)`; the shape stays."""
     height, width = x.shape[1:3]
     x = pad(x, (0, 0, 0, -width % window[1], 0, -height % window[0]))
     padded = x.shape[1:3]
     windows = attention(window_partition(x, window).flatten(1, 2)).unflatten(1, window)
-    whole: Tensor = window_reverse(windows, window, *padded)
-    return whole[:, :height, :width]
+    joined: Tensor = window_reverse(windows, window, *padded)
+    return joined[:, :height, :width]

@@ -1,1 +1,1 @@
-"""Leaderboards from records: standard library only, so that a machine without torch rebuilds them."""
+"""Build leaderboards from records: standard library only, so that a machine without torch rebuilds them."""

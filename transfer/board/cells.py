@@ -1,4 +1,4 @@
-"""A table as Markdown lines: numbers in percent, each linked to its record file."""
+"""Lay out a table as Markdown lines: numbers in percent, each linked to its record file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def table_lines(table: Table, notes: Sequence[str]) -> list[str]:
-    """Header, rule and rows of `table`; `notes` are the footnotes, which cells refer to by their position."""
+    """Return header, rule and rows of `table`; cells refer to `notes`, the footnotes, by their position."""
     scores = [text_cell(f"{task.title} {score}") for task, score in table.columns]
     header = ["Checkpoint", "Backbone", *scores, "Overlap", "Coverage %", "Wall time"]
     rule = [":--", ":--", *["--:"] * (len(header) - 2)]
@@ -26,7 +26,7 @@ def table_lines(table: Table, notes: Sequence[str]) -> list[str]:
 
 
 def missing_note(table: Table, row: Row, task: Task) -> str:
-    """What a partly filled task of a row lacks; empty if it has everything or nothing."""
+    """Say what a partly filled task of a row lacks; empty if it has everything or nothing."""
     cells = [table.cell(row, task, score) for score in task.scores]
     if not any((task.name, seed) in row.records for seed in table.suite.seeds) or not any(c.missing for c in cells):
         return ""
@@ -39,12 +39,12 @@ def missing_note(table: Table, row: Row, task: Task) -> str:
 
 
 def link(label: str, record: Record) -> str:
-    """`label` linked to the file of `record`."""
+    """Return `label` linked to the file of `record`."""
     return f"[{label}](records/{quote(record.run.record_name)}.json)"
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit a person would choose."""
+    """Say seconds in the unit a person would choose."""
     for unit, size in (("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
@@ -68,7 +68,7 @@ def _score(table: Table, row: Row, task: Task, score: str, notes: Sequence[str])
 
 
 def _linked(cell: Cell, text: str) -> str:
-    """One seed: the number is the link. Several: mean ± standard deviation, and a link per seed."""
+    """Link a cell. One seed: the number is the link. Several: mean ± standard deviation, and a link per seed."""
     if len(cell.records) == 1:
         return link(text, cell.records[0])
     spread = "" if cell.spread is None else f" ± {percent(cell.spread):.1f}"
@@ -91,7 +91,7 @@ def _mark(note: str, notes: Sequence[str]) -> str:
 
 
 def _coverage(row: Row) -> str:
-    """The lowest of the row's runs, rounded down: 100.0 means every element."""
+    """Return the lowest of the row's runs, rounded down: 100.0 means every element."""
     shares = [record.certificate["coverage"] for record in row.records.values() if record.certificate]
     return f"{math.floor(1000 * min(shares)) / 10:.1f}" if shares else UNDEFINED
 

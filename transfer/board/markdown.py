@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown, for GitHub."""
+"""Render the leaderboard as Markdown, for GitHub."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from transfer.board.cells import link, missing_note, table_lines
 from transfer.board.overlap import describe_excluded, gap_lines
 from transfer.board.tables import Table, left_out, tables_of
-from transfer.board.texts import code
+from transfer.board.texts import code, training
 from transfer.files.atomic import replacing
-from transfer.results.store import read_records
+from transfer.results.store import read_records, upgrade_records
 from transfer.schemas.record import Record
-from transfer.schemas.suite import Suite, Task
+from transfer.schemas.suite import Suite, Task, load_suite
 
 LEGEND = """\
 ## How to read this
@@ -32,15 +32,21 @@ LEGEND = """\
   those images says so above it, and below it what they add to the full score.
 - Coverage is the share of the backbone's parameters and buffers that came from the checkpoint file, rounded down.
 - Wall time is fine-tuning, prediction and scoring of the whole row, on the machine that its records name.
-- A table compares runs of one protocol (recipe, metric and data) only; other protocols have tables of their own.
+- A table compares runs of one protocol (head, metric and data) only; other protocols have tables of their own.
 """
 
 EMPTY = "No records yet. Evaluate a checkpoint with `tools/eval.sh CKPT SUITE`, then run `transfer leaderboard`.\n"
 
 
 def build_board(folder: Path, suites: Sequence[Suite]) -> Path:
-    """Write `folder/README.md` from `folder/records/*.json`. Raises BrokenRecord, and then leaves the old one."""
-    board = render_board(suites, read_records(folder / "records"))
+    """Write `folder/README.md` from `folder/records/*.json`. Raises BrokenRecord, and then leaves the old one.
+
+    Records of an earlier schema are written anew; suites that are none of `suites` stand in `folder/suites/*.toml`.
+    """
+    upgrade_records(folder / "records")
+    kept = [load_suite(path) for path in sorted((folder / "suites").glob("*.toml"))]
+    others = [suite for suite in kept if suite.name not in {known.name for known in suites}]
+    board = render_board([*suites, *others], read_records(folder / "records"))
     path = folder / "README.md"
     with replacing(path) as temporary:
         temporary.write_text(board, encoding="utf-8")
@@ -48,7 +54,7 @@ def build_board(folder: Path, suites: Sequence[Suite]) -> Path:
 
 
 def render_board(suites: Sequence[Suite], records: Sequence[Record]) -> str:
-    """The leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
+    """Render the leaderboard of `records`, in any order, as Markdown: a section per suite that has some."""
     ordered = sorted(records, key=lambda record: record.run.record_name)
     sections = [_section(suite, tables) for suite in suites if (tables := tables_of(suite, ordered))]
     parts = ["# Leaderboard\n", *(sections or [EMPTY]), _not_shown(suites, ordered), LEGEND]
@@ -74,7 +80,7 @@ def _table(table: Table) -> str:
 
 
 def _heading(table: Table) -> list[str]:
-    """Nothing above the standard table; what differs above any other."""
+    """Say what differs above any table but the standard one, above which nothing stands."""
     changes = ", ".join(code(f"{key}={json.dumps(value)}") for key, value in sorted(table.overrides.items()))
     what = [f"not the standard protocol: {changes}"] if changes else []
     if excluded := describe_excluded(table):
@@ -105,21 +111,24 @@ def _protocols(table: Table) -> list[str]:
 def _protocol(table: Table, task: Task) -> str:
     records = [record for row in table.rows for (name, _), record in row.records.items() if name == task.name]
     if not records:
-        return f"- {task.title}: recipe {code(task.recipe)}, no runs yet."
-    recipes = " and ".join(sorted({code(record.run.recipe) for record in records}))
+        return f"- {task.title}: {training(task)}, no runs yet."
+    trained = " and ".join(sorted({training(record.run) for record in records}))
     data = [f"{use} data {_manifests(records, use)}" for use in ("train", "test")]
-    return f"- {task.title}: recipe {recipes}, protocol {code(table.protocols[task.name])}, {', '.join(data)}."
+    return f"- {task.title}: {trained}, protocol {code(table.protocols[task.name])}, {', '.join(data)}."
 
 
 def _manifests(records: Sequence[Record], use: str) -> str:
-    """Hash and size of the data; several only if records of one protocol contradict each other, which then shows."""
+    """Say hash and size of the data; several only if records of one protocol contradict each other."""
     manifests = [record.data.get(use, {}) for record in records]
     texts = {f"{code(str(m.get('sha256', 'unknown'))[:12])} ({_images(m)})" for m in manifests}
     return " and ".join(sorted(texts))
 
 
 def _images(manifest: Mapping[str, Any]) -> str:
-    """How many, and how many of test resemble one of train: nothing that a run can be blamed for, but to be known."""
+    """Say how many images there are, and how many of test resemble one of train.
+
+    That is nothing that a run can be blamed for, but to be known.
+    """
     leaked = max(manifest.get(key, 0) for key in ("also_in_train", "looks_like_train"))
     note = f", {leaked} of them like one of train" if leaked else ""
     return f"{manifest.get('images', 'unknown')} images{note}"

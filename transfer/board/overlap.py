@@ -1,4 +1,4 @@
-"""What a table says about test images among the pre-training images."""
+"""Say how many test images are among the pre-training images, and what they do to scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transfer.schemas.suite import Task
 
 
 def overlap_cell(row: Row) -> str:
-    """Share of test images that the pre-training images hold, the largest of the row's tasks."""
+    """Return the share of test images that the pre-training images hold, the largest of the row's tasks."""
     overlaps = [record.overlap for record in row.records.values()]
     if all(overlap["status"] == "measured" for overlap in overlaps):
         return share_text(max(each["counts"]["duplicate"] / each["counts"]["images"] for each in overlaps))
@@ -17,7 +17,7 @@ def overlap_cell(row: Row) -> str:
 
 
 def describe_excluded(table: Table) -> str:
-    """Which test images do not count in a table; empty where all do."""
+    """Say which test images do not count in a table; empty where all do."""
     if not table.excluded:
         return ""
     overlaps = [record.overlap for row in table.rows for record in row.records.values()]
@@ -26,7 +26,7 @@ def describe_excluded(table: Table) -> str:
 
 
 def gap_lines(table: Table) -> list[str]:
-    """How much the test images that were left out lift the first score of each task, a line for each run."""
+    """Say how much the excluded test images lift the first score of each task, a line for each run."""
     lines = [
         _gap(row, task, record)
         for row in table.rows

@@ -1,4 +1,4 @@
-"""Plots of records."""
+"""Plot records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plot_data_curves(path: Path, title: str, panels: Mapping[str, Sequence[Curve
 
 
 def _draw_curve(axis: Axes, curve: Curve, colour: str) -> None:
-    """Points with the spread over seeds, and the line; a control's is dashed."""
+    """Draw points with the spread over seeds, and the line; a control's is dashed."""
     images = [point.images for point in curve.points]
     errors = [100 * (point.spread or 0) for point in curve.points]
     values = [100 * point.value for point in curve.points]

@@ -1,13 +1,14 @@
-"""Which record belongs to which row and column of which table; how it looks is decided elsewhere."""
+"""Sort records into rows and columns of tables; how they look is decided elsewhere."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-from transfer.results.statistics import deviation, mean
+from transfer.results.curves import deviation
 from transfer.schemas.mapping import plain
 from transfer.schemas.record import Record
 from transfer.schemas.run import RunSpec
@@ -16,7 +17,7 @@ from transfer.schemas.suite import Suite, Task
 
 @dataclass(frozen=True)
 class Row:
-    """One checkpoint: its records by (task, seed)."""
+    """The records of one checkpoint, by (task, seed)."""
 
     records: Mapping[tuple[str, int], Record]
 
@@ -42,7 +43,7 @@ class Cell:
     @property
     def value(self) -> float | None:
         """Mean over the seeds; None while a seed is missing or where the metric defines no value."""
-        return None if self.missing or -1 in self.values else mean(self.values)
+        return None if self.missing or -1 in self.values else fmean(self.values)
 
     @property
     def spread(self) -> float | None:
@@ -72,7 +73,7 @@ class Table:
         return [(task, score) for task in self.tasks for score in task.scores]
 
     def cell(self, row: Row, task: Task, score: str) -> Cell:
-        """The cell of `row` in the column of `score`; what is required comes from the suite."""
+        """Return the cell of `row` in the column of `score`; what is required comes from the suite."""
         records = [row.records.get((task.name, seed)) for seed in self.suite.seeds]
         found = tuple(record for record in records if record is not None and score in record.scores)
         present = {record.run.seed for record in found}
@@ -80,25 +81,25 @@ class Table:
         return Cell(found, tuple(record.scores[score] for record in found), missing)
 
     def baseline(self, row: Row, task: Task, score: str) -> float | None:
-        """What `row` has to beat: the best control of its architecture; None without one."""
+        """Return what `row` has to beat: the best control of its architecture; None without one."""
         controls = [other for other in self.rows if other.run.control and other.arch == row.arch]
         values = [self.cell(control, task, score).value for control in controls]
         return max((value for value in values if value is not None), default=None)
 
     def lacks_control(self, row: Row, task: Task) -> bool:
-        """Whether `row` has a value in the first column of `task` and no control to compare it with."""
+        """Tell whether `row` has a value in the first column of `task` and no control to compare it with."""
         place = row, task, task.scores[0]
         return not row.run.control and self.cell(*place).value is not None and self.baseline(*place) is None
 
     def headline(self, row: Row) -> float | None:
-        """Mean over the first score of each task, by which rows are ordered; None for an incomplete row."""
+        """Return the mean over the first score of each task, by which rows are ordered; None for an incomplete row."""
         values = [self.cell(row, task, task.scores[0]).value for task in self.tasks]
         complete = [value for value in values if value is not None]
-        return mean(complete) if len(complete) == len(values) else None
+        return fmean(complete) if len(complete) == len(values) else None
 
 
 def left_out(record: Record, suites: Sequence[Suite]) -> str:
-    """Why no table shows `record`; empty if one does."""
+    """Say why no table shows `record`; empty if one does."""
     run = record.run
     suite = next((suite for suite in suites if suite.name == run.suite), None)
     if suite is None:
@@ -109,7 +110,7 @@ def left_out(record: Record, suites: Sequence[Suite]) -> str:
 
 
 def tables_of(suite: Suite, records: Sequence[Record]) -> list[Table]:
-    """The tables of a suite: the standard one first, then other protocols, without some images, then deviations."""
+    """Return a suite's tables: the standard one, then other protocols, without some images, then deviations."""
     mine = [record for record in records if record.run.suite == suite.name and not left_out(record, [suite])]
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in mine:
@@ -120,7 +121,7 @@ def tables_of(suite: Suite, records: Sequence[Record]) -> list[Table]:
 
 
 def _group_tables(suite: Suite, records: Sequence[Record]) -> list[Table]:
-    """One table of all tasks under each one's first protocol, and one of a single task for each further protocol."""
+    """Make one table of all tasks under their first protocols, and one of one task per further protocol."""
     protocols = {task.name: _protocols(task, records) for task in suite.tasks}
     first = {name: ids[0] for name, ids in protocols.items() if ids}
     further = [(task, protocol) for task in suite.tasks for protocol in protocols[task.name][1:]]
@@ -131,7 +132,7 @@ def _group_tables(suite: Suite, records: Sequence[Record]) -> list[Table]:
 
 
 def _protocols(task: Task, records: Iterable[Record]) -> list[str]:
-    """Protocols that `task` was run under: the suite's recipe first, then the most rows, then the newest."""
+    """Return the protocols that `task` was run under: what the suite binds first, then the most rows, then the newest."""
     found: dict[str, list[Record]] = {}
     for record in records:
         if record.run.task == task.name:
@@ -140,9 +141,14 @@ def _protocols(task: Task, records: Iterable[Record]) -> list[str]:
     def rank(protocol: str) -> tuple[bool, int, str, str]:
         runs = [record.run for record in found[protocol]]
         newest = max(record.created for record in found[protocol])
-        return runs[0].recipe == task.recipe, len({_row_key(run) for run in runs}), newest, protocol
+        return _binds(task, runs[0]), len({_row_key(run) for run in runs}), newest, protocol
 
     return sorted(found, key=rank, reverse=True)
+
+
+def _binds(task: Task, run: RunSpec) -> bool:
+    """Whether the run trained what the suite binds today."""
+    return all(plain(task[key]) == plain(run[key]) for key in ("head", "dataset", "size", "arguments"))
 
 
 def _table(
@@ -162,6 +168,6 @@ def _row_key(run: RunSpec) -> tuple[str, str]:
 
 
 def _order(table: Table, row: Row) -> tuple[bool, bool, float, tuple[str, str]]:
-    """Ranked rows, incomplete rows, controls."""
+    """Return a sort key: ranked rows, incomplete rows, controls."""
     headline = table.headline(row)
     return row.run.control, headline is None, -(headline or 0), _row_key(row.run)

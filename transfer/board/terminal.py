@@ -1,4 +1,4 @@
-"""The leaderboard for a terminal: the same text with its tables aligned and its links left out."""
+"""Render the leaderboard for a terminal: the same text with its tables aligned and its links left out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PLAIN = (
 
 
 def as_text(markdown: str) -> str:
-    """`markdown` without links and emphasis, table columns padded to one width."""
+    """Return `markdown` without links and emphasis, table columns padded to one width."""
     blocks = groupby(markdown.splitlines(), key=lambda line: line.startswith("|"))
     lines = [line for table, block in blocks for line in (_aligned(list(block)) if table else map(_plain, block))]
     return "\n".join(lines) + "\n"
 
 
 def _aligned(block: Sequence[str]) -> list[str]:
-    """Lines of a table: the header wrapped to what its column needs, a rule, the rows."""
+    """Return lines of a table: the header wrapped to what its column needs, a rule, the rows."""
     header, rule, *body = ([_plain(cell.strip()) for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in block)
     widths = [max(map(len, [*title.split(), *cells])) for title, *cells in zip(header, *body, strict=True)]
     right = [cell.endswith(":") for cell in rule]
@@ -32,7 +32,7 @@ def _aligned(block: Sequence[str]) -> list[str]:
 
 
 def _wrapped(header: Sequence[str], widths: Sequence[int]) -> list[list[str]]:
-    """Header lines of at most `widths` characters per column, filled from below."""
+    """Return header lines of at most `widths` characters per column, filled from below."""
     titles = [wrap(title, width, break_on_hyphens=False) for title, width in zip(header, widths, strict=True)]
     height = max(map(len, titles))
     return [list(line) for line in zip(*([""] * (height - len(title)) + title for title in titles), strict=True)]

@@ -1,4 +1,4 @@
-"""From a checkpoint file to a network with its certificate, or to a converted file."""
+"""Load a checkpoint file as a network with its certificate, or convert it to a file of canonical names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from transfer.backbones.building import Backbone, build_backbone
 from transfer.checkpoints.certificate.certify import certify
-from transfer.checkpoints.certificate.health import examine, stored_turned
+from transfer.checkpoints.certificate.health import examine, stored_transposed
 from transfer.checkpoints.certificate.other_weights import compare_with
-from transfer.checkpoints.certificate.probing.probe import judge, norms_of
+from transfer.checkpoints.certificate.probe import judge, norms_of
 from transfer.checkpoints.identification.filling import UNSAID, Choice, Filled, fill_from
 from transfer.checkpoints.keys.contents import Contents, contents_of
 from transfer.checkpoints.keys.matching import match
@@ -47,9 +47,9 @@ def load_backbone(
     arch: str | None = None,
     rules: str | Path | None = None,
 ) -> tuple[Backbone, Certificate]:
-    """The network in a checkpoint file, in evaluation mode, and the certificate of its conversion.
+    """Return the network in a checkpoint file, in evaluation mode, and the certificate of its conversion.
 
-    `family` overrides identification; `which` chooses among a file's copies (teacher, student, ema, query, ...);
+    `family` overrides identification; `which` chooses among a file's weights (teacher, student, ema, query, ...);
     `arch` says which architecture it must be; `rules` is a TOML file of renaming rules that takes a family's place.
     Raises a CheckpointError unless every tensor of the backbone is accounted for.
     """
@@ -59,12 +59,12 @@ def load_backbone(
 
 
 def inspect_checkpoint(path: str | Path, choice: Choice = UNSAID) -> Certificate:
-    """The certificate that `load_backbone` would return, without building the network."""
+    """Return the certificate that `load_backbone` would return, without building the network."""
     return certified(path, choice)[0]
 
 
 def convert_checkpoint(path: str | Path, output: Path, choice: Choice = UNSAID) -> Certificate:
-    """Write the backbone under canonical names as safetensors, the certificate in its metadata, whole or not at all.
+    """Write the backbone under canonical names as safetensors, atomically, with the certificate in its metadata.
 
     One tensor at a time is in memory.
     """
@@ -84,7 +84,7 @@ def _metadata(certificate: Certificate) -> dict[str, str]:
 
 
 def load_converted(path: Path) -> Backbone:
-    """The network in a converted file, in evaluation mode."""
+    """Return the network in a converted file, in evaluation mode."""
     backbone = build_backbone(read_certificate(path).backbone)
     fill_backbone(backbone, path)
     return backbone.eval()
@@ -100,7 +100,7 @@ def fill_backbone(backbone: Backbone, path: Path) -> None:
 
 
 def read_certificate(path: Path) -> Certificate:
-    """The certificate in a converted file."""
+    """Read the certificate in a converted file."""
     return _certificate(path, _read_converted(path)[1])
 
 
@@ -133,13 +133,13 @@ def certified(path: str | Path, choice: Choice) -> tuple[Certificate, Filled]:
 
 @contextmanager
 def _hashing(contents: Contents) -> Iterator[Future[str]]:
-    """The file's hash, computed beside what is done meanwhile."""
-    with ThreadPoolExecutor(1) as beside:
-        yield beside.submit(_digest, contents)
+    """Hash the file in another thread while the caller works."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor.submit(_digest, contents)
 
 
 def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
-    """The certificate but for the file's hash, and the backbone that it is about."""
+    """Return the certificate but for the file's hash, and the backbone that it is about."""
     filled = fill_from(contents, choice)
     health = _health(filled, f"{contents.raw.path.name} → {filled.spec.arch}")
     verdict = judge(_viewed(filled), filled.plan.input)
@@ -147,15 +147,15 @@ def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
 
 
 def _health(filled: Filled, title: str) -> dict[str, str]:
-    """What is suspicious about the numbers themselves, about how they lie, and beside the file's other copies."""
-    findings = examine(filled.matched, title) | stored_turned(filled.plan.state_dict.tensors)
-    for other in filled.plan.other_weights:
-        findings |= compare_with(other, filled.matched)
+    """Collect what is suspicious about the values, their order in memory, and compared with the file's other weights."""
+    findings = examine(filled.matched, title) | stored_transposed(filled.plan.state_dict.tensors)
+    for label, other in filled.plan.other_weights.items():
+        findings |= compare_with(label, other, filled.matched)
     return findings
 
 
 def _viewed(filled: Filled) -> nn.Module:
-    """The backbone over the file's own memory, where it has batch norms to be asked; else its outline."""
+    """Return the backbone over the file's own memory if it has batch norms to be judged by; else its outline."""
     network = filled.outline.network
     if norms_of(network):
         initial = _initial(filled)
@@ -165,7 +165,7 @@ def _viewed(filled: Filled) -> nn.Module:
 
 
 def _digest(contents: Contents) -> str:
-    """Of the file's bytes; of the list of digests, as `sha256sum` prints it, where several files hold the weights."""
+    """Hash the file's bytes; if several files hold the weights, the list of their digests as `sha256sum` prints it."""
     files = contents.raw.files or (contents.raw.path,)
     if len(files) == 1:
         return file_sha256(files[0])
@@ -173,7 +173,7 @@ def _digest(contents: Contents) -> str:
 
 
 def backbone_values(filled: Filled) -> dict[str, Value]:
-    """The backbone's tensors in its order, not read yet; initialised ones come from a fresh network."""
+    """Return the backbone's tensors in its order, not read yet; initialised ones come from a fresh network."""
     initial = _initial(filled)
     return {
         name: Value(
@@ -186,7 +186,7 @@ def backbone_values(filled: Filled) -> dict[str, Value]:
 
 
 def _initial(filled: Filled) -> dict[str, Tensor]:
-    """What the certificate lists as initialised."""
+    """Return the tensors that the certificate lists as initialised."""
     if not filled.matched.initialised:
         return {}
     state = build_backbone(filled.spec).network.state_dict()
@@ -194,7 +194,7 @@ def _initial(filled: Filled) -> dict[str, Tensor]:
 
 
 def _built(filled: Filled) -> Backbone:
-    """The network with a memory of its own."""
+    """Build the network in memory of its own."""
     backbone = build_backbone(filled.spec)
     with torch.no_grad():
         for name, tensor in backbone.network.state_dict().items():

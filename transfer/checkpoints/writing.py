@@ -1,4 +1,4 @@
-"""Writing safetensors one tensor at a time: memory holds the largest, not the file.
+"""Write safetensors one tensor at a time: memory holds the largest tensor, not the file.
 
 Format: 8 bytes little-endian length, that many bytes of JSON (name → dtype, shape, data_offsets), the tensors' bytes
 (github.com/huggingface/safetensors, "Format").
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfer.errors import BadOption
+from transfer.errors import Inexpressible
 
 # fmt: off
 DTYPES = {
@@ -41,17 +41,12 @@ class Entry:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return self.dtype.itemsize * torch.Size(self.shape).numel()
 
 
-def entry_of(tensor: Tensor) -> Entry:
-    """A tensor that exists already."""
-    return Entry(tuple(tensor.shape), tensor.dtype, lambda: tensor)
-
-
 def write_safetensors(path: Path, entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
-    """Write `entries` in order. Raises BadOption for a dtype that the format lacks."""
+    """Write `entries` in order. Raises Inexpressible for a dtype that the format lacks."""
     tensors = {
         name: {"dtype": _dtype(name, entry.dtype), "shape": list(entry.shape), "data_offsets": list(place)}
         for (name, entry), place in zip(entries.items(), _places(entries.values()), strict=True)
@@ -62,18 +57,18 @@ def write_safetensors(path: Path, entries: Mapping[str, Entry], metadata: Mappin
         for name, entry in entries.items():
             written += file.write(_bytes(entry.load(), entry, name))
             if written > STEP and (flushing is None or flushing.done()):
-                # the disk works while the next tensors are read: whoever flushes the whole file later waits less
+                # the disk works while the next tensors are read: whoever flushes the file later waits less
                 written, flushing = 0, flusher.submit(os.fdatasync, file.fileno())
 
 
 def replace_metadata(path: Path, metadata: Mapping[str, str]) -> None:
-    """Write other metadata of the same length into a file of `write_safetensors`. Raises BadOption for another."""
+    """Write other metadata of the same length into a file of `write_safetensors`, else raise ValueError."""
     with path.open("rb+") as file:
         size = int.from_bytes(file.read(8), "little")
         tensors = json.loads(file.read(size).decode("utf-8"))
         header = _header({name: tensor for name, tensor in tensors.items() if name != METADATA}, metadata)
         if len(header) != 8 + size:
-            raise BadOption(f"metadata in {path.name} can only be replaced by some of the same length.")
+            raise ValueError(f"metadata in {path.name} can only be replaced by some of the same length")
         file.seek(0)
         file.write(header)
 
@@ -86,7 +81,7 @@ def _header(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
 
 def _dtype(name: str, dtype: torch.dtype) -> str:
     if dtype not in DTYPES:
-        raise BadOption(f"{name} holds {dtype}, which safetensors has no name for. Cast it to float32 first.")
+        raise Inexpressible(f"{name} holds {dtype}, which safetensors has no name for. Cast it to float32 first.")
     return DTYPES[dtype]
 
 
@@ -99,7 +94,7 @@ def _places(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
 
 def _bytes(tensor: Tensor, entry: Entry, name: str) -> memoryview:
     if tuple(tensor.shape) != entry.shape or tensor.dtype != entry.dtype:
-        raise BadOption(
-            f"{name} should be {entry.dtype} {entry.shape}, but came as {tensor.dtype} {tuple(tensor.shape)}."
+        raise ValueError(
+            f"{name} should be {entry.dtype} {entry.shape}, but came as {tensor.dtype} {tuple(tensor.shape)}"
         )
     return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer.cli.options import (
@@ -32,7 +33,7 @@ SPELLED = {"iterations": "--steps", "trunk": "--tune"}
 def add_request(verb: Parser) -> argparse._ArgumentGroup:
     """Add what to evaluate, and where; return the group of options that make another protocol."""
     add_checkpoint(verb)
-    verb.add_argument("suite", metavar="SUITE", help="mini, coco, ... (see: transfer suites)")
+    verb.add_argument("suite", metavar="SUITE", help="mini, coco, ... (see: transfer suites), or your FILE.toml")
     verb.add_argument("--tasks", type=names, default=(), metavar="A,B", help="only these tasks of the suite")
     verb.add_argument("--seeds", type=integers, default=(), metavar="0,1", help="only these seeds")
     text = "processes on this machine (default: one per GPU)"
@@ -54,7 +55,9 @@ def _add_protocol(verb: Parser) -> argparse._ArgumentGroup:
     tune = other.add_argument("--tune", choices=tuple(TUNED), metavar="|".join(TUNED), help=text)
     text = "its batch normalisations: sync, eval or frozen statistics"
     other.add_argument("--norm", metavar="POLICY", help=text)
-    text = "any key of the recipe; may be repeated"
+    text = "a config of your own (mmdet, mmseg, mmpose) in place of the heads of its type; it is executed"
+    other.add_argument("--head", type=Path, metavar="FILE.py", help=text)
+    text = "any key of a head's config; may be repeated"
     other.add_argument("--set", type=assignment, action="append", default=[], metavar="KEY=VALUE", help=text)
     add_former(verb, "--iterations", steps)
     add_former(verb, "--trunk", tune, {protocol: option for option, protocol in TUNED.items()})
@@ -66,12 +69,12 @@ def request_of(options: argparse.Namespace, **further: Any) -> Request:
     from transfer.workflows.evaluate import Request
     from transfer.workflows.plan import Deviations
 
-    deviations = Deviations(options.tasks, options.seeds, overrides(options, **further))
+    deviations = Deviations(options.tasks, options.seeds, overrides(options, **further), options.head)
     return Request(options.checkpoint, options.suite, deviations, choice_of(options), options.work_dir, options.board)
 
 
 def overrides(options: argparse.Namespace, **further: Any) -> dict[str, Any]:
-    """Return the deviations from the recipe, as RunSpec stores them. Raises BadOption."""
+    """Return the deviations from the suite, as RunSpec stores them. Raises BadOption."""
     named = {
         "iterations": options.steps,
         "images_per_step": options.images_per_step,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add(verbs: Verbs) -> None:
     """Add the verb."""
-    add_verb(verbs, "suites", run, "list the suites, their tasks and recipes", "transfer suites")
+    add_verb(verbs, "suites", run, "list the suites, their heads and data", "transfer suites")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,4 +23,5 @@ def run(options: argparse.Namespace) -> None:
     for suite in load_suites():
         print(f"{suite.name}: {' '.join(suite.description.split())}")
         for task in suite.tasks:
-            print(f"    {task.name:14} {task.recipe:24} {', '.join(task.scores)}; seeds {suite.seeds}")
+            bound = f"{task.head:20} {task.dataset:10} {task.size:5}"
+            print(f"    {task.name:14} {bound} {', '.join(task.scores)}; seeds {suite.seeds}")

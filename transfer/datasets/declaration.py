@@ -11,7 +11,7 @@ from typing import Any
 
 from transfer.errors import BadOption, UnknownName
 from transfer.files.places import configs
-from transfer.schemas.suite import KINDS
+from transfer.schemas.suite import KINDS, is_suite
 
 LAYOUTS: Mapping[str, tuple[str, ...]] = {"coco": ("bbox",), "voc-xml": ("voc", "bbox"), "masks": ("miou",)}
 """Known layouts, and the kinds of a data set that names one path as its annotations."""
@@ -74,8 +74,8 @@ class Declaration:
 
 def dataset_names(root: Path | None = None) -> list[str]:
     """Names of the data sets that come with the package, and of the user's (`*.toml` in the data root)."""
-    folders = [configs() / "datasets", *([root] if root else [])]
-    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+    theirs = () if root is None else (path for path in root.glob("*.toml") if not is_suite(path))
+    return sorted({path.stem for path in (*(configs() / "datasets").glob("*.toml"), *theirs)})
 
 
 def find_declaration(name: str, root: Path) -> Declaration:
@@ -95,6 +95,8 @@ def load_declaration(path: Path, folder: Path | None = None) -> Declaration:
     """Read one TOML. Raises BadOption that names the file, the key, and what was expected."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "tasks" in data:
+            raise BadOption(f"{path} is a suite, not a data set. Evaluate on it: transfer eval CKPT {path}")
         return _declaration(path.stem, data, folder)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadOption(f"{path} is not valid TOML: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from transfer.errors import CorruptImage
+from transfer.errors import BadOption, CorruptImage
 
 TAIL = 1024
 """Bytes at the end in which the end marker must be: some cameras pad after it."""
@@ -72,6 +73,16 @@ def find_image(folder: Path, stem: str) -> Path:
     """The image called `stem` in any known format; the .jpg, which a report then names, when there is none."""
     candidates = [folder / f"{stem}{suffix}" for suffix in IMAGE_SUFFIXES]
     return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def suffix_of(images: Iterable[Path]) -> str:
+    """Return the suffix that all images that exist. Raises BadOption where they have several: they are read by one."""
+    suffixes = sorted({path.suffix for path in images if path.exists()})
+    if len(suffixes) > 1:
+        raise BadOption(
+            f"images with label maps must all have one suffix, found {', '.join(suffixes)}. Rename or convert them."
+        )
+    return suffixes[0] if suffixes else IMAGE_SUFFIXES[0]
 
 
 def _opened(data: bytes, path: Path) -> Image.Image:

@@ -19,7 +19,8 @@ class Split:
     folder of label maps `<image stem>.png` (`miou`); `listing` a text file of image stems, None where every annotated
     image belongs; `classes` the names of the label values of the PNGs, empty where the json says them; `problems` what
     was found while annotations of another form were converted; `derived` says that the PNGs were written here, so
-    that their pixels identify them and not the bytes that this machine's encoder made.
+    that their pixels identify them and not the bytes that this machine's encoder made; `image_suffix` is what the
+    names of images that have a label map end with.
     """
 
     images: Path
@@ -28,6 +29,7 @@ class Split:
     classes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     derived: bool = False
+    image_suffix: str = ".jpg"
 
 
 Pair = tuple[Split, Split]

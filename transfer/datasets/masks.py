@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,19 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from transfer.datasets.declaration import VOID
 from transfer.datasets.images import IMAGE_SUFFIXES, find_image
 from transfer.datasets.problems import Problem
+from transfer.progress import with_progress
 
 Lookup = NDArray[np.int16]
 
 UNKNOWN = -1
 """Entry of a lookup table for a value that has no meaning."""
-
-QUIET_SECONDS = 2.0
-"""No progress bar before this long."""
 
 
 def lookup_of(values: Sequence[int], ignore: Sequence[int], classes: int) -> Lookup:
@@ -47,8 +43,8 @@ def write_label_maps(masks: Mapping[str, Path], lookup: Lookup, folder: Path) ->
     work = partial(_write_one, lookup=lookup, folder=folder)
     with ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
         done = pool.map(work, masks.items())
-        bar = tqdm(done, "converting masks", len(masks), False, sys.stderr, unit="mask", delay=QUIET_SECONDS)
-        return [problem for problem in bar if problem is not None]
+        problems = with_progress(done, "converting masks", len(masks), "mask")
+        return [problem for problem in problems if problem is not None]
 
 
 def without_mask(images: Path, suffix: str, names: Collection[str]) -> list[Problem]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from transfer.datasets.declaration import Declaration, Part
 from transfer.datasets.derived import derive, problems_of
-from transfer.datasets.images import find_image
+from transfer.datasets.images import find_image, suffix_of
 from transfer.datasets.layouts import Pair, Split, find_home
 from transfer.datasets.masks import (
     colliding,
@@ -107,7 +108,8 @@ def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Sp
     found = mask_names(masks, suffix)
     alone = without_mask(images, declared.image_suffix, found) if listing is None else []
     if _plain(declared, masks):
-        return Split(images, masks, listing, declared.classes, tuple(alone))
+        plain = Split(images, masks, listing, declared.classes, tuple(alone))
+        return replace(plain, image_suffix=suffix_of(find_image(images, stem) for stem in _stems(found, listing)))
     if listing is not None:
         found = {entry: masks / f"{entry}{suffix}" for entry in read_list(listing)}
     linked = image_files(images, list(found), declared.image_suffix)
@@ -119,7 +121,12 @@ def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Sp
 
     meaning = [lookup.tolist(), list(found), {name: str(path.resolve()) for name, path in linked.items()}]
     folder = derive(home, declared.name, meaning, list(found.values()), write)
-    return Split(folder / "images", folder / "maps", None, declared.classes, (*alone, *problems_of(folder)), True)
+    problems = *alone, *problems_of(folder)
+    return Split(folder / "images", folder / "maps", None, declared.classes, problems, True, suffix_of(linked.values()))
+
+
+def _stems(masks: Iterable[str], listing: Path | None) -> Iterable[str]:
+    return masks if listing is None else read_list(listing)
 
 
 def _plain(declared: Declaration, masks: Path) -> bool:

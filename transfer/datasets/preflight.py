@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,6 @@ from itertools import zip_longest
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from transfer.datasets.annotations import Annotations, read_annotations
 from transfer.datasets.declaration import VOID
@@ -26,10 +24,8 @@ from transfer.datasets.manifest import Manifest
 from transfer.datasets.memo import Memo, file_key
 from transfer.datasets.problems import Problem, gather, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
+from transfer.progress import with_progress
 from transfer.schemas.suite import KINDS
-
-QUIET_SECONDS = 2.0
-"""No progress bar before this long."""
 
 Read = Callable[[Path], ImageFacts]
 Found = ImageFacts | Problem
@@ -148,10 +144,9 @@ def inspect_maps(split: Split, stems: Sequence[str], memo: Memo) -> list[Found]:
 def inspect(paths: list[Path], read: Read, memo: Memo) -> list[Found]:
     """Facts or problem of each path, in order; threads, because reading and hashing release the interpreter."""
     work = partial(_facts, read=read, memo=memo)
-    bar = partial(tqdm, total=len(paths), desc="checking images", unit="image", file=sys.stderr, delay=QUIET_SECONDS)
     with warnings.catch_warnings(), ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is not damaged
-        return list(bar(pool.map(work, paths), leave=False))
+        return list(with_progress(pool.map(work, paths), "checking images", len(paths), "image"))
 
 
 def _facts(path: Path, read: Read, memo: Memo) -> Found:

@@ -1,4 +1,4 @@
-"""Bytes of an image file → a small grey thumbnail. How it is decoded decides bits of the hash: it has a version."""
+"""Decode an image file to a small grey thumbnail. How it is decoded decides bits of the hash: it has a version."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REDUCED = {
 }
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF")
-"""What Pillow may take bytes for. Left to itself it knows forty formats more, one of which is handed to Ghostscript."""
+"""Formats that Pillow may take bytes for. It knows forty more, one of which is handed to Ghostscript."""
 
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"
 END_OF_JPEG, END_OF_PNG = b"\xff\xd9", b"IEND"
@@ -49,41 +49,41 @@ BARE_MARKERS = {0x01, *range(0xD0, 0xD9)}
 
 
 def thumbnail(data: bytes) -> Thumbnail:
-    """`(64, 64)` grey levels of an image file. Raises CorruptImage as `decode_grey`."""
+    """Return `(64, 64)` grey levels of an image file. Raises CorruptImage as `decode_grey`."""
     return shrink(decode_grey(data))
 
 
 def shrink(grey: NDArray[np.uint8]) -> Thumbnail:
-    """`(64, 64)` grey levels of an `(H, W)` grey image."""
+    """Return `(64, 64)` grey levels of an `(H, W)` grey image."""
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def decode_grey(data: bytes) -> NDArray[np.uint8]:
-    """`(H, W)` grey levels, a large JPEG at a fraction of its size, turned as EXIF says, the first frame of several.
+    """Decode `(H, W)` grey levels: a large JPEG at a fraction of its size, rotated as EXIF says, one frame of several.
 
     16 bits a channel become 8, CMYK grey; transparency is ignored. Raises CorruptImage, whose message is the reason
-    alone (`truncated`, ...), for anything that is not a whole image of a sensible size.
+    alone (`truncated`, ...), for anything that is not a complete image of a sensible size.
     """
     return _decode(data, _look(data), REDUCED, "L")
 
 
 def decode_colour(data: bytes) -> NDArray[np.uint8]:
-    """`(H, W, 3)` RGB at full size, otherwise as `decode_grey`."""
+    """Decode `(H, W, 3)` RGB at full size, otherwise as `decode_grey`."""
     return _decode(data, _look(data), {1: cv2.IMREAD_COLOR_RGB}, "RGB")
 
 
 @dataclass(frozen=True)
 class _Header:
-    """What a file says before it is decoded; `plain`: OpenCV is to be tried, `scaled`: it can decode a fraction."""
+    """A file's facts before it is decoded; OpenCV is tried for a `single_frame`, at a fraction if `scalable`."""
 
     width: int
     height: int
-    plain: bool
-    scaled: bool
+    single_frame: bool
+    scalable: bool
 
 
 def _look(data: bytes) -> _Header:
-    """Raises CorruptImage for what should not be decoded."""
+    """Read the header. Raises CorruptImage for what should not be decoded."""
     if not data:
         raise CorruptImage("empty")
     header = _look_at_jpeg(data) if data.startswith(JPEG) else _look_at_other(data)
@@ -95,18 +95,21 @@ def _look(data: bytes) -> _Header:
 
 
 def _look_at_jpeg(data: bytes) -> _Header:
-    """The end marker is looked for behind the frame header, so that a thumbnail's does not pass for the image's."""
+    """Read a JPEG's header.
+
+    The end marker is looked for behind the frame header, so that a thumbnail's does not pass for the image's.
+    """
     at = _frame_header(data)
     if at is None:
         raise CorruptImage("a JPEG without a frame header")
     if data.rfind(END_OF_JPEG, at) < 0:  # from the end, where it is
         raise CorruptImage("truncated: a JPEG without its end marker")
     height, width = struct.unpack_from(">HH", data, at + 5)
-    return _Header(width, height, plain=True, scaled=True)
+    return _Header(width, height, single_frame=True, scalable=True)
 
 
 def _frame_header(data: bytes) -> int | None:
-    """Where a JPEG's frame header begins (ITU-T T.81, B.2.2); None where there is none."""
+    """Return where a JPEG's frame header begins (ITU-T T.81, B.2.2); None where there is none."""
     at = 2
     while at + 9 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -128,7 +131,7 @@ def _look_at_other(data: bytes) -> _Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the size is checked here
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-            return _Header(*image.size, plain=getattr(image, "n_frames", 1) == 1, scaled=False)
+            return _Header(*image.size, single_frame=getattr(image, "n_frames", 1) == 1, scalable=False)
     except Image.DecompressionBombError as error:
         raise CorruptImage(f"more than {MOST_PIXELS:,} pixels") from error
     except Exception as error:  # Pillow lets through whatever its parsers stumble over
@@ -136,18 +139,18 @@ def _look_at_other(data: bytes) -> _Header:
 
 
 def _decode(data: bytes, header: _Header, flags: Mapping[int, int], mode: str) -> NDArray[np.uint8]:
-    """Through OpenCV at the largest fitting fraction of `flags`, else through Pillow."""
+    """Decode with OpenCV at the largest fitting fraction of `flags`, else with Pillow."""
     least = min(header.width, header.height)
-    factor = next(each for each in flags if each == 1 or (header.scaled and least >= each * LEAST_REDUCED))
+    factor = next(each for each in flags if each == 1 or (header.scalable and least >= each * LEAST_REDUCED))
     try:
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags[factor]) if header.plain else None
+        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags[factor]) if header.single_frame else None
     except cv2.error:
         found = None
     return _first_frame(data, mode) if found is None else found  # type: ignore[return-value]
 
 
 def _first_frame(data: bytes, mode: str) -> NDArray[np.uint8]:
-    """Animations, and formats that OpenCV does not read."""
+    """Decode animations, and formats that OpenCV does not read."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.seek(0)
@@ -160,7 +163,7 @@ def _first_frame(data: bytes, mode: str) -> NDArray[np.uint8]:
 
 
 def _in_8_bits(image: Image.Image) -> Image.Image:
-    """Grey levels of 16 bits shortened as OpenCV does it, deeper ones by their own range; Pillow would cut at 255.
+    """Shorten grey levels of 16 bits as OpenCV does it, deeper ones by their own range; Pillow would cut at 255.
 
     Raises CorruptImage for a level that is no number.
     """

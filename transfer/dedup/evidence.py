@@ -1,4 +1,4 @@
-"""Candidates, looked at: pairs that a hash or descriptor finds likely become duplicates or are rejected by pixels."""
+"""Verify candidates: pairs that a hash or descriptor finds likely become duplicates or are rejected by pixels."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transfer.dedup.matching import Found, Match, Name, Verdict
-from transfer.dedup.sources import Places, read_images
+from transfer.dedup.sources.inputs import read_images
+from transfer.dedup.sources.pieces import Places
 from transfer.dedup.verifying import SAME, similarity
 from transfer.errors import CorruptImage
 
-UNTURNED = ("none", "flip")
-"""How a pair that only a descriptor found is compared: descriptors do not say how the images are turned."""
+UPRIGHT = ("none", "flip")
+"""Transforms under which a pair is compared that only a descriptor found: descriptors do not tell rotations."""
 
 Content = tuple[Name, str]
 """An image's name and the SHA-256 of its bytes: a name may stand in an archive twice, or for something new by now."""
 
 
-def look_at(found: Found, compare: Compare) -> Found:
-    """Compare every candidate whose images are at hand; those that are rejected are counted and left out."""
-    looked_at = {
-        _images(match): match for group in to_compare(found.matches, compare.corpus) for match in compare(group)
+def verify_candidates(found: Found, compare: Compare) -> Found:
+    """Compare every candidate whose images are on this machine; rejected ones are counted and left out."""
+    judged = {
+        _images(match): match
+        for group in candidates_by_source(found.matches, compare.corpus)
+        for match in compare(group)
     }
-    matches = [looked_at.get(_images(match), match) for match in found.matches]
+    matches = [judged.get(_images(match), match) for match in found.matches]
     left = tuple(match for match in matches if match.verdict != "rejected")
     return replace(found, matches=left, rejected=found.rejected + len(matches) - len(left))
 
 
-def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ...]]:
-    """Candidates whose corpus image is at hand, those of one source together."""
+def candidates_by_source(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ...]]:
+    """Group candidates whose corpus image is on this machine by its source."""
     groups: dict[str, list[Match]] = {}
     for match in matches:
         if match.verdict == "candidate" and match.corpus[0] in corpus:
@@ -39,7 +42,7 @@ def to_compare(matches: Iterable[Match], corpus: Places) -> list[tuple[Match, ..
 
 @dataclass(frozen=True)
 class Compare:
-    """Candidates of one source → the same, those whose images are still the ones that were hashed with their verdict.
+    """Compares candidates of one source, and returns them with verdicts if their images are still those hashed.
 
     Archives are read once: of the corpus images one after the other, of the test images all that are needed.
     """
@@ -48,7 +51,7 @@ class Compare:
     corpus: Places
 
     def __call__(self, matches: Sequence[Match]) -> list[Match]:
-        """Look at each pair."""
+        """Compare each pair."""
         waiting: dict[tuple[str, str], list[Match]] = {}
         for match in matches:
             waiting.setdefault((match.corpus[1], match.corpus_sha256), []).append(match)
@@ -73,7 +76,7 @@ class Compare:
         return found
 
     def _test(self, match: Match, archived: dict[Content, bytes]) -> bytes | None:
-        """The bytes that were hashed, where they are still there."""
+        """Return the bytes that were hashed, if they are still there."""
         (owner, image), sha256 = match.test, match.test_sha256
         kind, path = self.tests[owner]
         if kind != "files":
@@ -87,10 +90,10 @@ def _images(match: Match) -> tuple[Content, Content]:
 
 
 def _decide(match: Match, test: bytes | None, corpus: bytes) -> Match:
-    """A candidate stays one where an image is gone or unreadable."""
+    """Judge a candidate; it stays one where an image is gone or unreadable."""
     if test is None:
         return match
-    ways = UNTURNED if match.evidence == "descriptor" else (match.transform,)
+    ways = UPRIGHT if match.evidence == "descriptor" else (match.transform,)
     try:
         alike, transform = max((similarity(test, corpus, way), way) for way in ways)
     except CorruptImage:

@@ -1,8 +1,8 @@
-"""A 256-bit hash of what an image looks like: signs of the lowest frequencies of its grey thumbnail.
+"""Hash what an image looks like to 256 bits: signs of the lowest frequencies of its grey thumbnail.
 
 After PDQ (Facebook, "The TMK+PDQF Video-Hashing Algorithm and the PDQ Image-Hashing Algorithm", 2019): frequencies 1 to
 16 in both directions of a 64x64 discrete cosine transform. Bits are the signs of the coefficients, not their order
-around the median: with signs the eight ways to flip and turn an image act on hashes exactly, by moving and inverting
+around the median: with signs the eight ways to flip and rotate an image act on hashes exactly, by moving and inverting
 bits, so a hash alone yields those of its mirror images.
 """
 
@@ -36,10 +36,10 @@ TEXTURE = 4.0
 TRANSFORMS = (
     "none", "flip", "flip vertical", "rotate 180", "transpose", "rotate 90", "rotate 270", "transverse",
 )  # fmt: skip
-"""What is done to the test image, in the order of `variants`; turns are clockwise."""
+"""Transforms of the test image, in the order of `variants`; rotations are clockwise."""
 
 INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
-"""Number of the transform that undoes each."""
+"""Number of the transform that undoes each transform."""
 
 _POSITIONS = np.arange(SIDE)
 _BASIS = np.sqrt(2 / SIDE) * np.cos(
@@ -58,7 +58,7 @@ class Hashed:
 
     @property
     def decidable(self) -> NDArray[np.bool_]:
-        """(N,) whether there is enough to see for the hash to mean anything."""
+        """(N,) True where there is enough to see for the hash to mean anything."""
         return self.texture >= TEXTURE
 
 
@@ -71,7 +71,7 @@ def hash_thumbnails(thumbnails: Iterable[Thumbnail]) -> Hashed:
 
 
 def join_hashed(parts: Iterable[Hashed]) -> Hashed:
-    """The hashes of several groups of images as one, in order; of none, none."""
+    """Join the hashes of several groups of images, in order; of no group, none."""
     hashes, textures = [np.empty((0, BITS // 8), np.uint8)], [np.empty(0, np.float32)]
     for part in parts:
         hashes.append(part.hashes)
@@ -80,21 +80,21 @@ def join_hashed(parts: Iterable[Hashed]) -> Hashed:
 
 
 def variants(hashes: Hashes) -> NDArray[np.uint8]:
-    """(8, N, 32): hashes of the images after each of `TRANSFORMS`.
+    """Return (8, N, 32): hashes of the images after each of `TRANSFORMS`.
 
     Mirroring an axis changes the sign of its odd frequencies, transposing swaps the two axes.
     """
     bits = np.unpackbits(hashes, axis=1).reshape(-1, FREQUENCIES, FREQUENCIES)
     odd = np.arange(1, FREQUENCIES + 1, dtype=np.uint8) % 2
     across, down = odd[None, None, :], odd[None, :, None]
-    turned = bits.transpose(0, 2, 1)
+    transposed = bits.transpose(0, 2, 1)
     made = [
         bits, bits ^ across, bits ^ down, bits ^ across ^ down,
-        turned, turned ^ across, turned ^ down, turned ^ across ^ down,
+        transposed, transposed ^ across, transposed ^ down, transposed ^ across ^ down,
     ]  # fmt: skip
     return np.stack([np.packbits(each.reshape(-1, BITS), axis=1) for each in made])
 
 
 def distances(first: Hashes, second: Hashes) -> NDArray[np.int64]:
-    """(N,) bits in which rows of two (N, 32) arrays differ."""
+    """Count the bits (N,) in which rows of two (N, 32) arrays differ."""
     return np.asarray(np.bitwise_count(first ^ second).sum(axis=1), np.int64)

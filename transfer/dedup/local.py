@@ -1,7 +1,7 @@
-"""Which images share a part? Binary codes of local features, for copies that a hash of the whole image cannot see.
+"""Find images that share a part by binary codes of local features, for copies that a global hash cannot see.
 
-A crop, a border or a turn by a few degrees changes a global hash beyond recognition and few of these codes: signs of
-random projections (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002) of SIFT
+A crop, a border or a rotation by a few degrees changes a global hash beyond recognition and few of these codes: signs
+of random projections (Charikar, "Similarity Estimation Techniques from Rounding Algorithms", STOC 2002) of SIFT
 descriptors (Lowe, IJCV 2004). Projections come in mirrored pairs, so that the codes of an image yield those of its
 mirror image. What is found here is a candidate only: `verifying.similarity` decides.
 """
@@ -39,8 +39,8 @@ RADIUS = 38
 
 LEAST_VOTES = 1.6
 """Votes that make a pair worth verifying. Of 78 COCO and flower photographs all are found after crops to 50 % of the
-area and turns by 45 degrees, 95 % and 60 % after crops to 20 and 10 %; with 0.02 false pairs an altered image among 384
-test images, none an unaltered one."""
+area and rotations by 45 degrees, 95 % and 60 % after crops to 20 and 10 %; with 0.02 false pairs an altered image
+among 384 test images, none an unaltered one."""
 
 MOST_PAIRS = 10
 """Test images that a corpus image may be paired with, those of the most votes."""
@@ -49,11 +49,11 @@ CELL, PROBES = 512, 64
 """Codes in a cell of the index, and cells searched: all of 128 test images; of 5,000, 99.8 % of what is near."""
 
 BITS, GRID, DIRECTIONS = 256, 4, 8
-"""Of a code; and of a SIFT descriptor, whose 128 numbers are 4 rows, 4 columns, and 8 directions of gradients."""
+"""Bits of a code; and the sides of a SIFT descriptor, whose 128 values are 4 rows, 4 columns, and 8 directions."""
 
 
 def _projections() -> NDArray[np.float32]:
-    """(128, 256): random directions, blind to how strong each direction of gradients is on the whole; and mirrored."""
+    """Return (128, 256): random directions, blind to the overall strength of each gradient direction; and mirrored."""
     stream = np.random.RandomState(0)  # frozen by NEP 19, as default_rng is not
     random = stream.standard_normal((BITS // 2, GRID, GRID, DIRECTIONS))
     centred = random - random.mean(axis=(1, 2), keepdims=True)
@@ -68,7 +68,7 @@ NONE: Codes = np.empty((0, BITS // 8), np.uint8)
 
 
 def features(grey: NDArray[np.uint8], most: int = MOST) -> Codes:
-    """(K, 32) codes of at most `most` points of an `(H, W)` grey image, strong and well spread ones first."""
+    """Return (K, 32) codes of at most `most` points of an `(H, W)` grey image, strong and well spread ones first."""
     scale = LONGEST / max(grey.shape)
     height, width = (max(1, round(side * scale)) for side in grey.shape)
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -79,7 +79,7 @@ def features(grey: NDArray[np.uint8], most: int = MOST) -> Codes:
 
 
 def mirrored(codes: Codes) -> Codes:
-    """(K, 32) codes of the same features in the image flipped left to right: the halves change places."""
+    """Return (K, 32) codes of the same features in the image flipped left to right: the halves change places."""
     return np.roll(codes, BITS // 16, axis=1)
 
 
@@ -112,7 +112,7 @@ class LocalSearch:
         self._index.add(both)
 
     def find(self, corpus: Sequence[Codes]) -> Votes:
-        """Pairs of at least `LEAST_VOTES` among N images of a corpus, in the order of (corpus, most votes, test)."""
+        """Return pairs of at least `LEAST_VOTES` among N corpus images, in the order of (corpus, most votes, test)."""
         codes, owners = _join(corpus)
         if not len(codes) or not len(self._owners):
             return Votes(none := np.empty(0, np.int64), none, np.empty(0), none)
@@ -126,7 +126,7 @@ class LocalSearch:
 
 
 def _best(pairs: Votes) -> Votes:
-    """Those with enough votes, two images once with the better transform, and the first few of a corpus image."""
+    """Select pairs with enough votes: two images once with the better transform, the first few of a corpus image."""
     order = np.lexsort((pairs.transform, pairs.test, -pairs.votes, pairs.corpus))
     order = order[pairs.votes[order] >= LEAST_VOTES]
     _, first = np.unique(np.stack([pairs.corpus[order], pairs.test[order]]), axis=1, return_index=True)
@@ -137,12 +137,12 @@ def _best(pairs: Votes) -> Votes:
 
 
 def _join(images: Sequence[Codes]) -> tuple[Codes, Indices]:
-    """All codes, and for each the row of its image."""
+    """Return all codes, and for each the row of its image."""
     return np.concatenate([NONE, *images]), np.repeat(np.arange(len(images)), [len(each) for each in images])
 
 
 def _spread(points: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
-    """Those first that are farthest from any stronger one.
+    """Sort points by their distance from any stronger one, the farthest first.
 
     Adaptive non-maximal suppression (Brown, Szeliski and Winder, "Multi-Image Matching using Multi-Scale Oriented
     Patches", CVPR 2005): writing over an image cannot take all of its features.
@@ -157,5 +157,8 @@ def _spread(points: Sequence[cv2.KeyPoint]) -> list[cv2.KeyPoint]:
 
 
 def _code(descriptors: NDArray[Any]) -> Codes:
-    """(K, 32) signs of projected square roots of (K, 128) descriptors (Arandjelović and Zisserman, CVPR 2012)."""
+    """Return (K, 32) signs of projected square roots of (K, 128) descriptors.
+
+    Arandjelović and Zisserman, CVPR 2012.
+    """
     return np.packbits(np.sqrt(descriptors) @ PROJECTIONS > 0, axis=1)

@@ -1,4 +1,4 @@
-"""The same function over many pieces of work: here, in several processes, or on a Ray cluster. Results in order."""
+"""Apply a function to many pieces of work: here, in several processes, or on a Ray cluster. Results keep the order."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ AHEAD = 4
 
 
 def map_here(work: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
-    """In this process, one piece after the other."""
+    """Work in this process, one piece after the other."""
     return map(work, pieces)
 
 
 def map_in_threads(work: Callable[[A], B], pieces: Iterable[A]) -> Iterator[B]:
-    """In threads of this process: for a little work, most of which OpenCV does without Python's lock."""
+    """Work in threads of this process: for a little work, most of which OpenCV does without Python's lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(work, pieces)
 
 
 def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int) -> Iterator[B]:
-    """In `processes` fresh ones, each with one thread. Raises StageFailed when one of them dies."""
+    """Work in `processes` fresh processes, each with one thread. Raises StageFailed when one of them dies."""
     if processes < 2:
         yield from map_here(work, pieces)
         return
@@ -57,7 +57,7 @@ def map_in_processes(work: Callable[[A], B], pieces: Iterable[A], processes: int
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise StageFailed(
-            "a worker process died (killed, or out of memory). What is finished is kept: run the same command again."
+            "a worker process died (killed, or out of memory). Finished work is not lost: run the same command again."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -71,7 +71,7 @@ def _restore(name: str, value: str | None) -> None:
 
 
 def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Iterator[B]:
-    """On the Ray cluster at `address` (`local` starts one here): a map of Ray Data, nothing is shuffled.
+    """Work on the Ray cluster at `address` (`local` starts one here): a map of Ray Data, nothing is shuffled.
 
     `work`, and what it holds, is broadcast once; a piece whose worker dies is done again. Raises BadOption without Ray.
     """
@@ -94,14 +94,17 @@ def map_on_ray(work: Callable[[A], B], pieces: Iterable[A], address: str) -> Ite
 
 @lru_cache(maxsize=1)
 def _fetched(shared: Any) -> Any:
-    """A worker's work, with what it builds for itself, fetched once."""
+    """Fetch a worker's work, with what it builds for itself, once."""
     import ray
 
     return ray.get(shared)
 
 
 def _answer(work: Callable[[Any], Any], piece: bytes) -> bytes:
-    """Pickled both ways: Ray would keep neither tuples nor dictionaries, and wrap an error that people should read."""
+    """Do the work on a pickled piece and pickle the result or the error.
+
+    Ray would keep neither tuples nor dictionaries, and wrap an error that people should read.
+    """
     try:
         return pickle.dumps(work(pickle.loads(piece)))
     except TransferError as error:
@@ -120,7 +123,7 @@ _given: Callable[[Any], Any]
 
 
 def _begin(work: Callable[[Any], Any]) -> None:
-    """One thread a process, the interrupt key for the first one only, and no life after it."""
+    """Start a worker: one thread a process, the interrupt key for the first process only, and no life after it."""
     global _given
     _given = work
     Thread(target=_end_with_parent, daemon=True).start()

@@ -1,4 +1,4 @@
-"""`shards → pairs`: which images of some shards of a corpus show what a test image shows. Pure, so it runs anywhere."""
+"""Match shards with test images: which corpus images show what a test image shows. Pure, so it runs anywhere."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ DESCRIBED, SHARED = 2048, 1024
 """Corpus rows whose descriptors, and whose local features, are compared at a time: bounds the memory."""
 
 MOST_LISTED = 1000
-"""Pairs that are kept of a test image: what a corpus holds a million times needs no million witnesses."""
+"""Most pairs that are listed of a test image: what a corpus holds a million times needs no million witnesses."""
 
 MOST_ALIKE = 20
-"""Pairs that so many rows may give for a test image by descriptor alone, the most alike: what resembles everything is
-poor evidence."""
+"""Most pairs that DESCRIBED rows may give for a test image by descriptor alone, the most alike: what resembles
+everything is poor evidence."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """N images: `names` (set or source, name), (N, 32) `sha256` of their bytes, hashes, and where they were kept
-    (N, D) `descriptors` and codes of local features, `parts`.
+    """N images: `names` (set or source, name), (N, 32) `sha256` of their bytes, hashes, and where the index has them
+    (N, D) `descriptors` and codes of local `features`.
     """
 
     names: tuple[Name, ...]
     sha256: NDArray[np.uint8]
     hashed: Hashed
     descriptors: NDArray[np.float16] | None = None
-    parts: tuple[Codes, ...] | None = None
+    features: tuple[Codes, ...] | None = None
 
 
 Name = tuple[str, str]
@@ -75,7 +75,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, ready to be handed to any number of workers: test images and operating points."""
+    """A search to be handed to any number of workers: test images and operating points."""
 
     tests: Images
     duplicate: int = DUPLICATE
@@ -89,14 +89,14 @@ class Search:
 
     @cached_property
     def by_hash(self) -> HashSearch:
-        """The search for those rows, built once in each process."""
+        """The search for decidable rows, built once in each process."""
         return HashSearch(self.tests.hashed.hashes[self.decidable], self.candidate)
 
     @cached_property
-    def by_parts(self) -> LocalSearch:
-        """The search for shared local features, likewise: of test images of equal bytes one votes for all."""
-        parts = self.tests.parts or ()
-        return LocalSearch([parts[rows[0]] for rows in self.equal])
+    def by_features(self) -> LocalSearch:
+        """The search for shared local features, built likewise: of test images of equal bytes one votes for all."""
+        features = self.tests.features or ()
+        return LocalSearch([features[rows[0]] for rows in self.equal])
 
     @cached_property
     def equal(self) -> list[list[int]]:
@@ -107,8 +107,8 @@ class Search:
         return list(rows.values())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what each process builds for itself."""
-        built = ("decidable", "by_hash", "by_parts", "equal")
+        """Leave out what each process builds for itself."""
+        built = ("decidable", "by_hash", "by_features", "equal")
         return {key: value for key, value in vars(self).items() if key not in built}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -133,24 +133,24 @@ class Found:
 
 
 def join_shards(shards: Iterable[tuple[str, Shard]]) -> Images:
-    """The images of several (owner, shard) as one. Those without a hash are not among them."""
+    """Join the images of several (owner, shard). Those without a hash are not among them."""
     pairs = list(shards)
     names = tuple((owner, name) for owner, shard in pairs for name in shard.names)
-    parts = [shard for _, shard in pairs]
+    held = [shard for _, shard in pairs]
     none = np.empty((0, 32), np.uint8)
-    described = [shard.descriptors for shard in parts if shard.descriptors is not None]
-    coded = [shard.parts for shard in parts if shard.parts is not None]
+    described = [shard.descriptors for shard in held if shard.descriptors is not None]
+    coded = [shard.features for shard in held if shard.features is not None]
     return Images(
         names,
-        np.concatenate([none, *(shard.sha256 for shard in parts)]),
-        join_hashed(shard.hashed for shard in parts),
+        np.concatenate([none, *(shard.sha256 for shard in held)]),
+        join_hashed(shard.hashed for shard in held),
         np.concatenate(described) if described else None,
         tuple(chain.from_iterable(coded)) if coded else None,
     )
 
 
 def find_matches(search: Search, corpus: Images) -> Found:
-    """All matches in some images of a corpus, each pair of images once, in the order of (test, corpus) rows."""
+    """Return all matches in some images of a corpus, each pair once, in the order of (test, corpus) rows."""
     matches = {(row, at): match for row, at, match in (*_by_hash(search, corpus), *_undecidable(search, corpus))}
     close = [set[Name]() for _ in REPORTED_COSINES]
     for start, cosines in _cosines(search, corpus):
@@ -168,25 +168,25 @@ def find_matches(search: Search, corpus: Images) -> Found:
 
 
 def join_found(parts: Iterable[Found]) -> Found:
-    """What was found in all parts of a corpus, whatever their order; of each test image the `MOST_LISTED` nearest."""
+    """Join what was found in all parts of a corpus, in any order; of each test image the `MOST_LISTED` nearest."""
     nearest: dict[Name, list[Match]] = {}
     close, unlisted, rejected = [frozenset[Name]() for _ in REPORTED_COSINES], 0, 0
     for part in parts:
         close = [names | more for names, more in zip(close, part.close, strict=True)]
         unlisted, rejected = unlisted + part.unlisted + len(part.matches), rejected + part.rejected
         for match in part.matches:
-            kept = nearest.setdefault(match.test, [])
-            kept.append(match)
-            if len(kept) >= 2 * MOST_LISTED:
-                _keep_nearest(kept)
-    for kept in nearest.values():
-        _keep_nearest(kept)
-    listed = tuple(match for _, kept in sorted(nearest.items()) for match in kept)
-    return Found(listed, tuple(close), unlisted - len(listed), rejected)
+            listed = nearest.setdefault(match.test, [])
+            listed.append(match)
+            if len(listed) >= 2 * MOST_LISTED:
+                _keep_nearest(listed)
+    for listed in nearest.values():
+        _keep_nearest(listed)
+    matches = tuple(match for _, listed in sorted(nearest.items()) for match in listed)
+    return Found(matches, tuple(close), unlisted - len(matches), rejected)
 
 
 def _keep_nearest(matches: list[Match]) -> None:
-    """In an order that depends on the pairs alone: duplicates first, then by distance."""
+    """Sort in an order that depends on the pairs alone, duplicates first, then by distance, and cut."""
     matches.sort(key=lambda match: (match.verdict != "duplicate", match.distance, match.corpus))
     del matches[MOST_LISTED:]
 
@@ -209,11 +209,11 @@ def _undecidable(search: Search, corpus: Images) -> Iterator[Placed]:
 
 
 def _sharing(search: Search, corpus: Images) -> Iterator[tuple[int, int, int]]:
-    """(test, corpus) rows of images that share local features, and the transform under which they do."""
-    if search.tests.parts is None or corpus.parts is None:
+    """Yield (test, corpus) rows of images that share local features, and the transform under which they do."""
+    if search.tests.features is None or corpus.features is None:
         return
-    for start in range(0, len(corpus.parts), SHARED):
-        votes = search.by_parts.find(corpus.parts[start : start + SHARED])
+    for start in range(0, len(corpus.features), SHARED):
+        votes = search.by_features.find(corpus.features[start : start + SHARED])
         for test, at, transform in zip(
             *(each.tolist() for each in (votes.test, votes.corpus, votes.transform)), strict=True
         ):
@@ -221,9 +221,9 @@ def _sharing(search: Search, corpus: Images) -> Iterator[tuple[int, int, int]]:
 
 
 def _likely(search: Search, corpus: Images, row: int, at: int, transform: int, evidence: str) -> Match:
-    """A pair that is to be looked at, though the hashes differ."""
-    turned = variants(search.tests.hashed.hashes[row : row + 1])[transform]
-    distance = int(distances(turned, corpus.hashed.hashes[at : at + 1])[0])
+    """Make a pair that is to be looked at, though the hashes differ."""
+    transformed = variants(search.tests.hashed.hashes[row : row + 1])[transform]
+    distance = int(distances(transformed, corpus.hashed.hashes[at : at + 1])[0])
     return _match(search, corpus, row, at, distance, transform, "candidate", evidence)
 
 
@@ -241,7 +241,7 @@ def _match(
 
 
 def _cosines(search: Search, corpus: Images) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """First corpus row and (T, n) cosines of n rows at a time, where both sides have descriptors of length 1."""
+    """Yield a first corpus row and (T, n) cosines of n rows, if both sides have descriptors of length 1."""
     if search.tests.descriptors is None or corpus.descriptors is None:
         return
     tests = search.tests.descriptors.astype(np.float32)
@@ -250,7 +250,7 @@ def _cosines(search: Search, corpus: Images) -> Iterator[tuple[int, NDArray[np.f
 
 
 def _alike(cosines: NDArray[np.float32], least: float) -> Iterator[tuple[int, int]]:
-    """(test, corpus) rows at `least` or above, for each test image the `MOST_ALIKE` nearest."""
+    """Yield (test, corpus) rows at `least` or above, for each test image the `MOST_ALIKE` nearest."""
     for row in np.flatnonzero(cosines.max(axis=1, initial=-1) >= least).tolist():
         near = np.argsort(-cosines[row], kind="stable")[:MOST_ALIKE]
         yield from ((row, int(at)) for at in near if cosines[row, at] >= least)

@@ -1,4 +1,4 @@
-"""What a corpus and test images have in common, as a file: `overlap.json`. Its keys are described in docs/dedup.md."""
+"""Write and read what a corpus and test images have in common: `overlap.json`. docs/dedup.md describes its keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from transfer.dedup.hashing import TEXTURE, VERSION
 from transfer.dedup.matching import REPORTED_COSINES, Found, Match, Name, Search
 from transfer.dedup.shards import Shard
-from transfer.dedup.sources import Kind, Places
+from transfer.dedup.sources.pieces import Kind, Places
 from transfer.dedup.verifying import SAME
 from transfer.errors import BrokenOverlap
 from transfer.files.atomic import write_json
@@ -21,7 +21,7 @@ from transfer.files.atomic import write_json
 SCHEMA = 1
 
 VERDICTS = ("duplicate", "candidate", "undecidable")
-"""From the gravest on: an image has the gravest of its pairs'."""
+"""Verdicts, the gravest first; an image has the gravest verdict of its pairs."""
 
 PAIR_KEYS = (
     "test_set", "test", "test_sha256", "corpus_source", "corpus", "corpus_sha256",
@@ -31,7 +31,7 @@ PAIR_KEYS = (
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test images that were looked for: `sha256` is that of their bytes' (see `images_sha256`).
+    """Test images that were looked for; `sha256` is that of their bytes (see `images_sha256`).
 
     `skipped` maps images that could not be hashed to the reason, `undecidable` those with too little texture to the
     SHA-256 of their bytes.
@@ -47,7 +47,7 @@ class TestSet:
 
     @classmethod
     def of(cls, name: str, sha256: str, shards: Sequence[Shard]) -> TestSet:
-        """What its hashed shards say of a set."""
+        """Build a test set from its hashed shards."""
         skipped = {image: reason for shard in shards for image, reason in shard.skipped}
         poor = {
             image: row.tobytes().hex()
@@ -71,11 +71,11 @@ class Overlap:
     here: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def places(self, side: Literal["tests", "corpus"]) -> Places:
-        """Where the images of the test sets, or of the corpus sources that have pairs, were when it was written."""
+        """Return where images of test sets, or of corpus sources that have pairs, were when it was written."""
         return {name: (kind, Path(path)) for name, (kind, path) in self.here.get(side, {}).items()}
 
     def verdicts(self, name: str) -> dict[str, str]:
-        """SHA-256 → gravest verdict, for images of the test set `name` that have a pair or are undecidable."""
+        """Map SHA-256 to the gravest verdict, for images of the test set `name` with a pair or too little texture."""
         test = next(each for each in self.tests if each.name == name)
         found = dict.fromkeys(test.undecidable.values(), "undecidable")
         pairs = [pair for pair in self.pairs if pair["test_set"] == name]
@@ -85,7 +85,7 @@ class Overlap:
 
 
 def images_sha256(hashes: Iterable[str]) -> str:
-    """SHA-256 over the SHA-256 (hexadecimal) of images, whatever their order, number of copies and names."""
+    """Hash the SHA-256 (hexadecimal) of images, whatever their order, number of copies and names."""
     return hashlib.sha256("\n".join(sorted(set(hashes))).encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def describe_overlap(
     found: Found,
     places: tuple[Places, Places],
 ) -> dict[str, Any]:
-    """The JSON of an overlap: pairs in the order of test set, image, distance and corpus image.
+    """Return the JSON of an overlap: pairs in the order of test set, image, distance and corpus image.
 
     `places` are those of test sets and corpus sources on this machine: for looking at pairs, no part of the identity.
     """
@@ -124,13 +124,13 @@ def describe_overlap(
 
 
 def write_overlap(path: Path, data: Mapping[str, Any]) -> Overlap:
-    """Write `overlap.json`, whole or not at all, and read it back."""
+    """Write `overlap.json` atomically, and read it back."""
     write_json(path, data)
     return read_overlap(path)
 
 
 def read_overlap(path: Path) -> Overlap:
-    """Raises BrokenOverlap that names the file and what is wrong with it."""
+    """Read `overlap.json`. Raises BrokenOverlap that names the file and what is wrong with it."""
     try:
         data = json.loads(path.read_bytes())
         if data["schema"] != SCHEMA or data["hash"] != VERSION:
@@ -211,7 +211,7 @@ def _order(pair: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _counts(pairs: Sequence[Mapping[str, Any]], tests: Sequence[TestSet]) -> dict[str, Any]:
-    """Pairs, and test images by their gravest verdict, those that are undecidable by themselves included."""
+    """Count pairs, and test images by their gravest verdict, those that are undecidable by themselves included."""
     gravest: dict[tuple[str, str], str] = {}
     for pair in sorted(pairs, key=lambda pair: VERDICTS.index(pair["verdict"])):
         gravest.setdefault((pair["test_set"], pair["test"]), pair["verdict"])

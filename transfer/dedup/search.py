@@ -1,4 +1,4 @@
-"""Which test images look like which images of a shard: exact search over hashes, the small side in memory.
+"""Search exactly, by hash, for test images that look like images of a shard; the small side is in memory.
 
 The test side is indexed and the corpus streamed, so that memory does not grow with the corpus, and shards can be
 searched anywhere, in any order, with nothing to bring together but hits (map only, no shuffle).
@@ -35,25 +35,25 @@ class Hits:
     transform: Indices
 
     def shifted(self, rows: int) -> Hits:
-        """The same with corpus rows counted from `rows` on."""
+        """Return the same hits with corpus rows counted from `rows` on."""
         return Hits(self.test, self.corpus + rows, self.distance, self.transform)
 
 
 class HashSearch:
     """Finds rows of a corpus within `radius` bits of T test images in any of their eight positions.
 
-    `turned` False searches for the images as they are only. Hits come in the order of (corpus, test); each pair once,
-    with its least distance and the first transform that has it.
+    With `transforms` False only the images as they are are sought. Hits come in the order of (corpus, test); each pair
+    once, with its least distance and the first transform that has it.
     """
 
-    def __init__(self, hashes: Hashes, radius: int = CANDIDATE, *, turned: bool = True) -> None:
+    def __init__(self, hashes: Hashes, radius: int = CANDIDATE, *, transforms: bool = True) -> None:
         self.images, self.radius = len(hashes), radius
-        codes = variants(hashes) if turned else hashes[None]
+        codes = variants(hashes) if transforms else hashes[None]
         self._index = faiss.IndexBinaryFlat(BITS)
         self._index.add(np.ascontiguousarray(codes.reshape(-1, BITS // 8)))
 
     def find(self, corpus: Hashes) -> Hits:
-        """Hits among (N, 32) hashes of a corpus."""
+        """Return hits among (N, 32) hashes of a corpus."""
         if not self.images or not len(corpus):
             return _hits([np.empty(0, np.int64)] * 4)
         limits, found, codes = self._index.range_search(np.ascontiguousarray(corpus), self.radius + 1)  # faiss says <
@@ -67,7 +67,7 @@ class HashSearch:
         return _hits([each[order][first] for each in (test, rows, distance, transform)])
 
     def nearest(self, corpus: Hashes) -> Hits:
-        """For each row of a corpus its nearest test image only: bounded, however many are alike."""
+        """Return for each row of a corpus its nearest test image only: bounded, however many are alike."""
         if not self.images or not len(corpus):
             return _hits([np.empty(0, np.int64)] * 4)
         distance, codes = (each[:, 0].astype(np.int64) for each in self._index.search(np.ascontiguousarray(corpus), 1))
@@ -77,7 +77,7 @@ class HashSearch:
 
 
 def stream(search: HashSearch, corpus: Iterable[Hashes], block: int = BLOCK) -> Iterator[Hits]:
-    """Hits in a corpus that comes in arrays (n, 32) of any size; rows are counted over all of them."""
+    """Yield hits in a corpus that comes in arrays (n, 32) of any size; rows are counted over all of them."""
     done = 0
     for hashes in _blocks(corpus, block):
         yield search.find(hashes).shifted(done)
@@ -85,7 +85,7 @@ def stream(search: HashSearch, corpus: Iterable[Hashes], block: int = BLOCK) -> 
 
 
 def find_equal(test: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> tuple[Indices, Indices]:
-    """(test, corpus) rows of equal bytes: both are (N, 32) SHA-256."""
+    """Return (test, corpus) rows of equal bytes: both are (N, 32) SHA-256."""
     known: dict[bytes, list[int]] = {}
     for row, digest in enumerate(test):
         known.setdefault(digest.tobytes(), []).append(row)
@@ -97,7 +97,7 @@ def find_equal(test: NDArray[np.uint8], corpus: NDArray[np.uint8]) -> tuple[Indi
 
 
 def find_undecidable(tests: Hashed, corpus: Hashed) -> Hits:
-    """For each test image of little texture the nearest corpus image of little texture, where one has too little.
+    """Return for each test image of little texture the nearest such corpus image, if one has too little.
 
     Searched the other way round, so that every such test image has its hit, and no more however many are alike.
     """
@@ -109,7 +109,7 @@ def find_undecidable(tests: Hashed, corpus: Hashed) -> Hits:
 
 
 def _blocks(arrays: Iterable[Hashes], rows: int) -> Iterator[Hashes]:
-    """The same rows in arrays of at least `rows`, but for the last."""
+    """Yield the same rows in arrays of at least `rows`, but for the last."""
     waiting: list[Hashes] = []
     for array in arrays:
         waiting.append(array)

@@ -17,7 +17,8 @@ from safetensors.numpy import load, save
 from transfer.dedup.decoding import decode_grey, shrink
 from transfer.dedup.hashing import VERSION, Hashed, hash_thumbnails, join_hashed
 from transfer.dedup.local import Codes, features
-from transfer.dedup.sources import Piece, read_piece
+from transfer.dedup.sources.inputs import read_piece
+from transfer.dedup.sources.pieces import Piece
 from transfer.errors import CorruptImage, UnusableIndex
 from transfer.files.atomic import replacing
 
@@ -39,7 +40,7 @@ class Shard:
     """N images of a source: `names` within it, (N, 32) `sha256` of their bytes, and hashes.
 
     `skipped` are names with the reason why they have no hash. Where they were asked for: (N, D) `descriptors`, and N
-    arrays of codes of local features (`parts`).
+    arrays of codes of local `features`.
     """
 
     source: str
@@ -48,27 +49,27 @@ class Shard:
     hashed: Hashed
     descriptors: NDArray[np.float16] | None = None
     skipped: tuple[tuple[str, str], ...] = ()
-    parts: tuple[Codes, ...] | None = None
+    features: tuple[Codes, ...] | None = None
 
     @property
     def content(self) -> str:
-        """Sum of the images' SHA-256: the same whatever their order and names, and summed up again over shards."""
+        """Sum of the images' SHA-256: the same whatever their order and names, and additive over shards."""
         return sum_of_hashes(row.tobytes().hex() for row in self.sha256)
 
 
 @dataclass(frozen=True)
 class Detail:
-    """What is kept of an image beyond its hash: a descriptor, and codes of at most so many local features (`parts`)."""
+    """The attributes of an image beyond its hash: a descriptor, and codes of at most `features` local features."""
 
     describe: Describe | None = None
-    parts: int = 0
+    features: int = 0
 
 
 HASH_ONLY = Detail()
 
 
 def sum_of_hashes(hashes: Iterable[str]) -> str:
-    """Sum of numbers of 64 hexadecimal digits, modulo 16^64: one for a multiset, however it was cut into parts."""
+    """Sum hashes of 64 hexadecimal digits, modulo 16^64: equal for equal multisets, however they were cut."""
     return f"{sum(int(each, 16) for each in hashes) % 16**64:064x}"
 
 
@@ -76,7 +77,7 @@ def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
     """Hash every image of a piece. One that cannot be decoded is skipped, with the reason."""
     names: list[str] = []
     skipped: list[tuple[str, str]] = []
-    digests, parts, hashed = [], [], _Batches(hash_thumbnails)
+    digests, codes, hashed = [], [], _Batches(hash_thumbnails)
     described = _Batches(detail.describe) if detail.describe is not None else None
     for name, data in read_piece(piece):
         try:
@@ -89,14 +90,14 @@ def hash_piece(piece: Piece, detail: Detail = HASH_ONLY) -> Shard:
         names.append(name)
         digests.append(hashlib.sha256(data).digest())
         hashed.add(shrink(grey))
-        parts += [features(grey, detail.parts)] if detail.parts else []
+        codes += [features(grey, detail.features)] if detail.features else []
         if described is not None:
             described.add(data)
     sha256 = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
     beyond = (
         np.concatenate(described.finish()) if described is not None and names else None,
         tuple(skipped),
-        tuple(parts) if detail.parts else None,
+        tuple(codes) if detail.features else None,
     )
     return Shard(piece.source, tuple(names), sha256, join_hashed(hashed.finish()), *beyond)
 
@@ -125,7 +126,7 @@ class _Batches(Generic[A, B]):
 
 
 def write_shard(path: Path, shard: Shard) -> None:
-    """Write `path` (safetensors), whole or not at all."""
+    """Write `path` (safetensors) atomically."""
     text = json.dumps({"source": shard.source, "names": shard.names, "skipped": shard.skipped})
     tensors: dict[str, NDArray[Any]] = {
         "sha256": shard.sha256,
@@ -135,16 +136,16 @@ def write_shard(path: Path, shard: Shard) -> None:
     }
     if shard.descriptors is not None:
         tensors["descriptor"] = shard.descriptors
-    if shard.parts is not None:
-        tensors["part"] = np.concatenate([NO_CODES, *shard.parts])
-        tensors["parts"] = np.array([len(codes) for codes in shard.parts], np.int64)
+    if shard.features is not None:
+        tensors["part"] = np.concatenate([NO_CODES, *shard.features])
+        tensors["parts"] = np.array([len(codes) for codes in shard.features], np.int64)
     tensors["check"] = _checksum(tensors)
     with replacing(path) as temporary:
         temporary.write_bytes(save(tensors, {"version": VERSION}))
 
 
 def parse_shard(data: bytes, path: Path) -> Shard:
-    """Inverse of `write_shard`. Raises UnusableIndex for a damaged file."""
+    """Parse what `write_shard` wrote. Raises UnusableIndex for a damaged file."""
     try:
         tensors = load(data)
         if tensors["check"].tolist() != _checksum(tensors).tolist():
@@ -157,20 +158,20 @@ def parse_shard(data: bytes, path: Path) -> Shard:
         if shapes != [(len(names), 32), (len(names), 32), (len(names),)]:
             raise ValueError(f"shapes {shapes} for {len(names)} names")
         hashed = Hashed(tensors["hash"], tensors["texture"])
-        beyond = tensors.get("descriptor"), skipped, _parts(tensors)
+        beyond = tensors.get("descriptor"), skipped, _features(tensors)
         return Shard(str(text["source"]), names, tensors["sha256"], hashed, *beyond)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise UnusableIndex(f"{path} is damaged: {error}. Delete it and run `transfer dedup index` again.") from error
 
 
-def _parts(tensors: Mapping[str, NDArray[Any]]) -> tuple[Codes, ...] | None:
+def _features(tensors: Mapping[str, NDArray[Any]]) -> tuple[Codes, ...] | None:
     if "parts" not in tensors:
         return None
     return tuple(np.split(tensors["part"], np.cumsum(tensors["parts"])[:-1])) if len(tensors["parts"]) else ()
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
-    """(32,) SHA-256 of all the others, for an unfinished index has no manifest that would know it."""
+    """Return (32,) SHA-256 of all the others, for an unfinished index has no manifest that would know it."""
     digest = hashlib.sha256()
     for name in sorted(tensors.keys() - {"check"}):
         tensor = tensors[name]

@@ -1,4 +1,4 @@
-"""Do two images show the same picture? The one is laid over the other, and their pixels are compared, tile by tile."""
+"""Tell whether two images show the same picture: one is laid over the other, and pixels are compared tile by tile."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ KEYPOINTS, DISTINCT, LEAST_INLIERS, REACH = 500, 0.8, 8, 3.0
 
 
 def similarity(test: bytes, corpus: bytes, transform: str = "none") -> float:
-    """How well two image files agree where they show the same, the test image after `transform`: -1 to 1.
+    """Return how well two image files agree where they show the same, the test image after `transform`: -1 to 1.
 
     The median over tiles of the correlation of their pixels, so that an overlay or a border costs its own tiles only,
     while scenes that merely look alike agree nowhere exactly. 0 where one cannot be laid over the other. Raises
     CorruptImage.
     """
-    first, second = turn(_prepare(test), transform), _prepare(corpus)
+    first, second = apply_transform(_prepare(test), transform), _prepare(corpus)
     best = 0.0
     for place in _placements(first, second):
         best = max(best, _agreement(first, second, place))
@@ -52,9 +52,9 @@ def similarity(test: bytes, corpus: bytes, transform: str = "none") -> float:
     return best
 
 
-def turn(image: Grey, transform: str) -> Grey:
-    """An `(H, W)` image after one of `TRANSFORMS`."""
-    turned = {
+def apply_transform(image: Grey, transform: str) -> Grey:
+    """Return an `(H, W)` image after one of `TRANSFORMS`."""
+    transformed = {
         "none": image,
         "flip": image[:, ::-1],
         "flip vertical": image[::-1],
@@ -64,11 +64,11 @@ def turn(image: Grey, transform: str) -> Grey:
         "rotate 270": image.T[::-1],
         "transverse": image[::-1, ::-1].T,
     }
-    return np.ascontiguousarray(turned[transform])
+    return np.ascontiguousarray(transformed[transform])
 
 
 def _placements(first: Grey, second: Grey) -> Iterator[Affine]:
-    """Ways to lay one over the other, the cheapest first: stretched, adjusted a little, by features that both have."""
+    """Yield ways to lay one over the other, the cheapest first: stretched, adjusted a little, by common features."""
     stretched = _stretched(first, second)
     yield stretched
     if (adjusted := _adjusted(first, second, stretched)) is not None:
@@ -91,7 +91,7 @@ def _stretched(first: Grey, second: Grey) -> Affine:
 
 
 def _adjusted(first: Grey, second: Grey, start: Affine) -> Affine | None:
-    """The affine map near `start` of the largest correlation (Evangelidis and Psarakis, ECC, TPAMI 2008)."""
+    """Find the affine map near `start` of the largest correlation (Evangelidis and Psarakis, ECC, TPAMI 2008)."""
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, STEPS, PRECISION)
     moved = cv2.warpAffine(first, start, second.shape[::-1])
     try:
@@ -105,7 +105,7 @@ def _adjusted(first: Grey, second: Grey, start: Affine) -> Affine | None:
 
 
 def _matched(first: Grey, second: Grey) -> Affine | None:
-    """The affine map on which most matches of SIFT features agree (Lowe, IJCV 2004; RANSAC)."""
+    """Find the affine map on which most matches of SIFT features agree (Lowe, IJCV 2004; RANSAC)."""
     detector = cv2.SIFT.create(KEYPOINTS)
     (here, ours), (there, theirs) = (
         detector.detectAndCompute(image.astype(np.uint8), None) for image in (first, second)
@@ -126,7 +126,7 @@ def _matched(first: Grey, second: Grey) -> Affine | None:
 
 
 def _agreement(first: Grey, second: Grey, place: Affine) -> float:
-    """Median correlation of the tiles that both images fill and in which one of them shows something."""
+    """Return the median correlation of the tiles that both images fill and in which one of them shows something."""
     size = second.shape[::-1]
     moved, filled = (cv2.warpAffine(image, place, size) for image in (first, np.ones_like(first)))
     enlarged = float(np.sqrt(abs(np.linalg.det(place[:, :2]))))  # what is enlarged has less detail to agree in
@@ -143,7 +143,7 @@ def _agreement(first: Grey, second: Grey, place: Affine) -> float:
 
 
 def _tiles(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    """(N, 256): the pixels of each whole tile."""
+    """Return (N, 256): the pixels of each complete tile."""
     down, across = (side // TILE for side in image.shape)
-    whole = image[: down * TILE, : across * TILE].reshape(down, TILE, across, TILE)
-    return whole.swapaxes(1, 2).reshape(-1, TILE * TILE)
+    fitting = image[: down * TILE, : across * TILE].reshape(down, TILE, across, TILE)
+    return fitting.swapaxes(1, 2).reshape(-1, TILE * TILE)

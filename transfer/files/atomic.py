@@ -1,4 +1,4 @@
-"""Whole files or none: written under a temporary name, flushed, renamed."""
+"""Write files as a whole or not at all: under a temporary name, flushed, renamed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FULL = 2**20
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it vanishes.
+    """Yield a temporary path next to `path`; on success it becomes `path`, on failure it vanishes.
 
     What a killed writer of the same path left behind on this machine vanishes, too. Raises OSError (ENOSPC) when the
     writing failed because the disk is full, whatever the library that wrote made of it.
@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder, which the writer fills. Raises BadOption where something stands already."""
+    """Yield a temporary folder, which becomes `path`. Raises BadOption if that exists and is not empty."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         raise BadOption(f"{path} exists already: name a new or an empty folder, or remove it first.")
     with _temporary(path) as temporary:
@@ -71,7 +71,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def locked(path: Path, busy: TransferError) -> Iterator[None]:
-    """Hold the lock of the file `path`, which stays. Raises `busy` where another process has it; a dead one never."""
+    """Lock the file `path`, which stays. Raises `busy` where another process has the lock; a dead one never has."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -87,7 +87,7 @@ def locked(path: Path, busy: TransferError) -> Iterator[None]:
 
 
 def check_output(path: Path) -> None:
-    """Raises BadOption where no file or folder `path` could be written: before the work, not after it."""
+    """Check, before the work and not after it, that a file `path` can be written. Raises BadOption."""
     parent = next(each for each in path.absolute().parents if each.exists())
     if path.is_dir():
         raise BadOption(f"{path} is a folder: expected the name of a file to write.")
@@ -105,7 +105,7 @@ def _remove_leftovers(folder: Path, prefix: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """A file or a folder, if it is there."""
+    """Remove a file or a folder, if it is there."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -19,7 +19,7 @@ DISTRIBUTIONS = (
 
 
 def version(distribution: str) -> str | None:
-    """Installed version, None if it is not installed."""
+    """Return the installed version, None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What a run ran on."""
+"""Describe what a run ran on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfer.files.places import PACKAGE
 
 
 def environment() -> dict[str, Any]:
-    """Versions, code revision, device and number of processes, as stored in every record."""
+    """Return versions, code revision, device and number of processes, as stored in every record."""
     return {
         "transfer": transfer.__version__,
         "commit": commit(),
@@ -29,12 +29,12 @@ def environment() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Revision of the checkout, with `+changes` when its code or configs differ; None outside a checkout of ours."""
+    """Return the checkout's revision, with `+changes` when its code or configs differ; None outside a checkout."""
     return revision_of(PACKAGE.parent)
 
 
 def revision_of(checkout: Path) -> str | None:
-    """Revision of a repository whose top is `checkout`; None for anything else, as a wheel inside another's."""
+    """Return the revision of a repository whose top is `checkout`; None for anything else."""
     top = _git(checkout, "rev-parse", "--show-toplevel")
     revision = _git(checkout, "rev-parse", "HEAD")
     if top is None or revision is None or Path(top).resolve() != checkout.resolve():

@@ -1,4 +1,4 @@
-"""One process or several: how many, starting them, the group, and work that only the first process does."""
+"""Run in one process or several: how many, starting them, the group, and work that only the first process does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = timedelta(hours=4)
 
 
 def most_processes(asked: int | None) -> int:
-    """`asked`, or one for every visible GPU, or one. Raises BadOption for a number that this machine cannot serve."""
+    """Return `asked`, or one for every visible GPU, or one. Raises BadOption for what this machine cannot serve."""
     gpus = torch.cuda.device_count()
     if asked is None:
         return max(1, gpus)
@@ -39,13 +39,13 @@ def most_processes(asked: int | None) -> int:
 
 
 def dividing(most: int, images_per_step: Iterable[int]) -> int:
-    """The largest number of processes up to `most` that gives each the same share of every job's step."""
+    """Return the largest number of processes up to `most` that gives each the same share of every job's step."""
     steps = list(images_per_step)
     return next(number for number in range(most, 0, -1) if all(images % number == 0 for images in steps))
 
 
 def launched() -> bool:
-    """Whether torchrun started this process."""
+    """Tell whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
@@ -84,7 +84,7 @@ def _end_with_torchrun() -> None:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Tell whether this process is the one that writes."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 

@@ -48,8 +48,8 @@ NAMING = ("type", "constructor")
 SCOPES = frozenset({"mmdet", "mmseg", "mmpose"})
 
 WORDS = frozenset({
-    "crop_type", "data_mode", "dataset", "direction", "flip_mode", "frozen_stages", "img_suffix", "kind", "meta_keys",
-    "mode", "norm", "seg_map_suffix",
+    "crop_type", "data_mode", "direction", "flip_mode", "frozen_stages", "img_suffix", "meta_keys", "mode",
+    "name", "norm", "seg_map_suffix",
 })  # fmt: skip
 """Keys whose texts are options of a part, or attributes of a sample: nothing is looked up or opened by them."""
 

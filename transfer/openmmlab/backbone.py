@@ -26,10 +26,10 @@ class TransferBackbone(BaseModule):
     `spec` is a BackboneSpec as JSON; `weights` a `backbone.safetensors` of `transfer convert`, loaded strictly in
     `init_weights`, or None for a random initialisation; `output_stride` 8 or 16 dilates convolutional backbones;
     `frozen_stages` follows mmdet (-1 none, 0 the stem, k the stem and the first k stages), and `all_but_last` and `all`
-    mean that for backbones of any number of stages; `norm` is `sync`, `eval` or `frozen` (see `transfer.openmmlab.norms`).
-    With `last_stage` False the backbone ends before it (a `LastStage` in a head has it) and has the level there alone.
-    `window` lets all but four blocks of a `vit` attend within windows of so many cells a side (0: globally), without
-    class and register tokens.
+    mean that for backbones of any number of stages; `norm` is `sync`, `eval` or `frozen` (see
+    `transfer.openmmlab.norms`). With `last_stage` False the backbone ends before it (a `LastStage` in a head has it)
+    and has the level there alone. `window` lets all but four blocks of a `vit` attend within windows of so many cells a
+    side (0: globally), without class and register tokens.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class TransferBackbone(BaseModule):
 class LastStage(BaseModule):
     """The last stage of a backbone, as the first part of a box head (Ren et al., NeurIPS 2015; conv5 of a ResNet).
 
-    `(N, C, 14, 14)` of the level before → `(N, C', 7, 7)`. It is filled from the same converted file as the backbone whose
-    `last_stage` is False, so that together they are that file's network. `extra_norm` ends it with a batch
+    `(N, C, 14, 14)` of the level before → `(N, C', 7, 7)`. It is filled from the same converted file as the backbone
+    whose `last_stage` is False, so that together they are that file's network. `extra_norm` ends it with a batch
     normalisation (MoCo's detection protocol). Other arguments as in TransferBackbone.
     """
 

@@ -20,8 +20,8 @@ POSITIONS = ("pos_embed", "position_bias_table")
 class LayerDecay(DefaultOptimWrapperConstructor):
     """Layer-wise decay of the learning rate (Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022).
 
-    Parameters of block k of a backbone of n blocks train at `layer_decay ** (n + 1 - k)` times the rate, the stem as block
-    0, necks and heads at the rate itself. Norms, biases and positions have no weight decay. `paramwise_cfg` is
+    Parameters of block k of a backbone of n blocks train at `layer_decay ** (n + 1 - k)` times the rate, the stem as
+    block 0, necks and heads at the rate itself. Norms, biases and positions have no weight decay. `paramwise_cfg` is
     `{"layer_decay": 0.7}`; 1 leaves the rate alone. Raises BadOption for a value that is not above 0 and at most 1.
     """
 

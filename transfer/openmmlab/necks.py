@@ -17,23 +17,45 @@ class SimpleFeaturePyramid(BaseModule):
 
     That map is the last of a plain ViT, or of a backbone for small images.
 
-    `(B, in_channels, H/stride, W/stride)` → `num_outs` (at least 4) maps of `out_channels`; those beyond the fourth
-    subsample the one before. H and W are multiples of `stride` and of 32.
+    `(B, in_channels, H/stride, W/stride)` → `num_outs` maps of `out_channels`, the first of stride 4 · 2^`start_level`,
+    each of half the resolution of the one before. Those beyond stride 32 subsample the one before, or are 3x3
+    convolutions of it with `add_extra_convs` (after ReLU with `relu_before_extra_convs`), as in mmdet's FPN. H and W
+    are multiples of `stride` and of 32.
     """
 
     STRIDES = (4, 8, 16, 32)
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int, num_outs: int = 5) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        num_outs: int = 5,
+        start_level: int = 0,
+        add_extra_convs: bool | str = False,
+        relu_before_extra_convs: bool = False,
+    ) -> None:
         super().__init__()
-        self.extra = num_outs - len(self.STRIDES)
-        self.branches = nn.ModuleList(_branch(in_channels, out_channels, stride / target) for target in self.STRIDES)
+        strides = self.STRIDES[start_level:]
+        self.extra = num_outs - len(strides)
+        self.relu = relu_before_extra_convs
+        self.branches = nn.ModuleList(_branch(in_channels, out_channels, stride / target) for target in strides)
+        if add_extra_convs:
+            self.convs = nn.ModuleList(
+                nn.Conv2d(out_channels, out_channels, 3, stride=2, padding=1) for _ in range(self.extra)
+            )
 
     def forward(self, levels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Use the last of `levels`."""
         maps = [branch(levels[-1]) for branch in self.branches]
-        for _ in range(self.extra):
-            maps.append(maps[-1][:, :, ::2, ::2])
+        for level in range(self.extra):
+            maps.append(self._coarser(maps[-1], level))
         return tuple(maps)
+
+    def _coarser(self, finer: Tensor, level: int) -> Tensor:
+        if not hasattr(self, "convs"):
+            return finer[:, :, ::2, ::2]
+        return self.convs[level](finer.relu() if self.relu and level else finer)
 
 
 def _branch(channels: int, out_channels: int, scale: float) -> nn.Sequential:

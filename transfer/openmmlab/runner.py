@@ -20,9 +20,7 @@ from transfer.openmmlab.backbone import apply_norm_policies
 from transfer.openmmlab.compose import for_processes
 from transfer.openmmlab.hooks import LossLog, TrainState, save_model, unwrap
 from transfer.openmmlab.stack import import_stack, quiet
-
-WRITERS = {"bbox": "BoxWriter", "voc": "BoxWriter", "segm": "MaskWriter", "keypoints": "KeypointWriter"}
-"""What writes the predictions of each kind of task as COCO results."""
+from transfer.openmmlab.tasks import task_type
 
 
 def train(
@@ -62,12 +60,9 @@ def predict(config: Config, folder: Path, output: Path) -> None:
 
 
 def _writer(config: Config, folder: Path, output: Path) -> dict[str, Any]:
+    """What a head does between predictions and their file stands under `writer`."""
     gather = {"collect_device": "cpu", "collect_dir": str(folder / ".gather")}
-    if config.task.kind == "miou":
-        return {"type": "LabelMapWriter", "output": str(output), **gather}
-    options = config.get("writer", {})  # what a recipe does between predictions and their file
-    writer = {"type": WRITERS[config.task.kind], "output": str(output), "category_ids": config.category_ids}
-    return {**writer, **options, **gather}
+    return {**task_type(config.task.name).writer(config), "output": str(output), **config.get("writer", {}), **gather}
 
 
 def _runner(config: Config, folder: Path, *, training: bool, evaluator: Mapping[str, Any] | None = None) -> Runner:

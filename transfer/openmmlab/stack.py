@@ -33,7 +33,7 @@ OURS = tuple(
 def quiet() -> Iterator[None]:
     """Drop what OpenMMLab prints and warns while it imports and builds: nothing that a user of ours can act on.
 
-    Optional packages, moved names, escape sequences of its own, defaults that our recipes chose on purpose. Warnings
+    Optional packages, moved names, escape sequences of its own, defaults that our heads chose on purpose. Warnings
     raised while training are not touched.
     """
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():

@@ -1,1 +1,1 @@
-"""Pictures of runs: truth beside predictions, and curves. Arrays and annotations in, images out."""
+"""Pictures of runs: truth next to predictions, and curves. Arrays and annotations in, images out."""

@@ -11,7 +11,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def plot_run(path: Path, title: str, losses: Points, scores: Mapping[str, Points]) -> None:
-    """Write `path` (PNG): the loss, and beside it each of `scores` (shares) where there are some, over steps."""
+    """Write `path` (PNG): the loss, and next to it each of `scores` (shares) where there are some, over steps."""
     figure = Figure(figsize=(10 if scores else 5, 3.6), layout="constrained")
     axes = figure.subplots(1, 2 if scores else 1, squeeze=False)[0]
     axes[0].plot(*zip(*losses, strict=True), color="tab:red")

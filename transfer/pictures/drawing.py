@@ -1,4 +1,4 @@
-"""Boxes, masks, joints and label maps drawn over an image."""
+"""Draw boxes, masks, joints and label maps over an image."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ GOLDEN = 0.618033988749895
 """Steps of this share of the colour circle never come close to an earlier one."""
 
 STRENGTH = 0.55
-"""How much of a mask's or label's colour covers the image."""
+"""Share of a mask's or label's colour in what covers the image."""
 
 
 def colour(index: int) -> Colour:
-    """A colour for class `index`, unlike those of its neighbours."""
+    """Return a colour for class `index`, unlike those of its neighbours."""
     red, green, blue = colorsys.hsv_to_rgb(
         index * GOLDEN % 1, 0.75 if index % 2 else 0.95, 1.0 - 0.25 * (index % 3 == 2)
     )
@@ -29,14 +29,14 @@ def colour(index: int) -> Colour:
 
 
 def fit_image(image: Image.Image, side: int) -> tuple[Image.Image, float]:
-    """`image` in RGB with a longest side of `side` pixels, or enlarged by two, and the scale that made it so."""
+    """Return `image` in RGB with a longest side of `side` pixels, at most enlarged by two, and the scale."""
     scale = min(2.0, side / max(image.size))
     size = tuple(max(1, round(length * scale)) for length in image.size)
     return image.convert("RGB").resize(size, Image.Resampling.BILINEAR), scale  # type: ignore[arg-type]
 
 
 def draw_boxes(image: Image.Image, entries: Sequence[Entry], names: Mapping[int, str], scale: float) -> None:
-    """`bbox` (x, y, width, height in pixels before scaling) of each entry, with its category's name and its score."""
+    """Draw `bbox` (x, y, width, height in unscaled pixels) of each entry, with its category's name and its score."""
     draw = ImageDraw.Draw(image)
     for entry in entries:
         x, y, width, height = (value * scale for value in entry["bbox"])
@@ -46,7 +46,7 @@ def draw_boxes(image: Image.Image, entries: Sequence[Entry], names: Mapping[int,
 
 
 def draw_masks(image: Image.Image, masks: Sequence[NDArray[np.uint8]], colours: Sequence[Colour]) -> Image.Image:
-    """`(H, W)` masks of any size, stretched over the image, each in its colour."""
+    """Draw `(H, W)` masks of any size, stretched over the image, each in its colour."""
     pixels = np.asarray(image, np.float32)
     for mask, shade in zip(masks, colours, strict=True):
         covered = np.asarray(Image.fromarray(mask * 255).resize(image.size, Image.Resampling.NEAREST)) > 0
@@ -55,7 +55,7 @@ def draw_masks(image: Image.Image, masks: Sequence[NDArray[np.uint8]], colours: 
 
 
 def draw_labels(image: Image.Image, labels: NDArray[np.uint8], ignore: int = 255) -> Image.Image:
-    """An `(H, W)` label map, stretched over the image; pixels of `ignore` stay as they are."""
+    """Draw an `(H, W)` label map, stretched over the image; pixels of `ignore` stay as they are."""
     stretched = np.asarray(Image.fromarray(labels).resize(image.size, Image.Resampling.NEAREST))
     palette = np.array([colour(index) for index in range(256)], np.float32)
     pixels = np.asarray(image, np.float32)
@@ -66,7 +66,7 @@ def draw_labels(image: Image.Image, labels: NDArray[np.uint8], ignore: int = 255
 def draw_joints(
     image: Image.Image, entries: Sequence[Entry], skeleton: Sequence[tuple[int, int]], scale: float, least: float
 ) -> None:
-    """`keypoints` 17 × (x, y, value) of each person; joints whose value is above `least`, and bones between them.
+    """Draw `keypoints` 17 × (x, y, value) of each person: joints of values above `least`, and bones between them.
 
     `skeleton` holds pairs of joint numbers from 1, as COCO's annotation files do.
     """

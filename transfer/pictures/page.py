@@ -1,4 +1,4 @@
-"""Pairs of images as one HTML page that stands alone: images inside, no script, no address."""
+"""Lay out pairs of images as one HTML page that stands alone: images inside, no script, no address."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PAGE = """<!doctype html>
 
 
 @dataclass(frozen=True)
-class Beside:
+class SideBySide:
     """Two images and what is to be said of them, line by line."""
 
     first: Image.Image
@@ -42,8 +42,8 @@ class Beside:
     lines: tuple[str, ...]
 
 
-def pairs_page(title: str, lines: Sequence[str], sections: Mapping[str, Sequence[Beside]]) -> str:
-    """An HTML page: a title, some lines, and sections of pairs side by side."""
+def pairs_page(title: str, lines: Sequence[str], sections: Mapping[str, Sequence[SideBySide]]) -> str:
+    """Return an HTML page: a title, some lines, and sections of pairs side by side."""
     parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
     for name, pairs in sections.items():
         parts.append(f"<h2>{html.escape(name)}</h2>")
@@ -51,14 +51,14 @@ def pairs_page(title: str, lines: Sequence[str], sections: Mapping[str, Sequence
     return PAGE.format(title=html.escape(title), style=STYLE, body="\n".join(parts))
 
 
-def _figure(pair: Beside) -> str:
+def _figure(pair: SideBySide) -> str:
     images = "".join(f'<img alt="" src="{_inline(image)}">' for image in (pair.first, pair.second))
     caption = "<br>".join(map(html.escape, pair.lines))
     return f"<figure><div>{images}</div><figcaption>{caption}</figcaption></figure>"
 
 
 def _inline(image: Image.Image) -> str:
-    """A JPEG as a data address (RFC 2397)."""
+    """Return a JPEG as a data address (RFC 2397)."""
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, format="JPEG", quality=QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

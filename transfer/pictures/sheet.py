@@ -1,4 +1,4 @@
-"""Contact sheets: truth beside prediction, image by image."""
+"""Lay out contact sheets: truth next to prediction, image by image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Pair:
 
 
 def contact_sheet(title: str, rows: Sequence[Sequence[Pair]], legend: Legend = ()) -> Image.Image:
-    """All pairs under `title` and what the colours mean, row by row; every cell has the size of the largest image."""
+    """Lay out all pairs under `title` and what the colours mean; every cell has the size of the largest image."""
     images = [image for row in rows for pair in row for image in (pair.truth, pair.prediction)]
     width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
     cell = 2 * width + 3 * MARGIN, height + LINE + MARGIN
@@ -47,7 +47,7 @@ def contact_sheet(title: str, rows: Sequence[Sequence[Pair]], legend: Legend = (
 
 
 def _places(legend: Legend, width: int) -> list[tuple[int, int]]:
-    """Left and top of each entry below the title, in lines of at most `width` pixels."""
+    """Return left and top of each entry below the title, in lines of at most `width` pixels."""
     font, places, left, top = ImageFont.load_default(12), [], MARGIN, 0
     for name, _ in legend:
         length = round(font.getlength(name)) + 14 + 2 * MARGIN

@@ -18,7 +18,7 @@ STD = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Batches:
-    """Batch number `step` holds `size` fresh images of random classes, each `image_size` pixels square."""
+    """Labelled batches: number `step` holds `size` fresh images of random classes, `image_size` pixels square."""
 
     classes: Sequence[ContourClass]
     seed: int
@@ -26,7 +26,7 @@ class Batches:
     image_size: int
 
     def draw(self, step: int) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) float32 normalised by MEAN and STD, (B,) int64 labels."""
+        """Return (B, 3, H, W) float32 normalised by MEAN and STD, and (B,) int64 labels."""
         rng = np.random.default_rng((self.seed, 1, step))
         labels = rng.integers(0, len(self.classes), self.size)
         images = np.stack([render(self.classes[label], rng, self.image_size) for label in labels])
@@ -34,7 +34,7 @@ class Batches:
         return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1), torch.from_numpy(labels)
 
     def between(self, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches `start` to `stop` - 1; the next is drawn while the caller trains on this one."""
+        """Yield batches `start` to `stop` - 1; the next is drawn while the caller trains on this one."""
         with ThreadPoolExecutor(1) as pool:
             following = pool.submit(self.draw, start)
             for step in range(start, stop):

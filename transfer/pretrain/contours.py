@@ -27,7 +27,7 @@ HARMONICS = np.arange(1, 7)
 
 @dataclass(frozen=True)
 class ContourClass:
-    """eta, with lengths as shares of the image's side.
+    """A class, eta, with lengths as shares of the image's side.
 
     `polygons` concentric polygons of `vertices` vertices, the outermost of `radius`, each next one smaller by the
     share `resizing`; `line_width`; radii vary smoothly by up to about the share `noise`, along `phases` and
@@ -46,7 +46,7 @@ class ContourClass:
 
 
 def draw_classes(count: int, seed: int) -> tuple[ContourClass, ...]:
-    """The first `count` classes of `seed`; a larger count only adds classes."""
+    """Draw the first `count` classes of `seed`; a larger count only adds classes."""
     return tuple(_draw_class(np.random.default_rng((seed, 0, index))) for index in range(count))
 
 
@@ -66,7 +66,7 @@ def _draw_class(rng: np.random.Generator) -> ContourClass:
 
 
 def render(contour: ContourClass, rng: np.random.Generator, size: int) -> Array:
-    """An instance of `contour`, (size, size, 3) uint8 RGB.
+    """Render an instance of `contour`, (size, size, 3) uint8 RGB.
 
     The augmentation (random resized crop, flip, turn) moves the vertices before anything is drawn.
     """
@@ -85,7 +85,7 @@ def render(contour: ContourClass, rng: np.random.Generator, size: int) -> Array:
 
 
 def _vertices(contour: ContourClass, rng: np.random.Generator) -> Array:
-    """(N, n, 2) around the origin, as shares of the side."""
+    """Return (N, n, 2) around the origin, as shares of the side."""
     angles = 2 * np.pi * np.arange(contour.vertices) / contour.vertices
     amplitudes = np.array(contour.amplitudes) + rng.normal(0, 0.08, len(HARMONICS))
     waves = np.sin(np.outer(angles, HARMONICS) + contour.phases) @ amplitudes
@@ -96,7 +96,7 @@ def _vertices(contour: ContourClass, rng: np.random.Generator) -> Array:
 
 
 def _turn(rng: np.random.Generator) -> Array:
-    """(2, 2) rotation by up to 20 degrees, mirrored half of the time."""
+    """Return a (2, 2) rotation by up to 20 degrees, mirrored half of the time."""
     angle = rng.uniform(-np.pi / 9, np.pi / 9)
     cos, sin = np.cos(angle), np.sin(angle)
     flip = -1.0 if rng.random() < 0.5 else 1.0
@@ -104,6 +104,6 @@ def _turn(rng: np.random.Generator) -> Array:
 
 
 def _colours(rng: np.random.Generator) -> list[tuple[int, int, int]]:
-    """Ground, outermost line, innermost line: bright on dark."""
+    """Return colours of ground, outermost line, innermost line: bright on dark."""
     ground, *lines = rng.integers(0, 60, 3), rng.integers(90, 256, 3), rng.integers(90, 256, 3)
     return [(int(r), int(g), int(b)) for r, g, b in (ground, *lines)]

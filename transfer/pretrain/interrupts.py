@@ -1,4 +1,4 @@
-"""Ending at a step's end instead of in its middle."""
+"""Let an interrupted training end at a step's end instead of in its middle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pre-training on radial contours: from a budget of minutes to an ordinary training checkpoint."""
+"""Pre-train on radial contours: from a budget of minutes to an ordinary training checkpoint."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pretrain_rcdb(
 ) -> None:
     """Train timm's `arch` to tell `classes` contour classes apart for about `minutes`, and write `output`.
 
-    The time of a step is measured first and fixes the number of steps, so that the schedule is whole and a resumed
+    The time of a step is measured first and fixes the number of steps, so that the schedule is complete and a resumed
     run does the same steps. The work so far stands in `<output>.partial`; the same call goes on from it.
     Raises BadOption when `output` exists, FingerprintMismatch when the partial file belongs to other options.
     """
@@ -42,7 +42,7 @@ def pretrain_rcdb(
 
 
 def pretrain_steps(arch: str, output: Path, *, steps: int, seed: int, classes: int, image_size: int) -> None:
-    """As `pretrain_rcdb`, for a number of steps instead of a time."""
+    """Pre-train as `pretrain_rcdb` does, for a number of steps instead of a time."""
     if steps < 1:
         raise BadOption(f"steps must be at least 1, not {steps}.")
     _pretrain({"arch": arch, "classes": classes, "image_size": image_size, "seed": seed, "steps": steps}, output)
@@ -65,7 +65,7 @@ def _pretrain(options: Json, output: Path) -> None:
 
 
 def partial_path(output: Path) -> Path:
-    """Where the unfinished work of `output` stands."""
+    """Return where the unfinished work of `output` is stored."""
     return output.with_name(f"{output.name}.partial")
 
 

@@ -45,7 +45,7 @@ class Training:
     accuracy: float = math.nan
 
     def state(self) -> Json:
-        """Tensors on the CPU and plain values only, so that any machine can load it without running code."""
+        """Return tensors on the CPU and Python values only, so that any machine can load it without running code."""
         return {
             "state_dict": portable(dict(self.model.state_dict())),
             "optimizer": portable(self.optimizer.state_dict()),
@@ -62,7 +62,7 @@ class Training:
 
 
 def start_training(arch: str, classes: int, image_size: int, seed: int, steps: int) -> Training:
-    """A fresh network on the GPU if there is one, AdamW, and a cosine schedule over `steps`.
+    """Build a fresh network, on the GPU if there is one, AdamW, and a cosine schedule over `steps`.
 
     Raises UnknownName for an architecture that timm does not have.
     """
@@ -73,7 +73,7 @@ def start_training(arch: str, classes: int, image_size: int, seed: int, steps: i
 
 
 def rate(step: int, steps: int) -> float:
-    """Share of the peak learning rate at `step`: linear warm-up, then half a cosine to zero."""
+    """Return the share of the peak learning rate at `step`: linear warm-up, then half a cosine to zero."""
     warmup = max(1.0, WARMUP * steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -93,7 +93,7 @@ def train(training: Training, batches: Batches, after_step: Callable[[], bool]) 
 
 
 def seconds_per_step(training: Training, batches: Batches) -> float:
-    """Mean seconds of a step including its images, measured on a copy so that nothing is trained by it."""
+    """Measure the mean seconds of a step including its images, on a copy so that nothing is trained by it."""
     model = copy.deepcopy(training.model)
     optimizer = torch.optim.AdamW(model.parameters())
     trial = Training(model, optimizer, LambdaLR(optimizer, lambda step: 0.0), TIMED_STEPS + 1)
@@ -120,7 +120,7 @@ def _advance(training: Training, images: Tensor, labels: Tensor) -> None:
 
 
 def portable(value: Any) -> Any:
-    """`value` with every tensor in it contiguous and on the CPU."""
+    """Return `value` with every tensor in it contiguous and on the CPU."""
     if isinstance(value, Tensor):
         return value.detach().cpu().contiguous()
     if isinstance(value, dict):
@@ -145,7 +145,7 @@ def _build(arch: str, classes: int, image_size: int, seed: int) -> nn.Module:
 
 
 def _groups(model: nn.Module) -> list[Json]:
-    """Weight decay for matrices and kernels only; norms and biases stay free."""
+    """Group parameters: weight decay for matrices and kernels only; norms and biases stay free."""
     parameters = list(model.parameters())
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},

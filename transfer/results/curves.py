@@ -1,4 +1,4 @@
-"""Scores over the number of training images, and the straight line through them on a logarithmic axis.
+"""Fit scores over the number of training images with a straight line on a logarithmic axis.
 
 Sun et al. (ICCV 2017, Figure 4) found scores to grow with the logarithm of the data.
 """
@@ -9,20 +9,21 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import linear_regression
+from statistics import fmean, linear_regression, stdev
 
-from transfer.results.statistics import deviation, mean
 from transfer.schemas.mapping import plain
 from transfer.schemas.record import Record
 from transfer.schemas.suite import Suite
 
 SUBSET = "subset"
-"""The override that says which part of the training images is used: data, not recipe."""
+"""The override that says which part of the training images is used: data, not head."""
 
 
 @dataclass(frozen=True)
 class LogLinear:
-    """score = `at_one` + `per_tenfold` · log10(images); `error` is the slope's standard error, None for two points.
+    """The line score = `at_one` + `per_tenfold` · log10(images).
+
+    `error` is the slope's standard error, None for two points.
 
     `explained` is the share of the scores' variance that the line explains (R²).
     """
@@ -43,7 +44,7 @@ class Point:
     @property
     def value(self) -> float:
         """Mean over the seeds."""
-        return mean(self.values)
+        return fmean(self.values)
 
     @property
     def spread(self) -> float | None:
@@ -64,18 +65,23 @@ class Curve:
     fit: LogLinear
 
 
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation (divided by n - 1); None for fewer than two values, which show no spread."""
+    return stdev(values) if len(values) > 1 else None
+
+
 def fit_log_linear(points: Sequence[Point]) -> LogLinear:
-    """Least squares through the means of at least two different numbers of images."""
+    """Fit least squares through the means of at least two different numbers of images."""
     xs, ys = [math.log10(point.images) for point in points], [point.value for point in points]
     slope, intercept = linear_regression(xs, ys)
     residue = sum((y - intercept - slope * x) ** 2 for x, y in zip(xs, ys, strict=True))
-    spread, width = (sum((value - mean(values)) ** 2 for value in values) for values in (ys, xs))
+    spread, width = (sum((value - fmean(values)) ** 2 for value in values) for values in (ys, xs))
     error = math.sqrt(residue / (len(xs) - 2) / width) if len(xs) > 2 else None
     return LogLinear(intercept, slope, error, 1 - residue / spread if spread else 1.0)
 
 
 def curves_of(suite: Suite, records: Iterable[Record]) -> list[Curve]:
-    """A curve of each task's first score for everything in `records` that ran on two or more amounts of data.
+    """Return a curve of each task's first score for all in `records` that ran on two or more amounts of data.
 
     Runs of one curve differ in `--subset` and seed only. Only seeds that every point has count: no partial means.
     """
@@ -89,9 +95,9 @@ def curves_of(suite: Suite, records: Iterable[Record]) -> list[Curve]:
 
 def _key(record: Record) -> tuple[str, ...]:
     run, others = record.run, {key: value for key, value in record.run.overrides.items() if key != SUBSET}
-    parts = (run.backbone, run.input, others, record.data["test"].get("sha256"))
+    parts = (run.backbone, run.input, others, run.arguments, record.data["test"].get("sha256"))
     texts = [json.dumps(plain(part), sort_keys=True) for part in parts]
-    return run.task, run.checkpoint, run.weights, run.recipe, *texts
+    return run.task, run.checkpoint, run.weights, run.head, run.dataset, run.size, *texts
 
 
 def _curve(suite: Suite, records: Sequence[Record]) -> Curve | None:
@@ -106,7 +112,7 @@ def _curve(suite: Suite, records: Sequence[Record]) -> Curve | None:
 
 
 def _by_size(records: Sequence[Record], score: str) -> Mapping[int, Mapping[int, float]]:
-    """Images → seed → score. The newest of several records of one seed counts."""
+    """Map images to seed to score. The newest of several records of one seed counts."""
     found: dict[int, dict[int, float]] = {}
     for record in sorted(records, key=lambda record: record.created):
         if (value := record.scores.get(score, -1)) != -1:

@@ -1,4 +1,4 @@
-"""What a record file must hold, checked key by key before it becomes a `Record`."""
+"""Check what a record file holds, key by key, before it becomes a `Record`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from transfer.errors import BrokenRecord
+from transfer.results.migration import migrated
 from transfer.schemas.record import SCHEMA, Record
 
 Types = Mapping[str, tuple[type, ...]]
@@ -32,7 +33,10 @@ RUN: Types = {
     "input": (dict,),
     "suite": (str,),
     "task": (str,),
-    "recipe": (str,),
+    "head": (str,),
+    "dataset": (str,),
+    "size": (str,),
+    "arguments": (dict,),
     "seed": (int,),
     "overrides": (dict,),
     "work": (str,),
@@ -47,6 +51,7 @@ STATUSES = ("unknown", "none by construction", "measured")
 
 def parse_record(data: Any, source: str) -> Record:
     """Check `data`, the JSON of a record, and build it. Raises BrokenRecord naming `source` and the key."""
+    data = migrated(data)
     _check_version(data, source)
     _check_keys(data, RECORD, source)
     _check_keys(data["run"], RUN, f"{source}: run")

@@ -1,4 +1,4 @@
-"""Records as files: one JSON per run, written whole, read back checked."""
+"""Store records as files: one JSON per run, written atomically, read back checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from transfer.errors import BadOption, BrokenRecord
 from transfer.files.atomic import write_json
 from transfer.results.schema import parse_record
-from transfer.schemas.record import Record
+from transfer.schemas.record import SCHEMA, Record
 from transfer.schemas.run import RunSpec
 
 
@@ -24,7 +24,7 @@ def write_record(folder: Path, record: Record) -> Path:
 
 
 def record_path(folder: Path, run: RunSpec) -> Path:
-    """Where the record of `run` goes, checked to be free or a sound record of the same run.
+    """Return where the record of `run` goes, checked to be free or a sound record of the same run.
 
     Raises BadOption when the run's name is no file name, BrokenRecord when what is there is no record of this run.
     """
@@ -37,17 +37,28 @@ def record_path(folder: Path, run: RunSpec) -> Path:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """All `*.json` of `folder` in the order of their names; none if there is no such folder. Raises BrokenRecord."""
+    """Read all `*.json` of `folder` by name; none if there is no such folder. Raises BrokenRecord."""
     return [read_record(path) for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
 
 
+def upgrade_records(folder: Path) -> None:
+    """Write records of an earlier schema anew under their name of today, and remove those files."""
+    for path in sorted(folder.glob("*.json")):
+        record = read_record(path)
+        if path.stem != record.run.record_name:
+            write_record(folder, record)
+            path.unlink(missing_ok=True)
+
+
 def read_record(path: Path) -> Record:
-    """One record file. Raises BrokenRecord naming the file and the key."""
+    """Read one record file. Raises BrokenRecord naming the file and the key."""
     try:
         data = json.loads(path.read_bytes(), parse_constant=_refuse)
     except (OSError, ValueError) as error:
         raise BrokenRecord(f"{path}: damaged: {error}. Delete it and score its run again.") from error
     record = parse_record(data, str(path))
+    if data["schema"] < SCHEMA and path.stem.startswith(f"{record.run.id}--"):
+        return record  # its fingerprint was taken before its schema changed
     if path.stem != record.run.record_name:
         raise BrokenRecord(
             f"{path}: expected the file name {record.run.record_name}.json, which its run makes. Rename it."

@@ -68,11 +68,11 @@ class BackboneSpec(Fields):
 class Certificate(Fields):
     """What was found in a checkpoint file and what became of every tensor.
 
-    `coverage` is the share of backbone parameters and buffers (by element) filled from the file, 0 to 1; `stages` the same
-    for each stage. `dropped` and `initialised` map a tensor's name to the reason; `resized` maps it to what was done.
-    `assumptions` are properties of the network that leave no trace in names and shapes, and what they were taken for;
-    `health` maps a tensor (`*`: the whole backbone) to what is suspicious about its numbers; `confidence` says how sure
-    the input contract is, and `probe` how well batch-norm statistics agree with it and its rivals.
+    `coverage` is the share of backbone parameters and buffers (by element) filled from the file, 0 to 1; `stages` the
+    same for each stage. `dropped` and `initialised` map a tensor's name to the reason; `resized` maps it to what was
+    done. `assumptions` are properties of the network that leave no trace in names and shapes, and what they were taken
+    for; `health` maps a tensor (`*`: the whole backbone) to what is suspicious about its numbers; `confidence` says how
+    sure the input contract is, and `probe` how well batch-norm statistics agree with it and its rivals.
     """
 
     family: str

@@ -9,7 +9,7 @@ from typing import Any
 from transfer.schemas.mapping import Fields
 from transfer.schemas.run import RunSpec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)

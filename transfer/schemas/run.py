@@ -1,4 +1,4 @@
-"""A run: one checkpoint, one recipe, one seed."""
+"""A run: one checkpoint, one head on one data set, one seed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class RunSpec(Fields):
     """Everything that decides a run's numbers.
 
     `checkpoint` is the name shown in tables, `weights` the SHA-256 of the checkpoint file (`random` for the control);
-    `overrides` are the user's deviations from the recipe (empty for an official row); `work` identifies recipe and
-    data; `protocol` identifies recipe, data and metric, and is the same for every checkpoint that may share a column.
+    `head`, `dataset`, `size` and `arguments` are what the suite binds (a head of the user's own is named by its file
+    and has no size); `overrides` are the user's deviations from it (empty for an official row); `work` identifies head
+    and data; `protocol` identifies head, data and metric, and is the same for every checkpoint that may share a column.
     `excluded` identifies the overlap manifests whose images are left out of the scores, empty where all count.
     """
 
@@ -29,7 +30,10 @@ class RunSpec(Fields):
     input: Mapping[str, Any]
     suite: str
     task: str
-    recipe: str
+    head: str
+    dataset: str
+    size: str
+    arguments: Mapping[str, Any]
     seed: int
     overrides: Mapping[str, Any]
     work: str
@@ -63,7 +67,7 @@ class RunSpec(Fields):
     def record_name(self) -> str:
         """Name of the record file: the id and 8 digits of the fingerprint.
 
-        A recipe or data set that changed, or embedded data drawn otherwise on another platform, stands beside; so do
+        A head or data set that changed, or embedded data drawn otherwise on another platform, stands beside; so do
         scores without some of the test images.
         """
         clean = f"--without-{self.excluded[:8]}" if self.excluded else ""

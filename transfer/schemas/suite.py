@@ -1,13 +1,14 @@
-"""A suite: which recipes, at which seeds, make up a leaderboard table."""
+"""A suite: which heads on which data, at which seeds, make up a leaderboard table."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from transfer.errors import BadOption
+from transfer.errors import BadOption, UnknownName
 from transfer.schemas.mapping import Fields
 
 KINDS = ("bbox", "segm", "keypoints", "voc", "miou")
@@ -15,16 +16,20 @@ KINDS = ("bbox", "segm", "keypoints", "voc", "miou")
 
 @dataclass(frozen=True)
 class Task(Fields):
-    """One recipe of a suite and the scores its table shows.
+    """A head trained on a data set, and the scores its table shows.
 
-    `kind` names the metric (one of KINDS); `scores` are its columns, the first one ranks.
+    `size` names a set of the head's arguments, from which `arguments` deviate; `kind` names the metric (one of KINDS);
+    `scores` are its columns, the first one ranks.
     """
 
     name: str
     title: str
-    recipe: str
+    head: str
+    dataset: str
+    size: str
     kind: str
     scores: tuple[str, ...]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,15 @@ class Suite(Fields):
         return next(task for task in self.tasks if task.name == name)
 
 
+_TASK_KEYS = tuple(each.name for each in fields(Task))
+
+
 def load_suite(path: Path) -> Suite:
-    """Read `configs/suites/*.toml`. Raises BadOption that names the file, the key and what was expected."""
+    """Read a suite's TOML. Raises BadOption that names the file, the key and what was expected."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if "layout" in data:
+            raise BadOption(f"{path} is a data set, not a suite. A suite names it: dataset = {path.stem!r}.")
         tasks = tuple(_task(item) for item in data["tasks"])
         suite = Suite(path.stem, data["title"], data["description"].strip(), tuple(data["seeds"]), tasks)
     except tomllib.TOMLDecodeError as error:
@@ -57,8 +67,20 @@ def load_suite(path: Path) -> Suite:
     return suite
 
 
+def is_suite(path: Path) -> bool:
+    """Return whether a TOML is a suite and not, say, a data set: it has tasks. A broken one is none."""
+    try:
+        return "tasks" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return False
+
+
 def _task(item: dict[str, Any]) -> Task:
-    task = Task(item["name"], item["title"], item["recipe"], item["kind"], tuple(item["scores"]))
+    item = {**item, "scores": tuple(item["scores"])}
+    unknown = [key for key in item if key not in _TASK_KEYS]
+    if unknown:
+        raise UnknownName.among("key of a suite's task", unknown[0], _TASK_KEYS)
+    task = Task(**item)
     if task.kind not in KINDS:
         raise BadOption(f"task {task.name!r}: kind must be one of {', '.join(KINDS)}, not {task.kind!r}.")
     return task

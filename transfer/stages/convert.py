@@ -13,7 +13,7 @@ from transfer.backbones.architectures import spec_of
 from transfer.checkpoints.identification.filling import UNSAID, Choice
 from transfer.checkpoints.loading import convert_checkpoint
 from transfer.checkpoints.reading.checkpoint import read_checkpoint
-from transfer.checkpoints.reading.tensorflow.finding import find_tensorflow
+from transfer.checkpoints.reading.tensorflow.checkpoint import find_tensorflow
 from transfer.errors import UnreadableCheckpoint
 from transfer.files.atomic import replacing, write_json
 from transfer.files.fingerprint import file_sha256, fingerprint

@@ -17,7 +17,7 @@ def fit(job: Job, snapshots: int = 0) -> None:
     The model is kept at so many `snapshots` on the way, too.
     """
     if not job.model.exists():
-        config = load_config(job.config)
+        config = load_config(job.config, job.vocabulary)
         steps = snapshot_steps(config.train_cfg.max_iters, snapshots)
         hooks = [Snapshots(job.snapshots, steps)] if steps else []
         train(config, job.folder, job.title, environment=environment(), hooks=hooks)

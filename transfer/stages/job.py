@@ -12,7 +12,9 @@ from typing import Any
 from transfer.datasets.layouts import Split
 from transfer.errors import FingerprintMismatch, RunError
 from transfer.files.atomic import locked, write_json
+from transfer.openmmlab.allowed import SHIPPED, Vocabulary
 from transfer.schemas.run import RunSpec
+from transfer.schemas.suite import Task
 from transfer.stages.exclusion import Exclusion
 
 
@@ -21,7 +23,8 @@ class Job:
     """A run, its kind of score, its test data, and where its files are.
 
     `data` holds the manifests of `train` and `test`, `classes` the names in label order, `certificate` the
-    conversion's (None for the control); `exclusion` says which test images are left out of the scores.
+    conversion's (None for the control); `exclusion` says which test images are left out of the scores; `task` is what
+    the suite said when the run was planned, `vocabulary` what its config may say.
     """
 
     folder: Path
@@ -32,6 +35,8 @@ class Job:
     data: Mapping[str, Any]
     certificate: Mapping[str, Any] | None
     exclusion: Exclusion | None = None
+    task: Task | None = None
+    vocabulary: Vocabulary = SHIPPED
 
     @property
     def config(self) -> Path:
@@ -97,11 +102,12 @@ class Job:
 def claim(job: Job) -> None:
     """Create the run's folder or go on in it. Raises FingerprintMismatch when it holds other work."""
     path = job.folder / "run.json"
-    ours = {"fingerprint": job.run.fingerprint, "run": job.run.to_json()}
+    task = None if job.task is None else job.task.to_json()
+    ours = {"fingerprint": job.run.fingerprint, "run": job.run.to_json(), "task": task}
     found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if found is not None and found["fingerprint"] != ours["fingerprint"]:
         raise FingerprintMismatch(_describe(job, found))
-    if found != ours:  # new, or the metric has been defined anew
+    if found != ours:  # new, or the metric or the suite's words have been defined anew
         write_json(path, ours)
 
 
@@ -120,6 +126,6 @@ def _describe(job: Job, found: Mapping[str, Any]) -> str:
     different = [key for key in ours if ours[key] != found["run"].get(key)]
     return (
         f"{job.folder} holds work with fingerprint {found['fingerprint']}, this run has {job.run.fingerprint}; "
-        f"they differ in {', '.join(different)} (recipe or data changed since). Nothing was overwritten: "
+        f"they differ in {', '.join(different)} (head or data changed since). Nothing was overwritten: "
         f"move that folder away, or choose another one with --work-dir."
     )

@@ -22,7 +22,7 @@ def predict(job: Job) -> None:
     start = time.monotonic()
     partial = job.folder / f".{job.predictions.name}.partial"
     on_first(lambda: _make_room(job, partial))
-    predict_test_images(load_config(job.config), job.folder, partial)
+    predict_test_images(load_config(job.config, job.vocabulary), job.folder, partial)
     if is_first():
         cost = {"seconds": round(time.monotonic() - start, 1), "images": job.data["test"]["images"]}
         write_json(job.predict_cost, {**cost, "model": file_sha256(job.model)})

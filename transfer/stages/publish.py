@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from transfer.board.markdown import build_board
-from transfer.files.atomic import write_json
-from transfer.files.places import load_suites
+from transfer.files.atomic import replacing, write_json
+from transfer.files.places import shipped_suites
 from transfer.results.store import record_path, write_record
 from transfer.schemas.record import Record
+from transfer.schemas.suite import load_suite
 from transfer.stages.exclusion import UNKNOWN, without_measuring
 from transfer.stages.job import Job
 from transfer.stages.score import measure_overlap, score
@@ -69,6 +70,14 @@ def publish(result: Record, board: Path) -> Path:
     return write_record(board / "records", result)
 
 
+def keep_suite(path: Path, board: Path) -> None:
+    """Copy a suite of the user's own beside the records, so that the board can be built wherever they are."""
+    copy = board / "suites" / path.name
+    if path.stem not in shipped_suites() and (not copy.exists() or copy.read_bytes() != path.read_bytes()):
+        with replacing(copy) as temporary:
+            temporary.write_bytes(path.read_bytes())
+
+
 def rebuild(board: Path) -> Path:
     """Write `README.md` from `records/*.json`."""
-    return build_board(board, load_suites())
+    return build_board(board, [load_suite(path) for path in shipped_suites().values()])

@@ -41,5 +41,5 @@ def _score(job: Job, step: int) -> Mapping[str, Any]:
 def _write(job: Job, curve: list[dict[str, Any]]) -> None:
     if curve:
         final = json.loads(job.scores.read_text(encoding="utf-8"))
-        last = load_config(job.config).train_cfg.max_iters
+        last = load_config(job.config, job.vocabulary).train_cfg.max_iters
         write_json(job.score_curve, [*curve, {"step": last, "scores": final["scores"]}])

@@ -1,26 +1,23 @@
-"""Images → corpus index; corpus index × test images → overlap.json."""
+"""Index images of a corpus, and check test images against the index, which gives overlap.json."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from transfer.dedup.evidence import Compare, look_at
+from transfer.dedup.evidence import Compare, verify_candidates
 from transfer.dedup.hashing import CANDIDATE, DUPLICATE
 from transfer.dedup.index import (
     MANIFEST,
     SKIPPED,
     Index,
-    Made,
+    ShardEntry,
     blocks,
     finish_index,
-    keep_others_out,
+    lock_index,
     make_shard,
     open_index,
     prepare_index,
@@ -28,30 +25,31 @@ from transfer.dedup.index import (
     read_sources,
 )
 from transfer.dedup.local import MOST, MOST_TEST
-from transfer.dedup.local import VERSION as PARTS
+from transfer.dedup.local import VERSION as CODES_VERSION
 from transfer.dedup.mapping import map_in_processes, map_on_ray
 from transfer.dedup.matching import COSINE, Found, Search, find_matches, join_found, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.search import BLOCK
 from transfer.dedup.shards import Detail, Shard, hash_piece
-from transfer.dedup.sources import Piece, Places, find_pieces, pieces_of
+from transfer.dedup.sources.files import pieces_of
+from transfer.dedup.sources.inputs import find_pieces
+from transfer.dedup.sources.pieces import Piece, Places
 from transfer.errors import BadOption, MissingData, UnknownName, UnusableIndex
 from transfer.files.atomic import check_output
 from transfer.files.places import suite_names
+from transfer.progress import with_progress
+from transfer.workflows.opening import open_suite
 
 if TYPE_CHECKING:
     from transfer.workflows.descriptor import Descriptor
 
 MOST_BITS = 96
-"""Unrelated photographs begin to differ by so few."""
-
-QUIET_SECONDS = 2.0
-"""No progress bar before this long."""
+"""Most bits for --bits: unrelated photographs begin to differ by so few."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Where work is done: in `processes` of this machine, or on the Ray cluster at an address."""
+    """The place where work is done: `processes` of this machine, or the Ray cluster at an address."""
 
     processes: int = 1
     ray: str | None = None
@@ -61,16 +59,15 @@ class Workers:
             raise BadOption(f"--processes must be at least 1, not {self.processes}.")
 
     def map(self, work: Any, pieces: Sequence[Any], doing: str) -> Iterator[Any]:
-        """Results in the order of `pieces`, with a progress bar."""
+        """Yield results in the order of `pieces`, with a progress bar."""
         processes = min(self.processes, len(pieces))
         done = map_on_ray(work, pieces, self.ray) if self.ray else map_in_processes(work, pieces, processes)
-        bar = partial(tqdm, total=len(pieces), desc=doing, unit="piece", file=sys.stderr, delay=QUIET_SECONDS)
-        return iter(bar(done, leave=False))
+        return with_progress(done, doing, len(pieces), "piece")
 
 
 @dataclass(frozen=True)
 class Check:
-    """What `transfer dedup check` was asked for.
+    """The question of `transfer dedup check`.
 
     `target` is a suite, or images as `index_images` takes them; `descriptor` the file that described the index. Pairs
     of at least `cosine`, or at most `bits` apart, are candidates.
@@ -103,21 +100,24 @@ def index_images(
     where no image could be hashed.
     """
     describe = _descriptor(descriptor)
-    kept = {"descriptor": describe and describe.identity, "parts": PARTS if parts else None}
+    attributes = {"descriptor": describe and describe.identity, "parts": CODES_VERSION if parts else None}
     detail = Detail(describe, MOST if parts else 0)
     pieces = find_pieces(inputs)
     check_output(output / MANIFEST)
     prepare_index(output, pieces)
-    work = partial(make_shard, output, kept=kept, work=partial(hash_piece, detail=detail))
-    with keep_others_out(output):
-        index = finish_index(output, list(workers.map(work, pieces, "hashing images")), kept)
+    work = partial(make_shard, output, attributes=attributes, work=partial(hash_piece, detail=detail))
+    with lock_index(output):
+        index = finish_index(output, list(workers.map(work, pieces, "hashing images")), attributes)
     if not index.images:
         raise MissingData(f"none of {index.skipped:,} images could be hashed: {output / SKIPPED} says why of each.")
     return index
 
 
 def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
-    """Look for test images in an index, and write what was found. Raises UnusableIndex, MissingData or BadOption."""
+    """Look for test images in an index, and write what was found.
+
+    Raises UnusableIndex, MissingData or BadOption.
+    """
     _check_options(asked)
     check_output(output)
     index = open_index(asked.index)
@@ -137,13 +137,13 @@ def check_index(asked: Check, output: Path, workers: Workers) -> Overlap:
     return write_overlap(output, describe_overlap(index.identity, sets, search, found, (here, there)))
 
 
-def search_shards(folder: Path, search: Search, compare: Compare, group: tuple[Made, ...]) -> Found:
-    """What some shards of the index `folder` hold of the test images.
+def search_shards(folder: Path, search: Search, compare: Compare, group: tuple[ShardEntry, ...]) -> Found:
+    """Search some shards of the index `folder` for the test images.
 
     Candidates are compared before any is left out for its number: the one copy may be the least alike by hash.
     """
-    shards = [read_shard(folder, made) for made in group]
-    return look_at(find_matches(search, join_shards((shard.source, shard) for shard in shards)), compare)
+    shards = [read_shard(folder, entry) for entry in group]
+    return verify_candidates(find_matches(search, join_shards((shard.source, shard) for shard in shards)), compare)
 
 
 def _check_options(asked: Check) -> None:
@@ -154,18 +154,18 @@ def _check_options(asked: Check) -> None:
 
 
 def _detail(asked: Check, index: Index) -> Detail:
-    """What test images are to be compared by: as the index was made, with more features than an image of a corpus."""
+    """Choose what test images are compared by: as the index was made, with more features than a corpus image has."""
     describe = _descriptor(asked.descriptor)
     if describe is not None:
-        describe.check_same(index.kept["descriptor"], asked.index)
-    parts = index.kept["parts"]
-    if parts not in (None, PARTS):
-        raise UnusableIndex(f"{asked.index} holds codes {parts!r}, this program makes {PARTS!r}. Index again.")
+        describe.check_same(index.attributes["descriptor"], asked.index)
+    parts = index.attributes["parts"]
+    if parts not in (None, CODES_VERSION):
+        raise UnusableIndex(f"{asked.index} holds codes {parts!r}, this program makes {CODES_VERSION!r}. Index again.")
     return Detail(describe, MOST_TEST if parts else 0)
 
 
 def summary(overlap: Overlap) -> str:
-    """An overlap in a few lines."""
+    """Describe an overlap in a few lines."""
     images, counts = sum(test.images for test in overlap.tests), overlap.counts
     lines = [
         f"{images:,} test images against {overlap.corpus['images']:,} of {overlap.corpus['name']}: "
@@ -177,7 +177,7 @@ def summary(overlap: Overlap) -> str:
 
 
 def _descriptor(path: Path | None) -> Descriptor | None:
-    """Hashing alone, here and in every worker, does not wait for torch."""
+    """Import the descriptor only if there is one: hashing alone, also in workers, does not wait for torch."""
     if path is None:
         return None
     from transfer.workflows.descriptor import Descriptor
@@ -186,9 +186,7 @@ def _descriptor(path: Path | None) -> Descriptor | None:
 
 
 def _tests(asked: Check) -> list[Tests]:
-    if asked.target in suite_names():
-        from transfer.workflows.opening import open_suite  # OpenMMLab takes seconds that plain images need not wait for
-
+    if asked.target in suite_names() or asked.target.endswith(".toml"):
         return [
             Tests(each.name, tuple(pieces_of(each.name, each.splits[1].images.resolve(), each.hashes)), each.hashes)
             for each in open_suite(asked.target, asked.data_root, asked.work_dir)
@@ -202,7 +200,7 @@ def _tests(asked: Check) -> list[Tests]:
 
 
 def _test_set(tests: Tests, shards: Sequence[Shard]) -> TestSet:
-    """As preflight knows the images' bytes, where it does: some may be skipped here."""
+    """Describe a test set by the bytes that preflight knows, if it does: some images may be skipped here."""
     hashed = (row.tobytes().hex() for shard in shards for row in shard.sha256)
     sha256 = images_sha256(hashed if tests.hashes is None else tests.hashes.values())
     return TestSet.of(tests.name, sha256, shards)

@@ -1,4 +1,4 @@
-"""Copy-detection descriptors beside the hash: a TorchScript file such as SSCD's, or any backbone that converts."""
+"""Copy-detection descriptors next to the hash: a TorchScript file such as SSCD's, or any backbone that converts."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ POWER = 3.0
 
 @dataclass(frozen=True)
 class Descriptor:
-    """Bytes of images → (N, D) float16 of length 1, through the network in `path`, which each process loads once."""
+    """A function from bytes of images to (N, D) float16 of length 1.
+
+    It is the network in `path`, which each process loads once.
+    """
 
     path: Path
     sha256: str
 
     @classmethod
     def of(cls, path: Path) -> Descriptor:
-        """The descriptor of a file. Raises UnreadableCheckpoint or UnsafeCheckpoint."""
+        """Load the descriptor of a file. Raises UnreadableCheckpoint or UnsafeCheckpoint."""
         if not path.is_file():
             raise UnreadableCheckpoint(f"there is no file {path}. Name a TorchScript file or a checkpoint.")
         found = cls(path.resolve(), file_sha256(path))
@@ -47,7 +50,7 @@ class Descriptor:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What an index says of it: descriptors of different networks are never compared."""
+        """The descriptor as an index names it: those of different networks are never compared."""
         return {"name": self.path.name, "sha256": self.sha256}
 
     def check_same(self, other: Mapping[str, Any] | None, index: Path) -> None:
@@ -57,7 +60,7 @@ class Descriptor:
             raise BadOption(f"{index} was {was}, not by {self.path.name}. Name the same file, or index again.")
 
     def __call__(self, images: Sequence[bytes]) -> NDArray[np.float16]:
-        """Descriptors of encoded images."""
+        """Describe encoded images."""
         network, contract, side = _network(self)
         batch = torch.stack([_tensor(data, contract, side) for data in images])
         with torch.inference_mode():
@@ -77,7 +80,7 @@ def _network(descriptor: Descriptor) -> tuple[Callable[[Tensor], Tensor], InputC
 
 
 class _Pooled:
-    """The generalised mean over the positions of a backbone's last level."""
+    """A network that returns the generalised mean over the positions of a backbone's last level."""
 
     def __init__(self, backbone: Callable[[Tensor], Sequence[Tensor]]) -> None:
         self.network = backbone
@@ -88,7 +91,7 @@ class _Pooled:
 
 
 def _tensor(data: bytes, contract: InputContract, side: int) -> Tensor:
-    """(3, side, side), as the network was trained to see images."""
+    """Return (3, side, side), as the network was trained to see images."""
     pixels = torch.from_numpy(_square(data, side).astype(np.float32)).permute(2, 0, 1)
     if contract.channel_order == "BGR":
         pixels = pixels.flip(0)
@@ -98,7 +101,7 @@ def _tensor(data: bytes, contract: InputContract, side: int) -> Tensor:
 
 
 def _square(data: bytes, side: int) -> NDArray[np.uint8]:
-    """(side, side, 3) RGB; grey where a damaged image decodes no better."""
+    """Return (side, side, 3) RGB; grey where a damaged image decodes no better."""
     try:
         pixels = decode_colour(data)
     except CorruptImage:

@@ -19,7 +19,7 @@ from transfer.stages.exclusion import read_overlaps
 from transfer.stages.fit import fit
 from transfer.stages.job import Job, in_use
 from transfer.stages.predict import predict
-from transfer.stages.publish import check_publishable, publish, rebuild, record
+from transfer.stages.publish import check_publishable, keep_suite, publish, rebuild, record
 from transfer.stages.snapshots import score_snapshots
 from transfer.workflows.plan import Deviations, plan
 
@@ -46,6 +46,7 @@ def evaluate(request: Request) -> list[Record]:
     """Convert, check the data, then fit, predict, score and publish each task; rebuild the leaderboard."""
     with process_group():
         jobs = on_first(lambda: prepare(request))
+        on_first(lambda: keep_suite(suite_path(request.suite), request.board))
         records = [_complete(job, request) for job in jobs]
         on_first(lambda: rebuild(request.board))
     return records
@@ -59,7 +60,7 @@ def processes_for(request: Request, asked: int | None) -> int:
     most = most_processes(asked)
     if most == 1:
         return 1
-    steps = [load_config(job.config).task.images_per_step for job in prepare(request)]
+    steps = [load_config(job.config, job.vocabulary).task.images_per_step for job in prepare(request)]
     if asked is None:
         return dividing(most, steps)
     for images in steps:

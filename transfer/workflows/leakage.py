@@ -1,31 +1,27 @@
-"""Do a data set's own test images stand in its training part? Looked at before every run, remembered by content."""
+"""Look for a data set's own test images in its training part, before every run; the result is remembered by content."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from transfer.datasets.layouts import Pair, Split
 from transfer.datasets.manifest import Manifest
-from transfer.dedup.evidence import Compare, look_at
-from transfer.dedup.index import NOTHING, Made, make_shard, read_shard
+from transfer.dedup.evidence import Compare, verify_candidates
+from transfer.dedup.index import NO_ATTRIBUTES, ShardEntry, make_shard, read_shard
 from transfer.dedup.mapping import map_in_threads
 from transfer.dedup.matching import Found, Search, find_matches, join_found, join_shards
 from transfer.dedup.overlap import Overlap, TestSet, describe_overlap, images_sha256, write_overlap
 from transfer.dedup.shards import Shard, hash_piece
-from transfer.dedup.sources import Piece, Places, pieces_of
+from transfer.dedup.sources.files import pieces_of
+from transfer.dedup.sources.pieces import Piece, Places
 from transfer.files.atomic import check_output
-
-QUIET_SECONDS = 2.0
-"""No progress bar before this long."""
+from transfer.progress import with_progress
 
 LISTED = 5
-"""Names of one note."""
+"""Names that a note lists."""
 
 
 @dataclass(frozen=True)
@@ -46,14 +42,14 @@ class Leakage:
 
     @property
     def notes(self) -> list[str]:
-        """For people; none where nothing was found."""
+        """Notes for people; none where nothing was found."""
         names = self.leaked
         shown = ", ".join(names[:LISTED]) + (", …" if len(names) > LISTED else "")
         return [f"{len(names)} images of test show the same as one of train: {shown}"] if names else []
 
 
 def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> Leakage:
-    """Near-duplicates between the checked splits of a data set. Hashes are kept below `work`, by content."""
+    """Find near-duplicates between the checked splits of a data set; hashes are cached below `work`, by content."""
     train, test = (
         _hashed(f"{name} {part}", split, manifest, work / "hashes")
         for part, split, manifest in zip(("train", "test"), splits, manifests, strict=True)
@@ -63,11 +59,11 @@ def find_leakage(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], 
     there, here = (split.images.resolve() for split in splits)
     compare = Compare({name: ("files", here)}, {shard.source: ("files", there) for shard in train})
     tests = TestSet.of(name, images_sha256(manifests[1].hashes.values()), test)
-    return Leakage(tests, look_at(found, compare), (compare.tests, compare.corpus))
+    return Leakage(tests, verify_candidates(found, compare), (compare.tests, compare.corpus))
 
 
 def leakage_notes(name: str, splits: Pair, manifests: tuple[Manifest, Manifest], work: Path) -> list[str]:
-    """What `find_leakage` found, for people."""
+    """Return what `find_leakage` found, for people."""
     return find_leakage(name, splits, manifests, work).notes
 
 
@@ -84,7 +80,7 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
         "images": len(trained),
         "skipped": 0,
         "sha256": images_sha256(trained),
-        **NOTHING,
+        **NO_ATTRIBUTES,
     }
     tests = [each.tests for each in found]
     here, there = ({name: place for each in found for name, place in each.places[side].items()} for side in (0, 1))
@@ -97,9 +93,9 @@ def check_suite(suite: str, output: Path, data_root: Path, work_dir: Path) -> Ov
 def _hashed(source: str, split: Split, manifest: Manifest, home: Path) -> Sequence[Shard]:
     pieces = pieces_of(source, split.images, manifest.hashes)
     done = map_in_threads(partial(_make, home), pieces)
-    bar = tqdm(done, f"hashing {source}", len(pieces), unit="piece", file=sys.stderr, delay=QUIET_SECONDS, leave=False)
-    return [read_shard(home, made) for made in bar]
+    entries = with_progress(done, f"hashing {source}", len(pieces), "piece")
+    return [read_shard(home, entry) for entry in entries]
 
 
-def _make(home: Path, piece: Piece) -> Made:
-    return make_shard(home, piece, NOTHING, hash_piece)
+def _make(home: Path, piece: Piece) -> ShardEntry:
+    return make_shard(home, piece, NO_ATTRIBUTES, hash_piece)

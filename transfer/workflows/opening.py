@@ -12,8 +12,7 @@ from transfer.datasets.manifest import Manifest
 from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_splits
 from transfer.dedup.overlap import images_sha256
-from transfer.files.places import recipe_path, suite_path
-from transfer.openmmlab.recipes import load_recipe
+from transfer.files.places import suite_path
 from transfer.schemas.suite import load_suite
 
 
@@ -40,9 +39,8 @@ def open_suite(suite: str, data_root: Path, work_dir: Path) -> list[OpenedSet]:
     """Check the data of every task; tasks that test on the same images share one set, the first."""
     found: dict[str, OpenedSet] = {}
     for task in load_suite(suite_path(suite)).tasks:
-        dataset = load_recipe(recipe_path(task.recipe), {}).task.dataset
-        splits = open_splits(find_declaration(dataset, data_root), task.kind, data_root, work_dir / "data")
+        splits = open_splits(find_declaration(task.dataset, data_root), task.kind, data_root, work_dir / "data")
         manifests = check_splits(*splits, task.kind, work_dir / "data" / "preflight.json")
-        opened = OpenedSet(f"{dataset} {task.kind}", splits, manifests)
+        opened = OpenedSet(f"{task.dataset} {task.kind}", splits, manifests)
         found.setdefault(opened.sha256, opened)
     return list(found.values())

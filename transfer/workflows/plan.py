@@ -19,10 +19,15 @@ from transfer.datasets.subsets import read_amount, subset_of
 from transfer.dedup.overlap import Overlap
 from transfer.errors import BadOption, UnknownName
 from transfer.files.fingerprint import fingerprint
-from transfer.files.places import recipe_path
-from transfer.openmmlab.compose import Classes, compose
-from transfer.openmmlab.recipes import load_recipe
+from transfer.files.places import head_path
+from transfer.openmmlab.allowed import SHIPPED, Vocabulary, vocabulary_of
+from transfer.openmmlab.compose import compose
+from transfer.openmmlab.head_files import load_head
+from transfer.openmmlab.overrides import override
 from transfer.openmmlab.resolved import check_config, holds_config, load_config, relocated, write_config
+from transfer.openmmlab.tasks import task_type
+from transfer.openmmlab.tasks.task_type import Classes
+from transfer.openmmlab.user_heads import UserHead, check_builds
 from transfer.results.curves import SUBSET
 from transfer.schemas.mapping import plain
 from transfer.schemas.run import RunSpec
@@ -33,28 +38,35 @@ from transfer.stages.job import Job, claim
 from transfer.stages.score import METRIC_VERSION
 from transfer.workflows.leakage import find_leakage
 
+HEAD = "head"
+"""The override that names a head of the user's own."""
+
 LOOKS_LIKE_TRAIN = "looks_like_train"
 """How many test images show what a training image shows, in a record's data."""
 
 
 @dataclass(frozen=True)
 class Deviations:
-    """What a user changes against the suite: fewer tasks or seeds leave cells empty, overrides change the protocol."""
+    """What a user changes against the suite: fewer tasks or seeds leave cells empty, overrides change the protocol.
+
+    `head` is a file of the user's own that takes the place of the heads of its task type.
+    """
 
     tasks: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    head: Path | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task with its recipe (an mmengine config) read and its data checked; `data` is what a record says of it.
+    """A task with its head's config (mmengine's) and its data checked; `data` is what a record says of it.
 
     `exclusion` says which test images do not rank.
     """
 
     task: Task
-    recipe: Any
+    head: Any
     train: Split
     test: Split
     classes: Classes
@@ -70,10 +82,13 @@ def plan(
     data_root: Path,
     overlaps: Sequence[Overlap] = (),
 ) -> list[Job]:
-    """Jobs of all tasks and seeds. Every problem of data or recipe is raised here, before a step is trained."""
-    overrides = _spelled(plain(deviations.overrides))
+    """Jobs of all tasks and seeds. Every problem of data or head is raised here, before a step is trained."""
     tasks = _tasks(suite, deviations)
-    ready = gather(partial(_prepare, task, overrides, work_dir, data_root, overlaps) for task in tasks)
+    heads, overrides = _heads(tasks, deviations)
+    ready = gather(
+        partial(_prepare, task, head, overrides, work_dir, data_root, overlaps)
+        for task, head in zip(tasks, heads, strict=True)
+    )
     planned = [
         (_job(_run(origin, suite, prepared, overrides, seed), prepared, origin, work_dir), prepared)
         for prepared in ready
@@ -99,14 +114,26 @@ def _tasks(suite: Suite, deviations: Deviations) -> list[Task]:
     return [task for task in suite.tasks if not deviations.tasks or task.name in deviations.tasks]
 
 
+def _heads(tasks: Sequence[Task], deviations: Deviations) -> tuple[list[Any], dict[str, Any]]:
+    """The config of each task's head, deviations applied, and the deviations as a run stores them."""
+    overrides = _spelled(plain(deviations.overrides))
+    heads = [load_head(head_path(task.head)).config(task.size, task.arguments) for task in tasks]
+    if deviations.head is not None:
+        theirs = UserHead.read(deviations.head)
+        heads = theirs.instead_of(heads)
+        overrides[HEAD] = theirs.label
+    for task, head in zip(tasks, heads, strict=True):
+        _check_metric(task, head.task.name)
+        override(head, {key: value for key, value in overrides.items() if key not in (SUBSET, HEAD)})
+    return heads, overrides
+
+
 def _prepare(
-    task: Task, overrides: Mapping[str, Any], work_dir: Path, data_root: Path, overlaps: Sequence[Overlap]
+    task: Task, head: Any, overrides: Mapping[str, Any], work_dir: Path, data_root: Path, overlaps: Sequence[Overlap]
 ) -> Prepared:
-    recipe = load_recipe(recipe_path(task.recipe), {key: value for key, value in overrides.items() if key != SUBSET})
-    _check_kind(task, recipe.task.kind)
-    train, test, manifests, data = _data(recipe.task.dataset, task.kind, overrides.get(SUBSET), work_dir, data_root)
+    train, test, manifests, data = _data(task.dataset, task.kind, overrides.get(SUBSET), work_dir, data_root)
     classes = Classes(manifests[1].classes, manifests[1].category_ids)
-    return Prepared(task, recipe, train, test, classes, data, exclude(overlaps, task.name, manifests[1].hashes))
+    return Prepared(task, head, train, test, classes, data, exclude(overlaps, task.name, manifests[1].hashes))
 
 
 def _data(
@@ -139,11 +166,11 @@ def _data(
     return train, test, manifests, described
 
 
-def _check_kind(task: Task, kind: str) -> None:
-    if kind != task.kind:
+def _check_metric(task: Task, head_type: str) -> None:
+    if task.kind not in (known := task_type(head_type).metrics):
         raise BadOption(
-            f"task {task.name!r} is of kind {task.kind!r}, but its recipe {task.recipe!r} is of kind {kind!r}. "
-            f"Change the suite's kind, or name a recipe of kind {task.kind!r}."
+            f"task {task.name!r} is scored by {task.kind!r}, but its head {task.head!r} is for {head_type}, which "
+            f"{' and '.join(map(repr, known))} score. Change the task's kind, or name another head."
         )
 
 
@@ -155,7 +182,7 @@ def _run(
     seed: int,
 ) -> RunSpec:
     task, excluded = prepared.task, prepared.exclusion.digest if prepared.exclusion else ""
-    work = [plain(prepared.recipe.to_dict()), _hashed(prepared.data)]
+    work = [plain(prepared.head.to_dict()), _hashed(prepared.data)]
     return RunSpec(
         checkpoint=origin.name,
         weights=origin.sha256,
@@ -163,7 +190,8 @@ def _run(
         input=plain(origin.input),
         suite=suite.name,
         task=task.name,
-        recipe=task.recipe,
+        dataset=task.dataset,
+        **_named(prepared),
         seed=seed,
         overrides=overrides,
         work=fingerprint(work),
@@ -172,21 +200,33 @@ def _run(
     )
 
 
+def _named(prepared: Prepared) -> dict[str, Any]:
+    """The head by its name, size and arguments, or one of the user's own by its file."""
+    task, file = prepared.task, prepared.head.task.get("file")
+    if file is not None:
+        return {"head": file, "size": "", "arguments": {}}
+    return {"head": task.head, "size": task.size, "arguments": plain(task.arguments)}
+
+
 def _hashed(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """What identifies the data: how many test images look like training images follows from their bytes."""
     return {part: {key: value for key, value in said.items() if key != LOOKS_LIKE_TRAIN} for part, said in data.items()}
 
 
 def _job(run: RunSpec, prepared: Prepared, origin: Origin, work_dir: Path) -> Job:
-    kind, names = prepared.task.kind, prepared.classes.names
-    return Job(
-        work_dir / run.id, run, kind, prepared.test, names, prepared.data, origin.certificate, prepared.exclusion
-    )
+    task, names = prepared.task, prepared.classes.names
+    given = prepared.test, names, prepared.data, origin.certificate, prepared.exclusion, task
+    return Job(work_dir / run.id, run, task.kind, *given, _vocabulary(prepared))
+
+
+def _vocabulary(prepared: Prepared) -> Vocabulary:
+    """A head of the user's own is Python that they chose to run, and may name more than the shipped ones."""
+    return SHIPPED | vocabulary_of(prepared.head.to_dict()) if "file" in prepared.head.task else SHIPPED
 
 
 def _config(prepared: Prepared, origin: Origin, seed: int) -> Any:
     config = compose(
-        prepared.recipe,
+        prepared.head,
         backbone=origin.backbone,
         contract=origin.input,
         weights=origin.weights,
@@ -195,11 +235,14 @@ def _config(prepared: Prepared, origin: Origin, seed: int) -> Any:
         classes=prepared.classes,
         seed=seed,
     )
-    check_config(config, f"task {prepared.task.name!r}, recipe {prepared.task.recipe!r} with what --set changes")
+    where = f"task {prepared.task.name!r}, head {_named(prepared)['head']!r} with what --set changes"
+    check_config(config, where, _vocabulary(prepared))
+    if "file" in prepared.head.task:
+        check_builds(config)
     return config
 
 
 def _write_config(job: Job, config: Any) -> None:
     """A finished fit keeps the config that it was made with, but for where its files lie now."""
     keep = job.model.exists() and holds_config(job.config)
-    write_config(job.config, relocated(load_config(job.config), config) if keep else config)
+    write_config(job.config, relocated(load_config(job.config, job.vocabulary), config) if keep else config)

@@ -16,14 +16,13 @@ from PIL import Image
 from transfer.dedup.decoding import FORMATS
 from transfer.errors import BadOption, MissingData, RunError
 from transfer.files.atomic import replacing
-from transfer.files.places import suite_path
 from transfer.metrics.agreement import agree_on_labels, agree_on_objects, decode_mask, surest, to_find
-from transfer.openmmlab.resolved import holds_config, load_config
+from transfer.openmmlab.resolved import holds_config, load_config, read_config
 from transfer.pictures.curves import plot_run
 from transfer.pictures.drawing import colour, draw_boxes, draw_joints, draw_labels, draw_masks, fit_image
 from transfer.pictures.sheet import Pair, contact_sheet
 from transfer.schemas.run import RunSpec
-from transfer.schemas.suite import load_suite
+from transfer.schemas.suite import Task
 
 SIDE = 360
 """Longest side of a shown image, pixels."""
@@ -45,19 +44,20 @@ def show(folder: Path, output: Path, images: int = 3) -> str:
 
     Returns what was written, as text. Raises RunError for a folder without a finished run.
     """
-    run, config, predictions = _open(folder)
-    tests = sorted((_label_maps if config.task.kind == "miou" else _objects)(config, predictions), key=_order)
+    run, task, config, predictions = _open(folder)
+    found = _label_maps(config, predictions) if task.kind == "miou" else _objects(config, predictions, task.kind)
+    tests = sorted(found, key=_order)
     rows = [[test.draw(f"{what} · {test.agreement:.2f} · {test.name}") for test in part] for what, part in
             _parts(tests, images)]  # fmt: skip
     title = f"{run.checkpoint} · {run.suite} {run.task} seed {run.seed} · left: truth, right: predictions"
     with replacing(output) as temporary:
-        contact_sheet(title, rows, _legend(config)).save(temporary, format="PNG")
+        contact_sheet(title, rows, _legend(config, task)).save(temporary, format="PNG")
     curves = output.with_name(f"{output.stem}_curves.png")
-    _plot(folder, run, curves)
+    _plot(folder, run, task, curves)
     return f"wrote {output} ({sum(map(len, rows))} of {len(tests)} test images) and {curves}"
 
 
-def _open(folder: Path) -> tuple[RunSpec, Any, Path]:
+def _open(folder: Path) -> tuple[RunSpec, Task, Any, Path]:
     found = [folder / "predictions.json", folder / "predictions"]
     predictions = next((path for path in found if path.exists()), None)
     finished = predictions is not None and (folder / "run.json").exists() and (folder / "scores.json").exists()
@@ -66,8 +66,12 @@ def _open(folder: Path) -> tuple[RunSpec, Any, Path]:
             f"{folder} holds no finished run: expected run.json, config.json, predictions and scores.json there. "
             "Name a run's folder below work_dirs; an unfinished run goes on with the `transfer eval` that began it."
         )
-    run = RunSpec.from_json(json.loads((folder / "run.json").read_text(encoding="utf-8"))["run"])
-    return run, load_config(folder / "config.json"), predictions
+    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if said.get("task") is None:
+        raise RunError(f"{folder} was made by an earlier version of this program. Run it again to look at it.")
+    run, task = RunSpec.from_json(said["run"]), Task(**{**said["task"], "scores": tuple(said["task"]["scores"])})
+    config = folder / "config.json"
+    return run, task, load_config(config) if run.size else read_config(config), predictions
 
 
 def _order(test: _Test) -> tuple[float, str]:
@@ -88,9 +92,9 @@ def _parts(tests: Sequence[_Test], images: int) -> list[tuple[str, Sequence[_Tes
     return [(what, part) for what, part in parts if part]
 
 
-def _legend(config: Any) -> list[tuple[str, tuple[int, int, int]]]:
+def _legend(config: Any, task: Task) -> list[tuple[str, tuple[int, int, int]]]:
     """Of label maps: boxes carry their names, joints have none."""
-    if config.task.kind != "miou":
+    if task.kind != "miou":
         return []
     return [(name, colour(index)) for index, name in enumerate(config.test_dataloader.dataset.dataset.metainfo.classes)]
 
@@ -117,8 +121,8 @@ def _read_labels(path: Path) -> Any:
         return np.asarray(image)
 
 
-def _objects(config: Any, predictions: Path) -> list[_Test]:
-    dataset, kind = config.test_dataloader.dataset.dataset, config.task.kind
+def _objects(config: Any, predictions: Path, kind: Any) -> list[_Test]:
+    dataset = config.test_dataloader.dataset.dataset
     truth = json.loads(Path(dataset.ann_file).read_text(encoding="utf-8"))
     objects, found = _by_image(truth["annotations"]), _by_image(json.loads(predictions.read_text(encoding="utf-8")))
     tests = []
@@ -175,8 +179,7 @@ def _open_image(path: Path) -> Image.Image:
         return image.convert("RGB")
 
 
-def _plot(folder: Path, run: RunSpec, output: Path) -> None:
-    task = load_suite(suite_path(run.suite)).task(run.task)
+def _plot(folder: Path, run: RunSpec, task: Task, output: Path) -> None:
     lines = (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [(point["step"], point["loss"]) for point in map(json.loads, lines)]
     path = folder / "score_curve.json"

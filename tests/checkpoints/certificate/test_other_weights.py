@@ -13,7 +13,7 @@ from transfer.checkpoints.loading import inspect_checkpoint
 
 
 def followed(state: State) -> State:
-    """A momentum encoder: nearly the same numbers."""
+    """A momentum encoder: nearly the same values."""
     draw = torch.Generator().manual_seed(0)
     return {
         name: tensor + 0.01 * tensor.abs().mean() * torch.randn(tensor.shape, generator=draw)
@@ -33,26 +33,26 @@ def backbone() -> State:
     return without("fc.", small_resnet().state_dict())
 
 
-def test_copies_that_follow_each_other_are_well(backbone: State, tmp_path: Path) -> None:
+def test_weights_that_follow_each_other_are_well(backbone: State, tmp_path: Path) -> None:
     assert not inspect_checkpoint(written(backbone, followed(backbone), tmp_path)).health
 
 
 @pytest.mark.parametrize(
-    ("name", "turn", "text"),
+    ("name", "change", "text"),
     [
         ("conv1.weight", lambda tensor: tensor.flip(1), "input channels are reversed"),
         ("layer2.0.conv2.weight", lambda tensor: tensor.transpose(0, 1).contiguous(), "first two dimensions"),
         ("layer3.0.conv1.weight", lambda tensor: tensor.transpose(2, 3).contiguous(), "height and width"),
-        ("layer4.0.conv2.weight", torch.randn_like, "is unlike its copy in the key"),
+        ("layer4.0.conv2.weight", torch.randn_like, "is unlike its counterpart in the key"),
     ],
 )
-def test_a_turned_tensor_is_named(name: str, turn: Any, text: str, backbone: State, tmp_path: Path) -> None:
-    query: dict[str, Tensor] = {**backbone, name: turn(backbone[name])}
+def test_a_changed_tensor_is_named(name: str, change: Any, text: str, backbone: State, tmp_path: Path) -> None:
+    query: dict[str, Tensor] = {**backbone, name: change(backbone[name])}
     health = inspect_checkpoint(written(query, followed(backbone), tmp_path)).health
     assert list(health) == [name] and text in health[name]
 
 
-def test_copies_that_have_nothing_in_common_say_nothing(backbone: State, tmp_path: Path) -> None:
+def test_weights_that_have_nothing_in_common_say_nothing(backbone: State, tmp_path: Path) -> None:
     other = {name: torch.randn_like(t) if t.is_floating_point() else t for name, t in backbone.items()}
     other = {name: t.abs() if name.endswith("running_var") else t for name, t in other.items()}
     assert not inspect_checkpoint(written(backbone, other, tmp_path)).health

@@ -1,4 +1,4 @@
-"""From genuine files to other libraries' and back, and what holds for all of them."""
+"""Genuine files become those of other libraries and come back; properties that all libraries share."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.checkpoints.export.networks import BASIC, VIT, error, images, small
 
+from tests.checkpoints.export.networks import BASIC, VIT, error, images, small
 from tests.checkpoints.export.test_torchvision import run
 from tests.checkpoints.export.writing import certificate, exported
 from transfer import cli
 from transfer.backbones.building import build_backbone
-from transfer.checkpoints.export import detectron2, huggingface, openmmlab, timm_recipes, torchvision
+from transfer.checkpoints.export import detectron2, huggingface, openmmlab, timm_builders, torchvision
 from transfer.checkpoints.export import huggingface_transformers as huggingface_more
 from transfer.checkpoints.export import openmmlab_transformers as openmmlab_more
-from transfer.checkpoints.export.exporting import LIBRARIES, export_checkpoint, express
+from transfer.checkpoints.export.exporting import LIBRARIES, export_checkpoint, export_for
 from transfer.checkpoints.export.folding import PACKED, class_position_in_token, register_positions_in_tokens
 from transfer.checkpoints.export.library import Export, named
 from transfer.checkpoints.export.properties import PROPERTIES, Limits, complete
@@ -30,7 +30,7 @@ from transfer.checkpoints.loading import load_backbone
 from transfer.errors import BadOption, Inexpressible, UnknownName
 from transfer.schemas.checkpoint import BackboneSpec, Certificate
 
-MODULES = (detectron2, huggingface, huggingface_more, openmmlab, openmmlab_more, timm_recipes, torchvision)
+MODULES = (detectron2, huggingface, huggingface_more, openmmlab, openmmlab_more, timm_builders, torchvision)
 LIMITS = [
     (value, module, name) for module in MODULES for name, value in vars(module).items() if isinstance(value, Limits)
 ]
@@ -60,7 +60,7 @@ SEEN_OTHERWISE = {"position_interpolation", "bias_interpolation", "padding"}
 """What differs at other sizes than the trained one, and is said: the reader believes the library that it reads."""
 
 
-@pytest.mark.parametrize(("world", "name"), BACK)
+@pytest.mark.parametrize(("library", "name"), BACK)
 @torch.no_grad()
 def test_there_and_back_is_the_same_network(library: str, name: str, layouts: Any, tmp_path: Path) -> None:
     genuine = layouts[name]()
@@ -125,7 +125,7 @@ def test_every_library_says_what_it_lacks(tmp_path: Path) -> None:
     _, network = small("wide_resnet", {"units": 2, "widths": [16, 32, 64]})
     for library in LIBRARIES:
         with pytest.raises(Inexpressible, match="Libraries that may: none"):
-            express(library, network, tmp_path / "out")
+            export_for(library, network, tmp_path / "out")
 
 
 def test_unknown_libraries_are_named(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_unknown_libraries_are_named(tmp_path: Path) -> None:
         export_checkpoint(tmp_path / "none.pth", tmp_path / "out", "torchvison")
 
 
-@pytest.mark.parametrize("world", LIBRARIES, ids=lambda library: library.name)
+@pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_nothing_half_written_stays(library: Any, tmp_path: Path) -> None:
     """Not even where the last tensor cannot be read."""
     _, network = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
@@ -142,7 +142,7 @@ def test_nothing_half_written_stays(library: Any, tmp_path: Path) -> None:
         raise RuntimeError("the disk is gone")
 
     output = tmp_path / f"out{SUFFIX.get(library.name, '')}"
-    export = express(library, network, output)
+    export = export_for(library, network, output)
     name, last = list(export.tensors.items())[-1]
     tensors = {**export.tensors, name: Value(last.shape, last.dtype, broken)}
     with pytest.raises(RuntimeError, match="the disk is gone"):
@@ -159,13 +159,13 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
-def test_the_certificate_stands_beside_single_files(tmp_path: Path) -> None:
+def test_the_certificate_stands_next_to_single_files(tmp_path: Path) -> None:
     _, network = small("resnet", {**BASIC, "widths": [64, 128, 256, 512]})
     for library, suffix in SUFFIX.items():
         exported(library, network, tmp_path / f"{library}{suffix}")
-        beside = json.loads((tmp_path / f"{library}.conversion.json").read_text())
-        assert Certificate.from_json(beside["certificate"]) == certificate(network)
-        assert beside["snippet"] and isinstance(beside["notes"], list)
+        conversion = json.loads((tmp_path / f"{library}.conversion.json").read_text())
+        assert Certificate.from_json(conversion["certificate"]) == certificate(network)
+        assert conversion["snippet"] and isinstance(conversion["notes"], list)
 
 
 def test_single_files_hold_no_more_than_their_tensors(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_any_small_vit_leaves_for_timm_or_is_refused(
     options = {"image": [8 * side, 8 * side], "patch": 8, "dim": 8 * heads, "depth": depth, "heads": heads}
     options |= {"registers": registers, **flags} | ({"mlp": "swiglu"} if gated else {})
     backbone, network = small("vit", options)
-    export = express(LIBRARIES[0], network, Path("out"))
+    export = export_for(LIBRARIES[0], network, Path("out"))
     config = export.files["config.json"]
     network = timm.models.model_entrypoint(config["architecture"])(num_classes=0, **config["model_args"]).eval()
     network.load_state_dict({name: value.load() for name, value in export.tensors.items()}, strict=True)

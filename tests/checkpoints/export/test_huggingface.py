@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from tests.checkpoints.export.networks import (
     BASIC,
     BEIT,
@@ -18,8 +20,6 @@ from tests.checkpoints.export.networks import (
     images,
     small,
 )
-from torch import Tensor
-
 from tests.checkpoints.export.writing import exported
 from transfer.errors import Inexpressible
 
@@ -51,7 +51,7 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def loaded(snippet: str) -> dict[str, Any]:
-    """What the snippet makes; it asserts that no name is missing, unexpected or of another shape."""
+    """Run the snippet and return its names; it asserts that no name is missing, unexpected or of another shape."""
     scope: dict[str, Any] = {}
     exec(snippet, scope)
     return scope
@@ -99,7 +99,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "eps": ("convnext", {**CONVNEXT, "eps": 1e-5}, "epsilon"),
     "clip": ("vit", {**VIT, "pre_norm": True}, "a norm before the blocks"),
     "no class token": ("vit", {**VIT, "class_token": False}, "class token"),
-    "odd width": ("vit", {**VIT, "layer_scale": True, "mlp_hidden": 100}, "no whole ratio"),
+    "odd width": ("vit", {**VIT, "layer_scale": True, "mlp_hidden": 100}, "no integer ratio"),
     "windows": ("swin", {**SWIN, "last_window": 2}, "last stage"),
     "dinov3": ("dinov3", {"patch": 8, "dim": 64, "depth": 4, "heads": 1}, "no networks of the kind dinov3"),
 }

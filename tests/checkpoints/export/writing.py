@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transfer.checkpoints.export.exporting import express, library_called
+from transfer.checkpoints.export.exporting import export_for, library_called
 from transfer.checkpoints.export.library import ConvertedBackbone, Export
 from transfer.schemas.checkpoint import Certificate
 
 
 def certificate(network: ConvertedBackbone) -> Certificate:
     return Certificate(
-        family="none", arch=network.spec.arch, which="model", coverage=1.0, input=network.input, dropped={}, initialised={},
-        resized={}, warnings=(), backbone=network.spec, checkpoint="none.pth", sha256="0" * 64,
+        family="none", arch=network.spec.arch, which="model", coverage=1.0, input=network.input, dropped={},
+        initialised={}, resized={}, warnings=(), backbone=network.spec, checkpoint="none.pth", sha256="0" * 64,
     )  # fmt: skip
 
 
 def exported(library: str, network: ConvertedBackbone, path: Path) -> Export:
-    """Express and write."""
+    """Export and write."""
     chosen = library_called(library)
-    export = express(chosen, network, path)
+    export = export_for(chosen, network, path)
     chosen.write(path, export, certificate(network))
     return export
 

@@ -1,4 +1,4 @@
-"""What every family must have."""
+"""Requirements of every family."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def test_families_have_a_genuine_layout(family: Any, layouts: Any) -> None:
 
 
 @each_family
-def test_stale_excuses_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
+def test_stale_allowances_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
     name = next(name for name in layouts if name.startswith(f"{family.name}:"))
     contents = contents_of(read_checkpoint(layouts[name]().write(tmp_path)))
     _, plan = plan_for(contents, family.name, None)
     renamed = apply_rules(plan.state_dict.tensors, plan.rules)
     spec = infer_spec(renamed.shapes, plan)
     allowed_missing = (*plan.allowed_missing, AllowedMissing(r"norm_pre\..*", "no longer needed"))
-    with pytest.raises(WeightMismatch, match="excuses nothing"):
+    with pytest.raises(WeightMismatch, match="is allowed to be missing"):
         match(backbone_shapes(spec), renamed, allowed_missing, title="file", family=family.name)
 
 
 @each_family
-def test_unknown_copies_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
+def test_unknown_networks_raise(family: Any, layouts: Any, tmp_path: Path) -> None:
     name = next(name for name in layouts if name.startswith(f"{family.name}:"))
     contents = contents_of(read_checkpoint(layouts[name]().write(tmp_path)))
     with pytest.raises(UnknownName, match="Available"):

@@ -7,17 +7,17 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 INDEX = torch.zeros(17, 17, dtype=torch.long)
 
 
 def pretraining(state: State, **args: Any) -> Any:
-    """As BEiT's trainer saves it."""
-    beside = {"mask_token": torch.zeros(1, 1, 128), "lm_head.weight": torch.randn(8192, 128)}
-    beside |= {"lm_head.bias": torch.zeros(8192), "rel_pos_bias.relative_position_index": INDEX}
+    """Return a file as BEiT's trainer saves it."""
+    others = {"mask_token": torch.zeros(1, 1, 128), "lm_head.weight": torch.randn(8192, 128)}
+    others |= {"lm_head.bias": torch.zeros(8192), "rel_pos_bias.relative_position_index": INDEX}
     options = argparse.Namespace(**{"model": "unnamed", "imagenet_default_mean_and_std": False, **args})
-    return {"model": state | beside, "optimizer": {}, "epoch": 799, "scaler": {}, "args": options}
+    return {"model": state | others, "optimizer": {}, "epoch": 799, "scaler": {}, "args": options}
 
 
 def second(state: State) -> Any:
@@ -29,15 +29,15 @@ def second(state: State) -> Any:
 
 def fine_tuned(state: State) -> Any:
     index = {f"blocks.{block}.attn.relative_position_index": INDEX for block in range(4)}
-    beside = {"head.weight": torch.randn(7, 128), "head.bias": torch.zeros(7)}
+    others = {"head.weight": torch.randn(7, 128), "head.bias": torch.zeros(7)}
     norm = {"fc_norm.weight": torch.ones(128), "fc_norm.bias": torch.zeros(128)}
-    return {"model": state | index | beside | norm}
+    return {"model": state | index | others | norm}
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
-    "beit: pre-training": lambda: genuine_plain("beit", small_state("beit", bias="shared"), pretraining),
-    "beit: v2": lambda: genuine_plain("beit", small_state("beit", bias="shared"), second),
-    "beit: fine-tuned": lambda: genuine_plain(
+    "beit: pre-training": lambda: genuine_transformer("beit", small_state("beit", bias="shared"), pretraining),
+    "beit: v2": lambda: genuine_transformer("beit", small_state("beit", bias="shared"), second),
+    "beit: fine-tuned": lambda: genuine_transformer(
         "beit", small_state("beit", bias="blocks", final_norm=False, heads=4), fine_tuned, heads=4
     ),
 }

@@ -62,7 +62,7 @@ class Dill(pickle.Pickler):
     """Named tuples by their fields, haiku's mappings by their items."""
 
     def reducer_override(self, value: Any) -> Any:
-        """How a value is made again."""
+        """Return how a value is made again."""
         if value is Experiment:
             return CREATE, ("_ByolExperimentState", FIELDS, "byol.byol_experiment")
         if isinstance(value, Experiment):
@@ -107,7 +107,7 @@ def byol(which: str | None = None, mapping: type[dict[str, Any]] = dict) -> Genu
     network = small_resnet(Bottleneck)
     state = without("fc.", network.state_dict())
     online, target = (noisy(state), state) if which == "target" else (state, noisy(state))
-    trees = [haiku_trees(copy, mapping) for copy in (online, target)]
+    trees = [haiku_trees(network, mapping) for network in (online, target)]
     experiment = Experiment((trees[0][0], trees[1][0], trees[0][1], trees[1][1], None))
     tree = {"experiment_state": experiment, "step": 1000, "rng": np.zeros(2, np.uint32)}
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State, noisy, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def pretraining(encoder: State, teacher: State) -> Any:
@@ -27,7 +27,7 @@ def fine_tuned(state: State) -> Any:
 def cae(tree: Callable[[State], Any], which: str | None = None, **options: Any) -> Genuine:
     state = small_state("beit", bias="none", absolute=True, **options)
     chosen = {"which": which} if which else None
-    return genuine_plain("cae", state, tree, heads=options.get("heads", 2), stretch="bicubic", options=chosen)
+    return genuine_transformer("cae", state, tree, heads=options.get("heads", 2), stretch="bicubic", options=chosen)
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.checkpoints.genuine.files import Genuine, Levels, State, prefixed, randomised
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def quick(x: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ def halves(state: State) -> State:
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
-    "clip: vit": lambda: genuine_plain("clip", clip_state(), openai, eps=1e-5, act=quick),
-    "clip: vit in half precision": lambda: genuine_plain("clip", clip_state(), halves, eps=1e-5, act=quick),
+    "clip: vit": lambda: genuine_transformer("clip", clip_state(), openai, eps=1e-5, act=quick),
+    "clip: vit in half precision": lambda: genuine_transformer("clip", clip_state(), halves, eps=1e-5, act=quick),
     "clip: resnet": clip_resnet,
 }

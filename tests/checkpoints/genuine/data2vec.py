@@ -7,7 +7,7 @@ import torch
 
 from tests.checkpoints.genuine.beit import pretraining
 from tests.checkpoints.genuine.files import Genuine, State, noisy
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def training(state: State, average: State) -> Any:
@@ -18,7 +18,7 @@ def training(state: State, average: State) -> Any:
 
 def data2vec(tree: Callable[[State], Any], which: str | None = None) -> Genuine:
     state = small_state("beit", bias="shared")
-    return genuine_plain("data2vec", state, tree, options={"which": which} if which else None)
+    return genuine_transformer("data2vec", state, tree, options={"which": which} if which else None)
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

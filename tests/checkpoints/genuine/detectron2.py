@@ -83,8 +83,8 @@ def detectron(detector: bool) -> Genuine:
         blobs = {blobs_name(name, {"weight": "s", "bias": "b"}): tensor for name, tensor in affine.items()}
         if not detector:
             return blobs | {"pred_w": torch.zeros(7, 2048), "pred_b": torch.zeros(7)}
-        beside = ("fpn_inner_res5_2_sum_w", "conv_rpn_fpn2_w", "bbox_pred_w", "res2_0_branch2a_w_momentum")
-        return {"blobs": blobs | {name: torch.zeros(4) for name in beside}, "cfg": "MODEL: {}"}
+        others = ("fpn_inner_res5_2_sum_w", "conv_rpn_fpn2_w", "bbox_pred_w", "res2_0_branch2a_w_momentum")
+        return {"blobs": blobs | {name: torch.zeros(4) for name in others}, "cfg": "MODEL: {}"}
 
     return genuine(small_resnet(Bottleneck), tree, folded=True)
 
@@ -110,7 +110,7 @@ def trained_detector(pyramid: bool) -> Genuine:
 
 
 def without_statistics() -> Genuine:
-    """Nothing says how images were normalised."""
+    """Return a file in which nothing says how images were normalised."""
 
     def tree(state: State) -> Any:
         return {"model": prefixed("backbone.bottom_up.", uncounted(without("stem.fc", state)))}

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State, noisy, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, head, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, head, small_state
 
 
 def dinov2_names(state: State, chunks: int = 0) -> State:
@@ -41,7 +41,7 @@ def whole_training(state: State) -> Any:
 
 
 def dinov2(tree: Callable[[State], Any], stretch: str | None = "dino", **options: Any) -> Genuine:
-    return genuine_plain("dinov2", small_state("vit", layer_scale=True, **options), tree, stretch=stretch)
+    return genuine_transformer("dinov2", small_state("vit", layer_scale=True, **options), tree, stretch=stretch)
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -8,7 +8,7 @@ import torch
 from timm.models.convnext import ConvNeXt
 
 from tests.checkpoints.genuine.files import Genuine, State, prefixed, randomised, timm_levels
-from tests.checkpoints.genuine.transformers import genuine_plain, head, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, head, small_state
 
 RENAMED = (
     ("gamma_1", "ls1.gamma"), ("gamma_2", "ls2.gamma"), ("rope.", "rope_embed."), ("reg_token", "storage_tokens"),
@@ -46,7 +46,7 @@ def teacher_file(state: State) -> Any:
 
 
 def dinov3(tree: Callable[[State], Any], **options: Any) -> Genuine:
-    return genuine_plain("dinov3", small_state("dinov3", **options), tree, eps=1e-5)
+    return genuine_transformer("dinov3", small_state("dinov3", **options), tree, eps=1e-5)
 
 
 def convnext() -> Genuine:

@@ -22,7 +22,7 @@ from tests.checkpoints.genuine.files import (
     timm_levels,
     without,
 )
-from tests.checkpoints.genuine.transformers import genuine_plain, head, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, head, small_state
 
 
 def esvit_tree(teacher: State, student: State, dense: bool = True) -> Any:
@@ -59,7 +59,7 @@ LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "esvit: swin": lambda: esvit_swin(dense=True),
     "esvit: swin without regions": lambda: esvit_swin(dense=False),
     "esvit: resnet": esvit_resnet,
-    "esvit: vit": lambda: genuine_plain(
+    "esvit: vit": lambda: genuine_transformer(
         "esvit", small_state("vit"), lambda state: esvit_tree(state, noisy(state)), stretch="dino"
     ),
 }

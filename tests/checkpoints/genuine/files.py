@@ -1,4 +1,4 @@
-"""Files as the projects themselves write them, around small networks of theirs with random weights."""
+"""Files as the projects themselves write them, with small networks of theirs and random weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
 class Genuine:
     """A file's tree, whose it is, and the original network's own computation of its levels and final features.
 
-    `beside` are JSON files that stand beside it, by name.
+    `files` are JSON files that stand next to it, by name.
     `border` counts the pixels by which the stem makes the image's sides longer.
     """
 
@@ -50,7 +50,7 @@ class Genuine:
     sizes: tuple[tuple[int, int], ...] = ((64, 64), (96, 64))
     suffix: str = ".pth"
     options: Mapping[str, Any] | None = None
-    beside: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
     border: int = 0
 
     def write(self, folder: Path) -> Path:
@@ -64,7 +64,7 @@ class Genuine:
             path.write_bytes(pickle.dumps(arrays(self.tree), protocol=2))
         else:
             torch.save(self.tree, path)
-        for name, value in self.beside.items():
+        for name, value in self.files.items():
             (folder / name).write_text(json.dumps(value))
         return path
 
@@ -104,13 +104,13 @@ def wide_resnet(factor: int) -> Any:
 
 
 def heads(*names: str, width: int = 4) -> State:
-    """Linear layers beside a backbone, called so."""
+    """Return linear layers of these names, as they are next to a backbone."""
     parts = (("weight", (width, width)), ("bias", (width,)))
     return {f"{name}.{part}": torch.randn(shape) for name in names for part, shape in parts}
 
 
 def norms(*names: str, width: int = 4) -> State:
-    """Batch norms beside a backbone, called so; without scale and shift."""
+    """Return batch norms of these names without scale and shift, as they are next to a backbone."""
     state = {f"{name}.{part}": torch.rand(width) for name in names for part in ("running_mean", "running_var")}
     return state | {f"{name}.num_batches_tracked": torch.tensor(9) for name in names}
 

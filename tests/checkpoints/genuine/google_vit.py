@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from tests.checkpoints.genuine.files import Genuine, State
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 TANH = partial(gelu, approximate="tanh")
 RELEASED = {"norm2": "LayerNorm_2", "attn": "MultiHeadDotProductAttention_1", "mlp": "MlpBlock_3"}
@@ -59,7 +59,7 @@ def google_vit(modules: Mapping[str, str], prefix: str = "") -> Genuine:
 
 
 def flax_genuine(family: str, state: State, tree: Callable[[State], State], **paper: object) -> Genuine:
-    return genuine_plain(family, state, tree, stretch="flax", suffix=".npz", act=TANH, **paper)
+    return genuine_transformer(family, state, tree, stretch="flax", suffix=".npz", act=TANH, **paper)
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

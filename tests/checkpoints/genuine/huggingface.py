@@ -32,12 +32,12 @@ class Saved(Genuine):
 
 
 def in_memory(file: Saved) -> Saved:
-    """The names of transformers 5: torch.save(network.state_dict()) beside the config."""
+    """The names of transformers 5: torch.save(network.state_dict()) next to the config."""
     return replace(file, tree=file.network.state_dict(), suffix=".bin")
 
 
 def normed(file: Saved, norm: Callable[[Tensor], Tensor]) -> Saved:
-    """With a last norm that transformers applies outside the backbone."""
+    """Return the file with a last norm that transformers applies outside the backbone."""
     return replace(file, features=lambda images: norm(file.features(images)))
 
 
@@ -53,7 +53,7 @@ def quiet() -> Iterator[Any]:
 
 
 def made(model: str, **options: Any) -> Any:
-    """`ViTModel` and its configuration's options → the network with random weights."""
+    """Make the network, such as `ViTModel`, with its configuration's options and random weights."""
     with quiet() as transformers:
         kind = getattr(transformers, model)
         network = randomised(kind(kind.config_class(**options)))
@@ -64,7 +64,7 @@ def made(model: str, **options: Any) -> Any:
 
 
 def saved(network: Any) -> tuple[State, dict[str, Any]]:
-    """What save_pretrained writes: tensors and config.json."""
+    """Return what save_pretrained writes: tensors and config.json."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         network.save_pretrained(folder)
         return load_file(Path(folder, "model.safetensors")), json.loads(Path(folder, "config.json").read_text())
@@ -72,13 +72,13 @@ def saved(network: Any) -> tuple[State, dict[str, Any]]:
 
 def genuine(network: Any, levels: Levels, features: Callable[[Tensor], Tensor], **how: Any) -> Saved:
     tree, config = saved(network)
-    beside = {"config.json": config, "preprocessor_config.json": PREPROCESSOR}
+    files = {"config.json": config, "preprocessor_config.json": PREPROCESSOR}
     how = {"sizes": SIZES, **how}
-    return Saved(tree, "huggingface", levels, features, suffix=".safetensors", beside=beside, network=network, **how)
+    return Saved(tree, "huggingface", levels, features, suffix=".safetensors", files=files, network=network, **how)
 
 
 def transformer(network: Any, backbone: Any = None, prefix: int = 1, calls: Mapping[str, Any] | None = None) -> Saved:
-    """A plain transformer whose patch tokens follow `prefix` others."""
+    """A transformer whose patch tokens follow `prefix` others."""
     backbone = network if backbone is None else backbone
     patch = backbone.config.patch_size
 

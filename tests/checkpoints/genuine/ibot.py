@@ -10,7 +10,7 @@ from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor, nn
 
 from tests.checkpoints.genuine.files import Genuine, State, noisy, old_swin, prefixed, randomised, timm_levels
-from tests.checkpoints.genuine.transformers import genuine_plain, head, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, head, small_state
 
 
 def ibot_tree(teacher: State, student: State) -> Any:
@@ -28,7 +28,7 @@ def ibot_tree(teacher: State, student: State) -> Any:
 
 def ibot_vit(tree: Callable[[State], Any], which: str | None = None) -> Genuine:
     options = {"which": which} if which else None
-    return genuine_plain("ibot", small_state("vit"), tree, stretch="dino", options=options)
+    return genuine_transformer("ibot", small_state("vit"), tree, stretch="dino", options=options)
 
 
 def ibot_swin() -> Genuine:

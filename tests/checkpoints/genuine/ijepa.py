@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State, noisy, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def training(target: State, encoder: State) -> Any:
@@ -23,7 +23,7 @@ def training(target: State, encoder: State) -> Any:
 
 def ijepa(tree: Callable[[State], Any], which: str | None = None) -> Genuine:
     state, options = small_state("vit", class_token=False), {"which": which} if which else None
-    return genuine_plain("ijepa", state, tree, stretch="bicubic", options=options, suffix=".pth.tar")
+    return genuine_transformer("ijepa", state, tree, stretch="bicubic", options=options, suffix=".pth.tar")
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -29,11 +29,11 @@ def lightning(state: State) -> Any:
     return {"epoch": 9, "global_step": 9, "pytorch-lightning_version": "2.5.0", "state_dict": state, "loops": {}}
 
 
-def genuine(beside: Callable[[State], State], which: str | None = None) -> Genuine:
+def genuine(others: Callable[[State], State], which: str | None = None) -> Genuine:
     network = small_resnet()
     state = numbered(without("fc.", network.state_dict()))
     options = {"which": which} if which else None
-    return genuine_resnet(lightning(beside(state)), network, "lightly", options, suffix=".ckpt")
+    return genuine_resnet(lightning(others(state)), network, "lightly", options, suffix=".ckpt")
 
 
 def simclr(state: State) -> State:
@@ -81,8 +81,8 @@ def small_images() -> Genuine:
 def masked_vit() -> Genuine:
     def tree(state: State) -> Any:
         token = {"backbone.mask_token": torch.zeros(1, 1, 64)}
-        beside = heads("decoder_embed", "decoder.decoder_blocks.0.norm1", "prediction_head") | token
-        return lightning(prefixed("backbone.vit.", without("head.", state)) | beside)
+        others = heads("decoder_embed", "decoder.decoder_blocks.0.norm1", "prediction_head") | token
+        return lightning(prefixed("backbone.vit.", without("head.", state)) | others)
 
     return genuine_timm(small_vit(), tree, suffix=".ckpt", family="lightly")
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def pretraining(state: State) -> Any:
@@ -28,7 +28,7 @@ def fine_tuned(state: State) -> Any:
 
 
 def mae(tree: Callable[[State], Any], **options: Any) -> Genuine:
-    return genuine_plain("mae", small_state("vit", **options), tree, stretch="bicubic")
+    return genuine_transformer("mae", small_state("vit", **options), tree, stretch="bicubic")
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -16,7 +16,7 @@ from tests.checkpoints.genuine.files import (
     small_resnet,
     without,
 )
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 WIDE = {"dim": 384, "heads": 12, "depth": 2}
 
@@ -40,7 +40,7 @@ def probe(state: State) -> Any:
 def mocov3_vit(tree: Callable[[State], Any], which: str | None = None) -> Genuine:
     options = {"which": which} if which else None
     state = small_state("vit", **WIDE)
-    return genuine_plain("mocov3", state, tree, heads=12, stretch="bicubic", options=options, suffix=".pth.tar")
+    return genuine_transformer("mocov3", state, tree, heads=12, stretch="bicubic", options=options, suffix=".pth.tar")
 
 
 def mocov3_stem() -> Genuine:
@@ -50,7 +50,7 @@ def mocov3_stem() -> Genuine:
         layers += [nn.Conv2d(narrow, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
     stem, prefix = nn.Sequential(*layers, nn.Conv2d(384, 384, 1)), "patch_embed.proj."
     stem.load_state_dict({name.removeprefix(prefix): t for name, t in state.items() if name.startswith(prefix)})
-    return genuine_plain(
+    return genuine_transformer(
         "mocov3", state, lambda state: training(state, noisy(state)), heads=12, suffix=".pth.tar", stem=stem.eval()
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tests.checkpoints.genuine.files import Genuine, State, noisy, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def training(target: State, encoder: State) -> Any:
@@ -20,7 +20,7 @@ def training(target: State, encoder: State) -> Any:
 
 def msn(tree: Callable[[State], Any], which: str | None = None) -> Genuine:
     options = {"which": which} if which else None
-    return genuine_plain("msn", small_state("vit"), tree, stretch="bicubic", options=options, suffix=".pth.tar")
+    return genuine_transformer("msn", small_state("vit"), tree, stretch="bicubic", options=options, suffix=".pth.tar")
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {

@@ -7,7 +7,7 @@ import torch
 
 from tests.checkpoints.genuine.clip import clip_names, clip_state, quick, with_text
 from tests.checkpoints.genuine.files import Genuine, State, prefixed
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def training(name: str) -> Callable[[State], Any]:
@@ -25,14 +25,14 @@ def timm_tower(state: State) -> Any:
 
 
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
-    "openclip: training": lambda: genuine_plain("openclip", clip_state(), training("ViT-B-32"), eps=1e-5),
-    "openclip: quick": lambda: genuine_plain(
+    "openclip: training": lambda: genuine_transformer("openclip", clip_state(), training("ViT-B-32"), eps=1e-5),
+    "openclip: quick": lambda: genuine_transformer(
         "openclip", clip_state(), training("2024-model_ViT-B-32-quickgelu-lr_0.001"), eps=1e-5, act=quick
     ),
-    "openclip: published": lambda: genuine_plain(
+    "openclip: published": lambda: genuine_transformer(
         "openclip", clip_state(), lambda state: with_text(clip_names(state)), suffix=".safetensors", eps=1e-5
     ),
-    "openclip: timm tower": lambda: genuine_plain(
+    "openclip: timm tower": lambda: genuine_transformer(
         "openclip", small_state("vit", class_token=False), timm_tower, suffix=".safetensors"
     ),
 }

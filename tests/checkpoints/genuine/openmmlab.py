@@ -1,4 +1,4 @@
-"""Files of OpenMMLab around its own networks."""
+"""Files of OpenMMLab with its own networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = """
 model = dict(
     type='ImageClassifier',
     backbone=dict(type='{kind}', depth=50, {said}),
-    data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb={turned}))
+    data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb={to_rgb}))
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1))
 """
 VIT = {"img_size": (64, 64), "patch_size": 16, "embed_dims": 64, "num_layers": 4, "num_heads": 1, "mlp_ratio": 4}
@@ -31,7 +31,7 @@ def drawn(network: Any) -> Any:
 
 
 def outputs_of(layers: Any, network: Any) -> Callable[[Tensor], list[Any]]:
-    """What each of `layers` returns when the network runs."""
+    """Return what each of `layers` returns when the network runs."""
 
     def run(images: Tensor) -> list[Any]:
         seen: list[Any] = []
@@ -59,10 +59,10 @@ def bottlenecks(**options: Any) -> Any:
         return drawn(ResNet(50, norm_eval=False, **options))
 
 
-def tree(state: Mapping[str, Tensor], config: str = "", beside: Mapping[str, Any] | None = None) -> Any:
+def tree(state: Mapping[str, Tensor], config: str = "", extra: Mapping[str, Any] | None = None) -> Any:
     meta = {"mmengine_version": "0.10.7", "cfg": config, "epoch": 3, "dataset_meta": {"classes": ("a", "b")}}
     state_dict = prefixed("backbone.", state) | heads("head.fc")
-    return {"meta": meta, "state_dict": state_dict, "message_hub": {}, "optimizer": {}, **(beside or {})}
+    return {"meta": meta, "state_dict": state_dict, "message_hub": {}, "optimizer": {}, **(extra or {})}
 
 
 def of_resnet(network: Any, tree: Any, options: Mapping[str, Any] | None = None) -> Genuine:
@@ -77,7 +77,7 @@ def pytorch_style() -> Genuine:
 def caffe_style() -> Genuine:
     network = bottlenecks(style="caffe")
     return of_resnet(
-        network, tree(network.state_dict(), CONFIG.format(kind="ResNet", said="style='caffe'", turned=False))
+        network, tree(network.state_dict(), CONFIG.format(kind="ResNet", said="style='caffe'", to_rgb=False))
     )
 
 
@@ -96,7 +96,7 @@ def averaged(which: str | None = None) -> Genuine:
         **prefixed("module.backbone.", pair[1]),
         **prefixed("module.", heads("head.fc")),
     }
-    file = tree(pair[0], beside={"ema_state_dict": average})
+    file = tree(pair[0], extra={"ema_state_dict": average})
     return of_resnet(network, file, {"which": which} if which else None)
 
 

@@ -87,14 +87,14 @@ def with_ema(state: State, depth: int, *, chosen: str) -> State:
     """SimCLR v2: a second network under ema_model."""
     ours, other = tensorflow1(state, depth), noisy(tensorflow1(state, depth))
     trained, average = (ours, other) if chosen == "model" else (other, ours)
-    kept = {f"ema_model/{n}": t for n, t in average.items() if "Momentum" not in n and "supervised" not in n}
-    return trained | kept | {"global_step": torch.tensor(9)}
+    averages = {f"ema_model/{n}": t for n, t in average.items() if "Momentum" not in n and "supervised" not in n}
+    return trained | averages | {"global_step": torch.tensor(9)}
 
 
 LAYOUTS: dict[str, Callable[[], Variables]] = {
     "simclr_google: tf1 resnet50": lambda: simclr(tensorflow1, 50),
     "simclr_google: tf1 resnet18": lambda: simclr(tensorflow1, 18),
-    "simclr_google: v2 beside its average": lambda: simclr(lambda s, d: with_ema(s, d, chosen="model"), 18),
+    "simclr_google: v2 next to its average": lambda: simclr(lambda s, d: with_ema(s, d, chosen="model"), 18),
     "simclr_google: v2 average": lambda: simclr(lambda s, d: with_ema(s, d, chosen="ema"), 18, "ema"),
     "simclr_google: tf2 resnet50": lambda: simclr(tensorflow2, 50),
     "simclr_google: tf2 resnet34": lambda: simclr(tensorflow2, 34),

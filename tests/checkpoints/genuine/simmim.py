@@ -8,11 +8,11 @@ from timm.models.swin_transformer import SwinTransformer
 
 from tests.checkpoints.genuine.beit import fine_tuned
 from tests.checkpoints.genuine.files import Genuine, State, old_swin, prefixed, randomised, timm_levels
-from tests.checkpoints.genuine.transformers import genuine_plain, small_state
+from tests.checkpoints.genuine.transformers import genuine_transformer, small_state
 
 
 def trained(model: State) -> Any:
-    """As SimMIM's trainer saves it; its options are a yacs node, which reads as a dictionary."""
+    """Return a file as SimMIM's trainer saves it; its options are a yacs node, which reads as a dictionary."""
     config = {"MODEL": {"TYPE": "swin", "NAME": "simmim_pretrain"}, "DATA": {"IMG_SIZE": 192}}
     return {
         "model": model, "optimizer": {}, "lr_scheduler": {}, "max_accuracy": 0.0, "epoch": 99, "scaler": {},
@@ -47,8 +47,8 @@ def tuned_vit(state: State) -> Any:
 LAYOUTS: dict[str, Callable[[], Genuine]] = {
     "simmim: swin": lambda: simmim_swin(3),
     "simmim: swin, windows larger than the last stage": lambda: simmim_swin(6),
-    "simmim: vit": lambda: genuine_plain("simmim", small_state("beit", bias="shared"), pretrained_vit),
-    "simmim: fine-tuned vit": lambda: genuine_plain(
+    "simmim: vit": lambda: genuine_transformer("simmim", small_state("beit", bias="shared"), pretrained_vit),
+    "simmim: fine-tuned vit": lambda: genuine_transformer(
         "simmim", small_state("beit", bias="blocks", final_norm=False), tuned_vit
     ),
 }

@@ -43,8 +43,8 @@ def pair(state: State, momentum: State, backbone: str = "backbone.") -> State:
 def imagenet(which: str | None = None, backbone: str = "backbone.") -> Genuine:
     network = small_resnet()
     state = without("fc.", network.state_dict())
-    copies = (noisy(state), state) if which else (state, noisy(state))
-    tree = lightning(pair(*copies, backbone))
+    networks = (noisy(state), state) if which else (state, noisy(state))
+    tree = lightning(pair(*networks, backbone))
     return genuine_resnet(tree, network, "solo_learn", {"which": which} if which else None, suffix=".ckpt")
 
 
@@ -57,10 +57,10 @@ def cifar() -> Genuine:
     return Genuine(tree, "solo_learn", levels, lambda x: levels(x)[-1], ((32, 32), (40, 32)), ".ckpt", border=2)
 
 
-def vit(network: VisionTransformer, beside: State) -> Genuine:
+def vit(network: VisionTransformer, others: State) -> Genuine:
     def tree(state: State) -> Any:
         backbone = without("head.", state)
-        return lightning(prefixed("backbone.", backbone) | beside)
+        return lightning(prefixed("backbone.", backbone) | others)
 
     return genuine_timm(network, tree, sizes=((64, 64),), suffix=".ckpt", family="solo_learn")
 

@@ -1,4 +1,4 @@
-"""Files around small plain transformers whose features are computed as their papers say."""
+"""Files of small transformers whose features are computed as their papers say."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def small_state(kind: str, **options: Any) -> State:
     return {name: tensor.clone() for name, tensor in state_of(randomised(network.network)).items()}
 
 
-def genuine_plain(
+def genuine_transformer(
     family: str,
     state: State,
     tree: Callable[[State], Any],

@@ -21,13 +21,13 @@ def head(name: str, classes: int) -> State:
 def wide(bias: str, tree: Tree, eps: float, final_eps: float, which: str | None = None) -> Genuine:
     state = drawn(wide_shapes(bias))
     counted = state | {n.replace("running_var", "num_batches_tracked"): torch.tensor(3) for n in state if "_var" in n}
-    copies = (noisy(counted), counted) if which == "model" else (counted, noisy(counted))
+    networks = (noisy(counted), counted) if which == "model" else (counted, noisy(counted))
 
     def maps(images: Tensor, index: Any) -> Any:
         return wide_maps(state, images, convolution, activated=False, eps=eps, final_eps=final_eps)[index]
 
     return Genuine(
-        tree(*copies),
+        tree(*networks),
         "usb",
         lambda x: maps(x, slice(3)),
         lambda x: maps(x, 3),
@@ -37,8 +37,8 @@ def wide(bias: str, tree: Tree, eps: float, final_eps: float, which: str | None 
 
 
 def usb(ema: State, model: State) -> Any:
-    copies = {"model": model | head("classifier", 10), "ema_model": ema | head("classifier", 10)}
-    return {**copies, "optimizer": {}, "loss_scaler": {}, "it": 1, "epoch": 1, "best_it": 0, "best_eval_acc": 0.9}
+    networks = {"model": model | head("classifier", 10), "ema_model": ema | head("classifier", 10)}
+    return {**networks, "optimizer": {}, "loss_scaler": {}, "it": 1, "epoch": 1, "best_it": 0, "best_eval_acc": 0.9}
 
 
 def usb_remixmatch(ema: State, model: State) -> Any:
@@ -48,8 +48,8 @@ def usb_remixmatch(ema: State, model: State) -> Any:
 
 
 def torchssl(ema: State, model: State) -> Any:
-    copies = {"model": model, "ema_model": ema}
-    trees = {name: prefixed("module.", copy | head("fc", 100)) for name, copy in copies.items()}
+    networks = {"model": model, "ema_model": ema}
+    trees = {name: prefixed("module.", state | head("fc", 100)) for name, state in networks.items()}
     return {**trees, "optimizer": {}, "scheduler": {}, "it": 1}
 
 

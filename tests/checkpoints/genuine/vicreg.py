@@ -46,7 +46,7 @@ def bare_resnet() -> Genuine:
 
 
 def vicregl_convnext(bare: bool) -> Genuine:
-    """Its norm stands before the average over places, and no layer is scaled."""
+    """Return VICRegL's ConvNeXt: its norm comes before the average over places, and no layer is scaled."""
     network = ConvNeXt(
         depths=(1, 1, 2, 1), dims=(8, 16, 24, 32), num_classes=0, ls_init_value=None, head_norm_first=True
     )

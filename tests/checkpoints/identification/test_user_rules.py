@@ -21,7 +21,7 @@ FOREIGN = (
     HEAD.format(kind="vit").replace("[input]", 'path = "net"\n[input]')
     + r"""
 [[rules]]
-strip = "tower."
+remove_prefix = "tower."
 [[rules]]
 drop = 'queue'
 reason = "negatives"
@@ -47,6 +47,8 @@ reason = "another norm"
 """
 )
 
+NOT_MISSING = '[[{}]]\npattern = "bn1\\\\.weight"\nreason = "why"'
+
 
 def foreign(state: State) -> State:
     """A ViT's tensors as another project might name and lay them."""
@@ -70,14 +72,15 @@ def written(text: str, folder: Path) -> Path:
     return folder / "rules.toml"
 
 
+@pytest.mark.parametrize("text", [FOREIGN, FOREIGN.replace("remove_prefix", "strip")], ids=["present", "former"])
 @torch.no_grad()
-def test_every_form_of_rule(tmp_path: Path) -> None:
+def test_every_form_of_rule(text: str, tmp_path: Path) -> None:
     network = small_vit(num_classes=0).eval()
     state = {name: torch.randn_like(tensor) * 0.1 for name, tensor in network.state_dict().items()}
     network.load_state_dict(state)
     tensors = {name: tensor for name, tensor in foreign(state).items() if name != "tower.queue"}
     torch.save({"net": tensors | {"tower.queue": torch.ones(3)}}, tmp_path / "file.pth")
-    backbone, certificate = load_backbone(tmp_path / "file.pth", rules=written(FOREIGN, tmp_path))
+    backbone, certificate = load_backbone(tmp_path / "file.pth", rules=written(text, tmp_path))
     images = torch.randn(1, 3, 64, 64)
     assert torch.allclose(backbone.forward_features(images), network.forward_features(images), atol=1e-5)
     assert certificate.family == "rules:rules.toml" and certificate.input.source == "user"
@@ -96,7 +99,13 @@ def test_every_form_of_rule(tmp_path: Path) -> None:
         (HEAD.format(kind="resnet") + "[[rules]]\nrename = 'a'", BadOption, r"rule 1 \(rename\) takes to"),
         (HEAD.format(kind="resnet") + "[[rules]]\ndrop = '('\nreason = 'r'", BadOption, "is no regular expression"),
         (HEAD.format(kind="resnet") + "[[rules]]\njoin = 'a'\nparts = ['q']\nto = 'b'", BadOption, r"\?P<part>"),
-        (HEAD.format(kind="resnet"), WeightMismatch, "fc.weight"),
+        (HEAD.format(kind="resnet"), WeightMismatch, r"(?s)fc.weight.*Add a rule to rules\.toml"),
+        (
+            HEAD.format(kind="resnet") + NOT_MISSING.format("allowed_missing"),
+            WeightMismatch,
+            r"Remove it from rules\.toml",
+        ),
+        (HEAD.format(kind="resnet") + NOT_MISSING.format("may_init"), WeightMismatch, r"Remove it from rules\.toml"),
     ],
 )
 def test_what_cannot_work_is_named(text: str, error: type[TransferError], match: str, tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ from transfer.backbones.building import backbone_shapes
 from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
-from transfer.checkpoints.inference.resnet import infer_resnet
+from transfer.checkpoints.inference.resnet import infer_resnet, infer_wide_resnet
 from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
-from transfer.checkpoints.inference.wide_resnet import infer_wide_resnet
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork, WeightMismatch
 from transfer.schemas.checkpoint import BackboneSpec
 
 INFER: dict[str, Any] = {
@@ -174,7 +173,7 @@ def test_swin_whose_last_stage_is_smaller_than_a_window() -> None:
 
 def test_stems_for_small_images_need_a_family_that_knows_them() -> None:
     shapes = shapes_of(ARCHITECTURES["resnet18_cifar"])
-    with pytest.raises(WeightMismatch, match=r"7x7"):
+    with pytest.raises(UnsupportedNetwork, match=r"7x7"):
         infer_resnet(shapes)
     options = infer_resnet(shapes, "cifar")
     assert options == ARCHITECTURES["resnet18_cifar"].options

@@ -22,7 +22,8 @@ def test_the_message_is_the_one_of_the_architecture() -> None:
         "moco-v2-r50 → resnet50: 1 of 2 tensors unfilled, 1 unused\n"
         "  - layer4.2.bn3.running_mean   (2048,)\n"
         "  + layer4.2.bn3.mean           (2048,)   closest\n"
-        "Add a rule to transfer/checkpoints/families/moco.py, or list it under may_init with a reason."
+        "If this network has another layout, write the renaming down and pass it: --rules my_rules.toml "
+        "(docs/rules.md)."
     )
 
 
@@ -38,7 +39,7 @@ def test_long_lists_are_cut_but_keep_what_the_file_has() -> None:
         match(target, apply_rules({"strange": torch.ones(1)}, ()), (), title="t", family="f")
 
 
-def test_excused_tensors_are_initialised_with_their_reason() -> None:
+def test_allowed_missing_tensors_are_initialised_with_their_reason() -> None:
     file = {"layer4.2.bn3.weight": torch.ones(2048)}
     matched = match(TARGET, apply_rules(file, ()), (AllowedMissing(r".*\.running_mean", "why"),), title="t", family="f")
     assert matched.initialised == {"layer4.2.bn3.running_mean": "why"}
@@ -65,8 +66,8 @@ def test_rules_in_order() -> None:
     tensors = dict.fromkeys(("queue", "q.fc.x", "q.a.b", "q.c", "other"), torch.ones(1))
     renamed = apply_rules(tensors, rules)
     assert renamed.dropped == {"queue": "negatives", "q.fc.x": "head"}
-    assert {name: source.name for name, source in renamed.kept.items()} == {"b.a": "q.a.b", "c": "q.c"}
-    assert list(renamed.foreign) == ["other"]
+    assert {name: source.name for name, source in renamed.sources.items()} == {"b.a": "q.a.b", "c": "q.c"}
+    assert list(renamed.unexpected) == ["other"]
 
 
 def test_a_name_outside_the_prefix_cannot_fill() -> None:

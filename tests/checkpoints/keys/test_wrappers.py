@@ -1,4 +1,4 @@
-"""Whatever trainers, compilers and modules put around a network, the same network comes out; or nothing does."""
+"""Wrappers of trainers, compilers and modules are taken off: the same network comes out, or nothing does."""
 
 from __future__ import annotations
 
@@ -128,11 +128,11 @@ def test_a_block_inside_and_outside_of_its_wrapper() -> None:
 
 @pytest.mark.parametrize("network", list(NETWORKS))
 def test_a_lightning_module_with_other_modules(network: str) -> None:
-    beside = {"criterion.weight": torch.ones(7), "metric.total": torch.tensor(1.0), "projector.0.weight": torch.ones(2)}
-    got = filled(lightning(prefixed("model.", state_of(network)) | beside))
+    others = {"criterion.weight": torch.ones(7), "metric.total": torch.tensor(1.0), "projector.0.weight": torch.ones(2)}
+    got = filled(lightning(prefixed("model.", state_of(network)) | others))
     assert same_network(got, alone(network))
     assert "criterion, metric, projector" in got.plan.warnings[-1]
-    assert set(beside) <= set(got.renamed.dropped)
+    assert set(others) <= set(got.renamed.dropped)
 
 
 def test_a_lightning_module_with_a_part_of_the_network_outside() -> None:

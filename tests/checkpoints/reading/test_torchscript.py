@@ -107,7 +107,7 @@ def saved(module: Any, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Those of a harmless script's archive."""
+    """Return the members of a harmless script's archive."""
     with zipfile.ZipFile(saved(compiled(Harmless()), tmp_path_factory.mktemp("harmless") / "a.pt")) as archive:
         return {name.partition("/")[2]: archive.read(name) for name in archive.namelist() if "debug" not in name}
 
@@ -130,7 +130,7 @@ def written(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def run_unguarded(path: Path) -> None:
-    """What the guard is there for."""
+    """Run a script as the guard would not let it."""
     network: Callable[[Tensor], Tensor] = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     network(IMAGES)
 

@@ -14,14 +14,13 @@ from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from tests.openmmlab.test_backbones import built
 
+from tests.openmmlab.head_configs import head_config
 from tests.openmmlab.heads.test_segmenters import CONVNEXT, CONVOLUTIONAL, RESNET
 from tests.openmmlab.test_compose import composed
 from transfer.backbones.architectures import spec_of
 from transfer.backbones.building import outline_of
 from transfer.errors import BadOption
-from transfer.files.places import recipe_path
 from transfer.openmmlab.heads.grmi import HoughVoting
-from transfer.openmmlab.recipes import load_recipe
 from transfer.openmmlab.stack import quiet
 from transfer.schemas.checkpoint import BackboneSpec
 
@@ -39,7 +38,7 @@ def sample(joints: torch.Tensor, labelled: torch.Tensor, size: tuple[int, int] =
 
 def test_one_convolution_to_three_channels_for_each_joint() -> None:
     with DefaultScope.overwrite_default_scope("mmpose"), quiet():
-        head = MODELS.build(composed("grmi_coco", "resnet101").model.head)
+        head = MODELS.build(composed("grmi/full", "resnet101").model.head)
     assert {name: tuple(p.shape) for name, p in head.named_parameters()} == {
         "fields.weight": (3 * JOINTS, 2048, 1, 1),
         "fields.bias": (3 * JOINTS,),
@@ -58,7 +57,7 @@ def test_the_backbone_of_the_paper() -> None:
 
 
 def test_the_schedule_of_the_protocol() -> None:
-    config = load_recipe(recipe_path("grmi_coco"), {})
+    config = head_config("grmi/full")
     _, steps = config.param_scheduler
     assert (config.train_cfg.max_iters, list(steps.milestones), steps.gamma) == (450_000, [250_000], 0.1)
     assert (config.writer.minimum_joint_score, config.model.test_cfg.flip_test) == (None, False)
@@ -66,7 +65,7 @@ def test_the_schedule_of_the_protocol() -> None:
 
 @pytest.mark.parametrize("spec", CONVOLUTIONAL, ids=lambda spec: spec.arch)
 def test_fields_have_the_size_of_the_crop_and_all_that_trains_a_gradient(spec: BackboneSpec) -> None:
-    model = built("grmi_mini", spec).train()
+    model = built("grmi/mini", spec).train()
     images = torch.randn(2, 3, MINI[1], MINI[0])
     logits, offsets = model.head(model.extract_feat(images))
     assert tuple(logits.shape) == (2, JOINTS, 89, 65) and tuple(offsets.shape) == (2, JOINTS, 2, 89, 65)
@@ -79,16 +78,16 @@ def test_fields_have_the_size_of_the_crop_and_all_that_trains_a_gradient(spec: B
 
 @torch.no_grad()
 def test_cells_are_upsampled_to_the_pixels_they_lie_at() -> None:
-    head = built("grmi_mini", RESNET).head
+    head = built("grmi/mini", RESNET).head
     head.fields = torch.nn.Identity()
     ramp = 8.0 * torch.arange(9).expand(1, 3 * JOINTS, 12, 9)
     torch.testing.assert_close(head((ramp,))[0][0, 0, 0], torch.arange(65.0), rtol=0, atol=1e-4)
-    assert not built("grmi_mini", CONVNEXT).head.cells_at_corners
+    assert not built("grmi/mini", CONVNEXT).head.cells_at_corners
 
 
 @torch.no_grad()
 def test_what_the_fields_say_is_predicted_in_the_images_pixels() -> None:
-    model = built("grmi_mini", RESNET).eval()
+    model = built("grmi/mini", RESNET).eval()
     joints = torch.rand(JOINTS, 2) * torch.tensor([64.0, 88.0])
     x, y = torch.meshgrid(torch.arange(65.0), torch.arange(89.0), indexing="xy")
     offsets = joints[:, :, None, None] - torch.stack([x, y])
@@ -117,14 +116,14 @@ def test_a_batch_is_decoded_as_its_crops_are() -> None:
 
 def test_patches_of_stride_8_are_refused() -> None:
     vit = spec_of("vit_small_patch16_224")
-    with pytest.raises(BadOption, match=r"fully convolutional; vit .* vitpose_simple_\*"):
-        composed("grmi_coco", BackboneSpec("vit", "vit_small_patch8_224", {**vit.options, "patch": 8}))
+    with pytest.raises(BadOption, match=r"fully convolutional; vit .* vitpose_simple"):
+        composed("grmi/full", BackboneSpec("vit", "vit_small_patch8_224", {**vit.options, "patch": 8}))
 
 
 @torch.no_grad()
 def test_the_loss_of_a_step_is_the_mean_over_processes() -> None:
     """However many joints are labelled in each one's share."""
-    model = built("grmi_mini", RESNET).eval()
+    model = built("grmi/mini", RESNET).eval()
     images = torch.randn(4, 3, 89, 65)
     samples = [sample(torch.rand(JOINTS, 2) * 60, (torch.rand(JOINTS) < share).float()) for share in (1, 0.5, 0.2, 0)]
     whole, *halves = (model.loss(images[part], samples[part]) for part in (slice(4), slice(2), slice(2, 4)))

@@ -17,7 +17,7 @@ from transfer.schemas.checkpoint import BackboneSpec
 )
 @torch.no_grad()
 def test_relu_upsampling_and_one_convolution(spec: BackboneSpec, scale: int) -> None:
-    model = built("vitpose_simple_mini", spec).eval()
+    model = built("vitpose_simple/mini", spec).eval()
     assert model.neck.scale_factor == scale
     trained = {name: tuple(p.shape) for name, p in model.head.named_parameters()}
     channels = model.backbone.backbone.levels[-1].channels
@@ -33,4 +33,4 @@ def test_relu_upsampling_and_one_convolution(spec: BackboneSpec, scale: int) -> 
 
 def test_patches_that_do_not_fill_a_crop_are_refused() -> None:
     with pytest.raises(BadOption, match="pose crops of 192x256"):
-        composed("vitpose_simple_coco", BackboneSpec("vit", "vit14", {**VIT.options, "patch": 14}))
+        composed("vitpose_simple/full", BackboneSpec("vit", "vit14", {**VIT.options, "patch": 14}))

@@ -1,4 +1,4 @@
-"""Properties of a network that leave no trace in the names and shapes of its weights: what each was taken for.
+"""Properties of a network that leave no trace in the names and shapes of its weights, and the value assumed for each.
 
 A family declares them as options of its network; what it does not declare has the value that the field's reference
 implementation of that kind of network has. Each family's tests compare features, which these properties decide.
@@ -64,15 +64,15 @@ ASSUMED: Mapping[str, Mapping[str, tuple[Any, str]]] = {
         "qkv_order": ("q, k, v", "order of queries, keys and values"),
     },
 }
-"""Kind of network → option → its value where no family says otherwise, and what it is for people."""
+"""Kind of network → option → its value where no family says otherwise, and its name for people."""
 
 
-KERNELS = {"flax": "linear"}
-"""Ways to stretch positions that are not bicubic."""
+NOT_BICUBIC = {"flax": "linear"}
+"""Ways to stretch positions that are not bicubic, and their interpolation."""
 
 
 def assumptions_of(spec: BackboneSpec) -> dict[str, str]:
-    """Property → value, for the properties of this kind of network."""
+    """Return property → assumed value, for the properties of this kind of network."""
     assumed = ASSUMED.get(spec.kind, {})
     return {text: _value(spec.options.get(option, default)) for option, (default, text) in assumed.items()}
 
@@ -82,13 +82,13 @@ def _value(value: Any) -> str:
 
 
 def resizing_of(spec: BackboneSpec, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
-    """Tensors that other image sizes than the trained one stretch, with the trained grid and the way."""
+    """Return the tensors that image sizes other than the trained one stretch, with the trained grid and the way."""
     if spec.kind not in ("vit", "beit"):
         return {}
     height, width = (side // spec.options["patch"] for side in spec.options["image"])
     way = spec.options.get("position_interpolation", ASSUMED[spec.kind]["position_interpolation"][0])
     ways = {
-        "pos_embed": f"{KERNELS.get(way, 'bicubic')} interpolation, {way}'s way",
+        "pos_embed": f"{NOT_BICUBIC.get(way, 'bicubic')} interpolation, {way}'s way",
         "relative_position_bias_table": "a spline through distances that grow geometrically, BEiT's way",
     }
     stretched = {name: ways[last] for name in shapes if (last := name.rpartition(".")[2]) in ways}

@@ -1,4 +1,4 @@
-"""What is said about a conversion: what came from where, what was assumed, what looks wrong."""
+"""Write the certificate of a conversion: what came from where, what was assumed, what looks wrong."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from transfer.backbones.building import stage_of_tensors
 from transfer.checkpoints.certificate.assumptions import assumptions_of, resizing_of
-from transfer.checkpoints.certificate.probing.probe import Verdict
+from transfer.checkpoints.certificate.probe import Verdict
 from transfer.checkpoints.identification.filling import Filled
 from transfer.checkpoints.keys.contents import Contents
 from transfer.checkpoints.keys.family import Plan
-from transfer.checkpoints.keys.matching import Matched, share
+from transfer.checkpoints.keys.matching import Matched, filled_share
 from transfer.schemas.checkpoint import BackboneSpec, Certificate, InputContract
 
 
 def certify(
     contents: Contents, filled: Filled, health: Mapping[str, str], verdict: Verdict, sha256: str
 ) -> Certificate:
-    """The certificate of one conversion."""
+    """Return the certificate of one conversion; `sha256` is the file's."""
     plan, matched = filled.plan, filled.matched
     reason = f"another part of the file: {plan.which} was chosen"
     used = plan.state_dict.parts or (plan.state_dict.path,)
@@ -36,7 +36,7 @@ def certify(
         warnings=(
             *contents.warnings,
             *plan.warnings,
-            *unused_copies(contents, plan),
+            *unused_weights(contents, plan),
             *matched.warnings,
             *_alarms(health, verdict),
         ),
@@ -52,16 +52,19 @@ def certify(
 
 
 MOST = 0.8
+"""Share of the chosen network's names that makes a state dict look like other weights of the same network."""
+
 UNUSED = (
-    "`{path}` holds {count} of the {all} names of `{chosen}`, after `{prefix}`, and is none of the copies that {which} "
-    "was chosen from: was it to be used, under names that training did not write?"
+    "`{path}` holds {count} of the {all} names of `{chosen}`, after `{prefix}`, and is none of the weights that "
+    "{which} was chosen from: was it to be used, under names that training did not write?"
 )
 
 
-def unused_copies(contents: Contents, plan: Plan) -> tuple[str, ...]:
-    """State dicts that look like a copy of the chosen network, but that the family does not know as one."""
-    known = {id(plan.state_dict.tensors), *(id(other.tensors) for other in plan.other_weights)}
+def unused_weights(contents: Contents, plan: Plan) -> tuple[str, ...]:
+    """Warn of state dicts that look like the chosen network's, but that the family does not know as such."""
+    known = {id(plan.state_dict.tensors), *(id(other.state_dict.tensors) for other in plan.other_weights.values())}
     names = set(plan.state_dict.tensors)
+    # the longest name is the least likely to end another network's names by chance: what precedes it is the prefix
     longest = max(names, key=len)
     warnings = []
     for path, state_dict in contents.state_dicts.items():
@@ -79,7 +82,7 @@ SHOWN = 5
 
 
 def _alarms(health: Mapping[str, str], verdict: Verdict) -> Iterator[str]:
-    """What looks wrong about the numbers, one line each; of many tensors the first few."""
+    """Yield a warning for everything wrong with the values; of many tensors only for the first few."""
     for name, text in list(health.items())[:SHOWN]:
         yield text if name == "*" else f"{name} {text}"
     if len(health) > SHOWN:
@@ -92,7 +95,7 @@ SAYS = {"file": "the file says so", "user": "the user says so"}
 
 
 def _confidence(contract: InputContract, verdict: Verdict) -> str:
-    """How sure the contract is, in one phrase."""
+    """Say in one phrase how sure the contract is."""
     said = SAYS.get(contract.source, "the family's default")
     if verdict.wrong:
         return f"low: {said}, but batch norms contradict"
@@ -102,12 +105,12 @@ def _confidence(contract: InputContract, verdict: Verdict) -> str:
 
 
 def coverage_by_stage(matched: Matched, stages: Mapping[str, str]) -> dict[str, float]:
-    """Stage → share of its elements that the file fills; stages without tensors are left out."""
+    """Return stage → share of its elements that the file fills, 0 to 1; stages without tensors are left out."""
     result = {}
     for stage in sorted(set(stages.values()), key=lambda name: (name == "beside", name != "stem", name)):
-        numbers = {name: n for name, n in matched.numbers.items() if stages.get(name) == stage}
-        if sum(numbers.values()):
-            result[stage] = share(numbers, numbers.keys() & matched.sources.keys())
+        elements = {name: n for name, n in matched.elements.items() if stages.get(name) == stage}
+        if sum(elements.values()):
+            result[stage] = filled_share(elements, elements.keys() & matched.sources.keys())
     return result
 
 

@@ -1,4 +1,4 @@
-"""Is what was read the weights of a trained network? Numbers that no training leaves, found in one pass."""
+"""Find values that no training leaves, in one pass: NaN, constants, untouched norms, transposed storage."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from transfer.errors import WeightMismatch
 SHOWN = 40
 MINORITY = 0.1
 LARGEST_HALF = 65504.0
-UNTRAINED = "this backbone looks untrained: {evidence}. Training moves these numbers; pass the checkpoint that was saved after it"
+UNTRAINED = (
+    "this backbone looks untrained: {evidence}. Training moves these values; pass the checkpoint that was saved "
+    "after it"
+)
 NORM = r"(.*\.)?(bn|norm|ln|gn)[^.]*|.*downsample\.[12]|conv1\.[14]"
-"""Modules that normalise, by their canonical names."""
+"""Canonical names of modules that normalise."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A tensor's least and greatest number; `size` numbers, `rank` dimensions."""
+    """A tensor in short: its least and greatest value, its number of elements `size` and of dimensions `rank`."""
 
     least: float
     greatest: float
@@ -31,12 +34,12 @@ class Summary:
 
     @property
     def constant(self) -> bool:
-        """Whether every number is the same."""
+        """True if all values are the same."""
         return self.least == self.greatest
 
 
 def examine(matched: Matched, title: str) -> dict[str, str]:
-    """Name → what is suspicious about it; the key `*` stands for the whole backbone.
+    """Return name → what is suspicious about it; the key `*` stands for the whole backbone.
 
     Raises WeightMismatch for NaN, infinite values and negative variances, naming the tensors of the file.
     """
@@ -49,25 +52,26 @@ def examine(matched: Matched, title: str) -> dict[str, str]:
     return findings | ({"*": UNTRAINED.format(evidence=evidence)} if evidence else {})
 
 
-def stored_turned(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Name in the file → that its numbers lie in another order than those of most others: it was turned after training.
+def stored_transposed(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return a finding for each name in the file whose tensor is a transposed view, which training does not save.
 
-    Files whose tensors all lie so (channels last, transposed on conversion) are left in peace.
+    Files of which many tensors are (transposed on conversion) are left in peace.
     """
     matrices = {name: tensor for name, tensor in tensors.items() if tensor.ndim > 1}
-    turned = [name for name, tensor in matrices.items() if not _plain(tensor)]
-    if len(turned) > MINORITY * len(matrices):
+    transposed = [name for name, tensor in matrices.items() if not _is_contiguous(tensor)]
+    if len(transposed) > MINORITY * len(matrices):
         return {}
-    return dict.fromkeys(turned, "lies in memory with its dimensions exchanged, unlike the others: was it transposed?")
+    return dict.fromkeys(
+        transposed, "lies in memory with its dimensions exchanged, unlike the others: was it transposed?"
+    )
 
 
-def _plain(tensor: Tensor) -> bool:
-    kept = tensor.is_contiguous()
-    return kept or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
+def _is_contiguous(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
 
 
 def _summary(tensor: Tensor) -> Summary | None:
-    """None for counters and empty tensors."""
+    """Summarise a tensor; None for counters and empty tensors."""
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return None
     values = tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
@@ -111,7 +115,7 @@ def _suspicion(name: str, summary: Summary, matched: Matched) -> str | None:
 
 
 def untrained(summaries: Mapping[str, Summary]) -> str | None:
-    """Evidence that no step of training was taken, None where there is none.
+    """Return evidence that no step of training was taken, None where there is none.
 
     Every normalisation still multiplies by 1 (or 0: a zeroed residual branch) and adds 0, as layers are made.
     """

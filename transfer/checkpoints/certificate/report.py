@@ -1,4 +1,4 @@
-"""A certificate for people."""
+"""Describe a certificate to people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transfer.schemas.checkpoint import Certificate
 
 
 def describe(certificate: Certificate) -> str:
-    """A screen of text: what the file is, what the backbone expects, and what became of every tensor."""
+    """Return a screen of text: what the file is, what the backbone expects, and what became of every tensor."""
     contract = certificate.input
     values = (f"{name} {', '.join(f'{value:g}' for value in contract[name])}" for name in ("mean", "std"))
     lines = [
@@ -35,7 +35,7 @@ def describe(certificate: Certificate) -> str:
 
 
 def _grouped(title: str, entries: Mapping[str, str]) -> list[str]:
-    """One line for each reason, with the number of tensors it covers and one of their names."""
+    """Return a line for each reason, with the number of tensors it covers and one of their names."""
     counts = Counter(entries.values())
     examples = {reason: name for name, reason in reversed(list(entries.items()))}
     return [

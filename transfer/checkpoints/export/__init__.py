@@ -1,1 +1,1 @@
-"""Converted backbones for other libraries: one module for each."""
+"""Export converted backbones to other libraries, one module for each."""

@@ -1,4 +1,4 @@
-"""detectron2: a pickle of arrays that `MODEL.WEIGHTS` takes, for its ResNets and, without class token, its ViTDet."""
+"""Export to detectron2: a pickle of arrays for `MODEL.WEIGHTS` of its ResNets and, without class token, its ViTDet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_pickle
 from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, named, without
-from transfer.checkpoints.export.numbered import depth_of, odd_sizes
+from transfer.checkpoints.export.numbered import depth_of, size_reasons
 from transfer.checkpoints.export.properties import fitting, limits, mlp_ratio
 from transfer.checkpoints.export.statistics import byte_statistics
 from transfer.checkpoints.export.vit_positions import interpolation_note, sincos_table
@@ -28,7 +28,7 @@ COUNTERS = r".*\.num_batches_tracked"
 
 
 def resnet(backbone: ConvertedBackbone, output: Path) -> Export:
-    """ResNet, ResNeXt and wide ResNet with frozen batch normalisation, which counts no batches."""
+    """Export ResNet, ResNeXt and wide ResNet with frozen batch normalisation, which counts no batches."""
     options = fitting(backbone.spec, RESNET, _reasons(backbone.spec.options))
     depth, width = depth_of(options), options["widths"][0]
     keys: dict[str, Any] = {"DEPTH": depth, "NORM": "FrozenBN", "STEM_OUT_CHANNELS": options["stem_width"]}
@@ -51,8 +51,12 @@ def resnet(backbone: ConvertedBackbone, output: Path) -> Export:
 
 def _reasons(options: Mapping[str, Any]) -> list[str]:
     width, per_group = options.get("widths", [64])[0], options.get("base_width", 64)
-    odd = ["basic blocks of another width than 64"] if options["block"] == "basic" and width != 64 else []
-    return [*odd_sizes(options), *odd, *(["a width of groups that is no integer"] if per_group * width % 64 else [])]
+    basic = ["basic blocks of another width than 64"] if options["block"] == "basic" and width != 64 else []
+    return [
+        *size_reasons(options),
+        *basic,
+        *(["a width of groups that is no integer"] if per_group * width % 64 else []),
+    ]
 
 
 def _yaml(keys: Mapping[str, Any], contract: InputContract, output: Path) -> str:
@@ -80,7 +84,7 @@ VIT = limits(
 
 
 def vit(backbone: ConvertedBackbone, output: Path) -> Export:
-    """Plain ViTs without class token, with global attention everywhere: the names are timm's."""
+    """Export plain ViTs without class token, with global attention everywhere: the names are timm's."""
     options = fitting(backbone.spec, VIT, _vit_reasons(backbone.spec.options))
     backbone = sincos_table(backbone, options)
     notes = list(backbone.notes)

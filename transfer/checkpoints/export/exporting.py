@@ -1,4 +1,4 @@
-"""From a checkpoint file to what another library loads strictly."""
+"""Export a checkpoint file as what another library loads strictly."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LIBRARIES: tuple[Library, ...] = (TIMM, TORCHVISION, OPENMMLAB, DETECTRON2, HUGG
 def export_checkpoint(
     path: str | Path, output: Path, library: str, choice: Choice = UNSAID
 ) -> tuple[Certificate, Export]:
-    """Write the backbone of a checkpoint file as the library `library` loads it, whole or not at all.
+    """Write the backbone of a checkpoint file as the library `library` loads it, atomically.
 
     Raises Inexpressible where that library's networks cannot be this one, UnknownName for another library.
     """
     chosen = library_called(library)
     certificate, filled = certified(path, choice)
-    export = express(
+    export = export_for(
         chosen, ConvertedBackbone(certificate.backbone, certificate.input, backbone_values(filled)), output
     )
     chosen.write(output, export, certificate)
@@ -35,15 +35,15 @@ def export_checkpoint(
 
 
 def library_called(name: str) -> Library:
-    """The library of that name. Raises UnknownName."""
+    """Return the library of that name. Raises UnknownName."""
     found = next((library for library in LIBRARIES if library.name == name), None)
     if found is None:
         raise UnknownName.among("library to convert for", name, (library.name for library in LIBRARIES))
     return found
 
 
-def express(library: Library, network: ConvertedBackbone, output: Path) -> Export:
-    """The backbone in the words of `library`, to be written to `output`. Raises Inexpressible."""
+def export_for(library: Library, network: ConvertedBackbone, output: Path) -> Export:
+    """Return the backbone as `library` has it, to be written to `output`. Raises Inexpressible."""
     if network.spec.kind not in library.kinds:
         others = [other.name for other in LIBRARIES if network.spec.kind in other.kinds]
         raise Inexpressible(
@@ -54,5 +54,5 @@ def express(library: Library, network: ConvertedBackbone, output: Path) -> Expor
 
 
 def describe_export(export: Export) -> str:
-    """What the user of the other library must know, and the lines that load the result."""
+    """Say what the user of the other library must know, and the lines that load the result."""
     return "\n".join([*(f"note        {note}" for note in export.notes), "", export.snippet])

@@ -1,4 +1,4 @@
-"""Files of other libraries, written whole or not at all, with the certificate beside or inside."""
+"""Write files of other libraries atomically, with the certificate next to or inside them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WEIGHTS = "model.safetensors"
 
 
 def write_folder(path: Path, export: Export, certificate: Certificate) -> None:
-    """`model.safetensors` with the certificate in its metadata, the export's JSON files, and `conversion.json`.
+    """Write `model.safetensors` with the certificate in its metadata, the export's JSON files, `conversion.json`.
 
     One tensor at a time is in memory. Raises BadOption for a folder that holds something.
     """
@@ -38,24 +38,24 @@ def write_folder(path: Path, export: Export, certificate: Certificate) -> None:
 
 
 def write_pth(path: Path, export: Export, certificate: Certificate) -> None:
-    """A state dict as `torch.save` writes it, and `NAME.conversion.json` beside it."""
+    """Write a state dict as `torch.save` does, and `NAME.conversion.json` next to it."""
     with replacing(path) as temporary:
         torch.save(_tensors(export.tensors), temporary)
-    _write_beside(path, export, certificate)
+    _write_conversion(path, export, certificate)
 
 
 def write_checkpoint(path: Path, export: Export, certificate: Certificate) -> None:
-    """The same in mmengine's form: the state dict under `state_dict`, the config that goes with it in `meta`."""
+    """Write mmengine's form: the state dict under `state_dict`, the config that goes with it in `meta`."""
     with replacing(path) as temporary:
         torch.save({"meta": {"cfg": export.snippet}, "state_dict": _tensors(export.tensors)}, temporary)
-    _write_beside(path, export, certificate)
+    _write_conversion(path, export, certificate)
 
 
 def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
-    """Arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` beside it.
+    """Write arrays under `model` as detectron2's model zoo has them, and `NAME.conversion.json` next to it.
 
-    Detectors keep their backbone under a prefix, which only detectron2's heuristics bridge: without them nothing would be
-    loaded, with a warning. Raises BadOption for a name that detectron2 takes for another format.
+    Detectors keep their backbone under a prefix, which only detectron2's heuristics bridge: without them nothing would
+    be loaded, with a warning. Raises BadOption for a name that detectron2 takes for another format.
     """
     if path.suffix != ".pkl":
         raise BadOption(f"{path}: detectron2 knows such a file by its suffix: give it a name that ends in .pkl.")
@@ -63,15 +63,15 @@ def write_pickle(path: Path, export: Export, certificate: Certificate) -> None:
     content = {"model": arrays, "__author__": "transfer", "matching_heuristics": True}
     with replacing(path) as temporary, temporary.open("wb") as file:
         pickle.dump(content, file, protocol=4)
-    _write_beside(path, export, certificate)
+    _write_conversion(path, export, certificate)
 
 
 def _tensors(values: Mapping[str, Value]) -> dict[str, Tensor]:
-    # each with a storage of its own: a file would hold the whole of what they are views of
+    # each with a storage of its own: a file would hold all of what they are views of
     return {name: value.load().clone(memory_format=torch.contiguous_format) for name, value in values.items()}
 
 
-def _write_beside(path: Path, export: Export, certificate: Certificate) -> None:
+def _write_conversion(path: Path, export: Export, certificate: Certificate) -> None:
     write_json(path.with_name(f"{path.stem}.{CONVERSION}"), _conversion(export, certificate))
 
 

@@ -1,4 +1,4 @@
-"""What one network keeps apart and another has no place for, folded into neighbouring tensors: the same function.
+"""Fold what one network has apart and another has no place for into neighbouring tensors: the function is the same.
 
 Each takes a backbone and returns one whose tensors compute the same, with a note where its training would differ.
 """
@@ -23,7 +23,7 @@ PACKED = (Join(r"(blocks\.\d+\.mlp)\.(?P<part>fc1_g|fc1_x)\.(weight|bias)", ("fc
 
 
 def without_layer_scale(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """A ViT whose scaled residuals are scaled by the layers before them: g * (W x + b) = (g W) x + g b."""
+    """Let a ViT's scaled residuals be scaled by the layers before them: g * (W x + b) = (g W) x + g b."""
     scales = [name for name in backbone.values if name.endswith(tuple(SCALES))]
     if not scales:
         return backbone
@@ -47,7 +47,7 @@ def _scaled(tensors: list[Tensor]) -> Tensor:
 
 
 def class_position_in_token(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """A ViT whose class token has no position: what its position was is added to it, which is exact."""
+    """Give a ViT a class token without position: the position is added to the token, which is exact."""
     first = backbone.values["pos_embed"].then(lambda positions: positions[:, :1], "the first position")
     values = {
         **backbone.values,
@@ -58,7 +58,7 @@ def class_position_in_token(backbone: ConvertedBackbone) -> ConvertedBackbone:
 
 
 def register_positions_in_tokens(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """A ViT whose register tokens have no positions: what these were is added to them, which is exact."""
+    """Give a ViT register tokens without positions: these are added to the tokens, which is exact."""
     first = int("cls_token" in backbone.values)
     last = first + backbone.values["reg_token"].shape[1]
     positions = backbone.values["pos_embed"]
@@ -70,7 +70,7 @@ def register_positions_in_tokens(backbone: ConvertedBackbone) -> ConvertedBackbo
 
 
 def class_position_of_zero(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """A ViT whose positions begin with one of zeros for a class token that had none, which is exact."""
+    """Give a ViT's class token, which had no position, a position of zeros, which is exact."""
     padded = backbone.values["pos_embed"].then(_zero_first, "a position of zeros")
     return backbone.with_values({**backbone.values, "pos_embed": padded}, "the class token gets a position of zeros")
 
@@ -80,7 +80,7 @@ def _zero_first(positions: Tensor) -> Tensor:
 
 
 def shared_bias_in_blocks(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """A BEiT whose blocks each have the table of relative position biases that they shared."""
+    """Give each block of a BEiT a copy of the table of relative position biases that they shared."""
     shared = backbone.values["rel_pos_bias.relative_position_bias_table"]
     blocks = sorted({int(found[1]) for name in backbone.values if (found := re.match(r"blocks\.(\d+)\.", name))})
     own = {f"blocks.{block}.attn.relative_position_bias_table": shared for block in blocks}
@@ -89,7 +89,7 @@ def shared_bias_in_blocks(backbone: ConvertedBackbone) -> ConvertedBackbone:
 
 
 def with_kernels_times(backbone: ConvertedBackbone, factor: float, note: str) -> ConvertedBackbone:
-    """A network whose standardised kernels are larger by `factor`."""
+    """Multiply standardised kernels by `factor`."""
     values = {
         name: value.then(_times(factor), "scaling") if len(value.shape) == 4 else value
         for name, value in backbone.values.items()
@@ -102,7 +102,7 @@ def _times(factor: float) -> Callable[[Tensor], Tensor]:
 
 
 def relative_index(window: int) -> Value:
-    """Row of the bias table for each pair of cells in a window: the buffer that Swin keeps, `(cells, cells)`."""
+    """Return the bias table's row for each pair of cells in a window, as Swin's buffer `(cells, cells)`."""
 
     def load() -> Tensor:
         rows, columns = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")

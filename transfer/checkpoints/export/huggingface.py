@@ -1,4 +1,4 @@
-"""Hugging Face transformers: a folder that `from_pretrained` loads without a missing or an unexpected name.
+"""Export to Hugging Face transformers: a folder that `from_pretrained` loads without missing or unexpected names.
 
 Names are those that `save_pretrained` writes, which every version of transformers reads.
 """
@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.export.files import write_folder
-from transfer.checkpoints.export.huggingface_transformers import beit, swin, vit
+from transfer.checkpoints.export.huggingface_transformers import Pretrained, beit, swin, vit
 from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, initial_norm, named
-from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import scaled_range_note, seeing_rgb, unit_statistics
 from transfer.checkpoints.keys.rules import Apply, Rename, Reshape, Rule
@@ -23,11 +22,11 @@ SIDE = 224
 
 
 def _export(
-    express: Callable[[ConvertedBackbone], tuple[ConvertedBackbone, Pretrained]],
+    convert: Callable[[ConvertedBackbone], tuple[ConvertedBackbone, Pretrained]],
     backbone: ConvertedBackbone,
     output: Path,
 ) -> Export:
-    backbone, network = express(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
+    backbone, network = convert(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
     config = {"architectures": [network.model], "torch_dtype": "float32", **network.config}
     image = network.config.get("image_size", SIDE)
     files = {"config.json": config, "preprocessor_config.json": _preprocessor(backbone.input, image)}
@@ -79,7 +78,7 @@ RESNET_RULES: tuple[Rule, ...] = (
 
 
 def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    """ResNet, with the stride in either convolution."""
+    """Convert ResNet, with the stride in either convolution."""
     options = fitting(backbone.spec, RESNET)
     expansion = 1 if options["block"] == "basic" else 4
     config = {
@@ -113,7 +112,7 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 
 
 def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    """ConvNeXt and ConvNeXt V2."""
+    """Convert ConvNeXt and ConvNeXt V2."""
     options = fitting(backbone.spec, CONVNEXT, _neither_version(backbone.spec.options))
     second = options["response_norm"]
     config = {
@@ -138,7 +137,7 @@ def _neither_version(options: Mapping[str, Any]) -> list[str]:
     return ["it has response norms and scaled residuals, where each version has one of them"] if both else []
 
 
-EXPRESS = {"resnet": resnet, "convnext": convnext, "vit": vit, "swin": swin, "beit": beit}
+CONVERTERS = {"resnet": resnet, "convnext": convnext, "vit": vit, "swin": swin, "beit": beit}
 HUGGINGFACE = Library(
-    "huggingface", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_folder
+    "huggingface", {kind: partial(_export, convert) for kind, convert in CONVERTERS.items()}, write_folder
 )

@@ -1,20 +1,30 @@
-"""Hugging Face's vision transformers: ViT, DINOv2 with and without registers, BEiT, Swin."""
+"""Convert to Hugging Face's vision transformers: ViT, DINOv2 with and without registers, BEiT, Swin."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from transfer.checkpoints.export.folding import PACKED, class_position_of_zero, register_positions_in_tokens
 from transfer.checkpoints.export.library import ConvertedBackbone, named
-from transfer.checkpoints.export.pretrained import Pretrained
 from transfer.checkpoints.export.properties import complete, fitting, limits
 from transfer.checkpoints.export.torchvision import one_window, padding_note
 from transfer.checkpoints.export.vit_positions import interpolation_note
 from transfer.checkpoints.keys.rules import Rename, Rule, Split
 from transfer.checkpoints.keys.values import stored
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A Hugging Face network without its tensors: class, `config.json`, further arguments of `from_pretrained`."""
+
+    model: str
+    config: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
 
 GELUS = {"exact": "gelu", "tanh": "gelu_pytorch_tanh", "quick": "quick_gelu"}
 _ATTENTION = r"encoder.layer.\1.attention.attention"
@@ -56,7 +66,7 @@ DINOV2 = limits(
 
 
 def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    """A plain vision transformer: Dinov2Model for scaled residuals, registers and gated MLPs, else ViTModel."""
+    """Convert a ViT: to Dinov2Model if it has scaled residuals, registers or gated MLPs, else to ViTModel."""
     options = backbone.spec.options
     if options.get("layer_scale") or options.get("registers") or options.get("mlp", "mlp") != "mlp":
         return _dinov2(backbone)
@@ -90,7 +100,7 @@ def _sizes(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dinov2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    options = fitting(backbone.spec, DINOV2, _odd_ratio(complete(backbone.spec)))
+    options = fitting(backbone.spec, DINOV2, _ratio_reasons(complete(backbone.spec)))
     gated, registers = options["mlp"] != "mlp", options["registers"]
     backbone = _dinov2_values(backbone, options)
     config = {
@@ -111,7 +121,7 @@ def _dinov2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]
 
 
 def _dinov2_values(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> ConvertedBackbone:
-    """Positions of class token and patches only, packed gates, scales everywhere, and a mask token."""
+    """Return positions of class token and patches only, packed gates, scales everywhere, and a mask token."""
     if options["mlp"] == "swiglu":
         backbone = backbone.with_values(named(backbone.values, PACKED))
     if options["no_embed_class"]:
@@ -127,17 +137,17 @@ def _dinov2_values(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> C
 
 
 def _ratio(options: Mapping[str, Any]) -> int | None:
-    """The whole number that transformers computes the hidden width from; None where there is none."""
+    """Return the integer from which transformers computes the hidden width; None where there is none."""
     dim, gated = options["dim"], options["mlp"] != "mlp"
     wanted = options["mlp_hidden"] // (2 if options["mlp"] == "swiglu_packed" else 1)
     ratios = range(1, 17)
     return next((r for r in ratios if ((int(r * dim * 2 / 3) + 7) // 8 * 8 if gated else r * dim) == wanted), None)
 
 
-def _odd_ratio(options: Mapping[str, Any]) -> list[str]:
+def _ratio_reasons(options: Mapping[str, Any]) -> list[str]:
     if _ratio(options) is not None:
         return []
-    return [f"the hidden width of MLPs is {options['mlp_hidden']}, which follows from no whole ratio"]
+    return [f"the hidden width of MLPs is {options['mlp_hidden']}, which follows from no integer ratio"]
 
 
 BEIT = limits(
@@ -157,7 +167,7 @@ BEIT_RULES: tuple[Rule, ...] = (
 
 
 def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    """BEiT and its kin."""
+    """Convert BEiT and its kin."""
     options = fitting(backbone.spec, BEIT)
     config = {
         "model_type": "beit",
@@ -203,7 +213,7 @@ SWIN_RULES: tuple[Rule, ...] = (
 
 
 def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Pretrained]:
-    """Swin transformers."""
+    """Convert Swin transformers."""
     options = fitting(backbone.spec, SWIN, one_window(backbone.spec.options))
     config = {
         "model_type": "swin",

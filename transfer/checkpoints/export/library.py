@@ -1,4 +1,4 @@
-"""What leaves for another library: a backbone goes in, named tensors and the words that go with them come out."""
+"""The common form of exports: a backbone goes in, named tensors and the words that go with them come out."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class ConvertedBackbone:
     notes: tuple[str, ...] = ()
 
     def with_values(self, values: Mapping[str, Value], *notes: str) -> ConvertedBackbone:
-        """The same network with other tensors."""
+        """Return the same network with other tensors."""
         return replace(self, values=values, notes=(*self.notes, *notes))
 
     def noting(self, *notes: str) -> ConvertedBackbone:
-        """The same with more to say."""
+        """Return a copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))
 
 
 @dataclass(frozen=True)
 class Export:
-    """What one library's user gets: tensors under its names, how to load them strictly, and what to know.
+    """The result for one library's user: tensors under its names, how to load them strictly, and what to know.
 
-    `files` are JSON files beside the tensors, by name; only a library that loads folders has some.
+    `files` are JSON files next to the tensors, by name; only a library that loads folders has some.
     """
 
     tensors: Mapping[str, Value]
@@ -58,7 +58,7 @@ Exporter = Callable[[ConvertedBackbone, Path], Export]
 class Library:
     """A library that other people's code loads from.
 
-    `kinds` maps a kind of network to what expresses it; `write(path, export, certificate)` writes all files.
+    `kinds` maps a kind of network to its exporter; `write(path, export, certificate)` writes all files.
     """
 
     name: str
@@ -67,8 +67,11 @@ class Library:
 
 
 def named(values: Mapping[str, Value], rules: Sequence[Rule]) -> dict[str, Value]:
-    """Tensors under the names that `rules` lead to. Raises Inexpressible for an operation that does not fit."""
-    renamed = {name: source.value for name, source in apply_to_values(values, rules).kept.items()}
+    """Return tensors under the names that `rules` lead to.
+
+    Raises Inexpressible for an operation that does not fit.
+    """
+    renamed = {name: source.value for name, source in apply_to_values(values, rules).sources.items()}
     misfits = [f"{name}: {value.fault}" for name, value in renamed.items() if value.fault]
     if misfits:
         raise Inexpressible(
@@ -79,10 +82,10 @@ def named(values: Mapping[str, Value], rules: Sequence[Rule]) -> dict[str, Value
 
 
 def initial_norm(name: str, width: int) -> dict[str, Value]:
-    """A new norm as every library starts it: weight 1, bias 0."""
+    """Return a new norm as every library starts it: weight 1, bias 0."""
     return {f"{name}.weight": stored(torch.ones(width)), f"{name}.bias": stored(torch.zeros(width))}
 
 
 def without(values: Mapping[str, Value], pattern: str) -> dict[str, Value]:
-    """All but the names that `pattern` matches as a whole."""
+    """Return all values but those whose names `pattern` matches entirely."""
     return {name: value for name, value in values.items() if not re.fullmatch(pattern, name)}

@@ -1,4 +1,4 @@
-"""ResNets of libraries that know them by a number and double their widths."""
+"""Check ResNets for libraries that know them by a number and double their widths."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ BASIC_DEPTHS = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}
 
 
 def depth_of(options: Mapping[str, Any]) -> int | None:
-    """The number after `ResNet-`, None where there is none."""
+    """Return the number after `ResNet-`, None where there is none."""
     return (BASIC_DEPTHS if options["block"] == "basic" else DEPTHS).get(tuple(options["depths"]))
 
 
-def odd_sizes(options: Mapping[str, Any]) -> list[str]:
-    """What is against such a library."""
+def size_reasons(options: Mapping[str, Any]) -> list[str]:
+    """Return the reasons against such a library."""
     widths = options.get("widths", [64, 128, 256, 512])
     reasons = []
     if depth_of(options) is None:

@@ -1,4 +1,4 @@
-"""OpenMMLab: a checkpoint that the backbones of mmdet, mmseg and mmpretrain load with `init_cfg=Pretrained`."""
+"""Export to OpenMMLab: a checkpoint for `init_cfg=Pretrained` of backbones of mmdet, mmseg and mmpretrain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from transfer.checkpoints.export.files import write_checkpoint
 from transfer.checkpoints.export.library import ConvertedBackbone, Export, Library, initial_norm, named
-from transfer.checkpoints.export.numbered import depth_of, odd_sizes
+from transfer.checkpoints.export.numbered import depth_of, size_reasons
 from transfer.checkpoints.export.openmmlab_transformers import beit, swin, vit
 from transfer.checkpoints.export.properties import fitting, limits
 from transfer.checkpoints.export.statistics import byte_statistics
@@ -19,8 +19,8 @@ from transfer.schemas.checkpoint import InputContract
 Config = dict[str, Any]
 
 
-def _export(express: Any, network: ConvertedBackbone, output: Path) -> Export:
-    network, backbone = express(network)
+def _export(convert: Any, network: ConvertedBackbone, output: Path) -> Export:
+    network, backbone = convert(network)
     return Export(network.values, _snippet(backbone, network.input, output), network.notes)
 
 
@@ -50,8 +50,8 @@ DEEP_STEM: tuple[Rule, ...] = (Rename(r"conv1\.(.*)", r"stem.\1"), Rename(r"bn1\
 
 
 def resnet(network: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
-    """ResNet, ResNeXt and ResNet-D: OpenMMLab's names are the canonical ones but for deep stems."""
-    options = fitting(network.spec, RESNET, [*odd_sizes(network.spec.options), *_wider(network.spec.options)])
+    """Convert ResNet, ResNeXt and ResNet-D: OpenMMLab's names are the canonical ones but for deep stems."""
+    options = fitting(network.spec, RESNET, [*size_reasons(network.spec.options), *_wider(network.spec.options)])
     deep = options["stem"] == "deep"
     config: Config = {
         "type": "ResNeXt" if options["groups"] > 1 else "ResNetV1d" if deep and options["avg_down"] else "ResNet",
@@ -89,7 +89,7 @@ CONVNEXT_NORMS = "norm0 to norm3 are new norms at their initial value, as detect
 
 
 def convnext(network: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
-    """ConvNeXt and ConvNeXt V2, as mmpretrain has them."""
+    """Convert ConvNeXt and ConvNeXt V2, as mmpretrain has them."""
     options = fitting(network.spec, CONVNEXT)
     values = named(network.values, CONVNEXT_RULES)
     for level, width in enumerate(options["widths"]):
@@ -108,7 +108,7 @@ def convnext(network: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
     return network.with_values(values, CONVNEXT_NORMS), config
 
 
-EXPRESS = {"resnet": resnet, "swin": swin, "vit": vit, "beit": beit, "convnext": convnext}
+CONVERTERS = {"resnet": resnet, "swin": swin, "vit": vit, "beit": beit, "convnext": convnext}
 OPENMMLAB = Library(
-    "openmmlab", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_checkpoint
+    "openmmlab", {kind: partial(_export, convert) for kind, convert in CONVERTERS.items()}, write_checkpoint
 )

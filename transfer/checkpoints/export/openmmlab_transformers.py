@@ -1,4 +1,4 @@
-"""OpenMMLab's transformers: Swin of mmdet, mmseg and mmpretrain; ViT and BEiT of mmseg."""
+"""Convert to OpenMMLab's transformers: Swin of mmdet, mmseg and mmpretrain; ViT and BEiT of mmseg."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ SWIN = limits("OpenMMLab's SwinTransformer", "dim depths heads window last_windo
 
 
 def merge_in_openmmlabs_order(tensor: Tensor) -> Tensor:
-    """Channels of timm's patch merging `(..., 4 C)` → those of OpenMMLab's `nn.Unfold`: see `merge_in_timms_order`."""
+    """Permute channels `(..., 4 C)` of timm's patch merging to those of OpenMMLab's `nn.Unfold`.
+
+    The inverse is `merge_in_timms_order`.
+    """
     patches = tensor.reshape(*tensor.shape[:-1], 4, -1)[..., [0, 2, 1, 3], :]
     return patches.transpose(-1, -2).flatten(-2)
 
@@ -55,7 +58,7 @@ MMDET_SHIFT = (
 
 
 def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
-    """Swin transformers: merges permuted, the index of the bias table kept."""
+    """Convert Swin transformers: merges are permuted, the index of the bias table is written."""
     reasons = [*one_window(backbone.spec.options), *_fraction(backbone.spec.options.get("mlp_ratio", 4))]
     options = fitting(backbone.spec, SWIN, reasons)
     values = named(backbone.values, SWIN_RULES)
@@ -84,7 +87,7 @@ def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
 
 
 def _fraction(ratio: float) -> list[str]:
-    return [] if ratio == int(ratio) else [f"the hidden width of MLPs is {ratio:g} times the width, no whole number"]
+    return [] if ratio == int(ratio) else [f"the hidden width of MLPs is {ratio:g} times the width, no integer"]
 
 
 VIT = limits(
@@ -109,7 +112,7 @@ VIT_RULES: tuple[Rule, ...] = (
 
 
 def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
-    """Plain vision transformers, as mmseg has them."""
+    """Convert vision transformers, as mmseg has them."""
     given = backbone.spec.options
     ratio = given.get("mlp_hidden", 4 * given["dim"]) / given["dim"]
     options = fitting(backbone.spec, VIT, _fraction(ratio))
@@ -128,7 +131,7 @@ def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
 
 
 def _with_a_class_position(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> ConvertedBackbone:
-    """mmseg keeps a class token and its position even where it leaves them out of the computation."""
+    """Add the class token and its position, which mmseg has even where it does not compute with them."""
     if options["class_token"] and not options["no_embed_class"] and options["positions"] == "learnt":
         return backbone
     backbone = class_position_of_zero(backbone)
@@ -164,7 +167,7 @@ BEIT_RULES: tuple[Rule, ...] = (*_LAYERS, Rename(r"blocks\.(\d+)\.(.*)", r"layer
 
 
 def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
-    """BEiT and its kin with relative position biases."""
+    """Convert BEiT and its kin with relative position biases."""
     given = backbone.spec.options
     image, patch = given["image"], given["patch"]
     ratio = given.get("mlp_hidden", 4 * given["dim"]) / given["dim"]
@@ -182,7 +185,7 @@ def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Config]:
 
 
 def _index_with_class(side: int) -> Value:
-    """BEiT's rows of the bias table for each pair of tokens, the class token first: its rows end the table."""
+    """Return BEiT's rows of the bias table for each pair of tokens, the class token first: its rows end the table."""
     cells, rows = relative_index(side), (2 * side - 1) ** 2
 
     def load() -> Tensor:

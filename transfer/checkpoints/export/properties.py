@@ -1,4 +1,4 @@
-"""Properties of networks that another library's may lack: each option's usual value, and what it is for people."""
+"""Properties of networks that another library's may lack: each option's usual value, and its name for people."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ PROPERTIES: Mapping[str, Mapping[str, tuple[Any, str]]] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a library's network of one kind can be: any value of the options in `takes`, one of some in `only`.
+    """The networks of one kind that a library has: any value of the options in `takes`, one of some in `only`.
 
     `network` names it for people.
     """
@@ -145,12 +145,12 @@ class Limits:
 
 
 def limits(network: str, takes: str, **only: Sequence[Any]) -> Limits:
-    """Limits with `takes` as words."""
+    """Return limits with `takes` as words."""
     return Limits(network, frozenset(takes.split()), only)
 
 
 def complete(spec: BackboneSpec) -> dict[str, Any]:
-    """The options of a network with the usual values filled in. Raises Inexpressible for an option unknown here."""
+    """Fill in the usual values of a network's options. Raises Inexpressible for an option unknown here."""
     known = PROPERTIES[spec.kind]
     unknown = sorted(spec.options.keys() - known.keys())
     if unknown:
@@ -167,14 +167,14 @@ def complete(spec: BackboneSpec) -> dict[str, Any]:
 
 
 def mlp_ratio(hidden: int, dim: int) -> float:
-    """The number that libraries multiply `dim` by, and then truncate, to get `hidden`."""
+    """Return the number that libraries multiply `dim` by, and then truncate, to get `hidden`."""
     ratio = hidden / dim
     # the half keeps rounding errors from costing one unit
     return ratio if int(dim * ratio) == hidden else (hidden + 0.5) / dim
 
 
 def fitting(spec: BackboneSpec, limit: Limits, reasons: Iterable[str] = ()) -> dict[str, Any]:
-    """The complete options of a network that keeps within `limit`.
+    """Return the complete options of a network that keeps within `limit`.
 
     Raises Inexpressible that names every property outside it, and the further `reasons`.
     """
@@ -195,7 +195,7 @@ def refuse(spec: BackboneSpec, network: str, reasons: Sequence[str]) -> None:
 
 
 def refusal(spec: BackboneSpec, network: str, reasons: Iterable[str]) -> Inexpressible:
-    """The error that says why `network` cannot be that of `spec`."""
+    """Return the error that says why `network` cannot be that of `spec`."""
     return Inexpressible(
         f"{network} cannot be this {spec.arch}:\n"
         + "\n".join(f"  - {reason}" for reason in reasons)

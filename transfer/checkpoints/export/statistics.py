@@ -1,4 +1,4 @@
-"""Input contracts in other libraries' units, and backbones for images in the order of channels that they read."""
+"""Convert input contracts to other libraries' units, and stems to the order of channels that they read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ BYTE = 255.0
 
 
 def unit_statistics(contract: InputContract) -> tuple[Triple, Triple]:
-    """Mean and standard deviation of pixels between 0 and 1, in the contract's order of channels."""
+    """Return mean and standard deviation of pixels between 0 and 1, in the contract's order of channels."""
     factor = 1.0 if contract.range == "0-1" else 1 / BYTE
     return _times(contract.mean, factor), _times(contract.std, factor)
 
 
 def byte_statistics(contract: InputContract) -> tuple[Triple, Triple]:
-    """Mean and standard deviation of pixels between 0 and 255, in the contract's order of channels."""
+    """Return mean and standard deviation of pixels between 0 and 255, in the contract's order of channels."""
     factor = BYTE if contract.range == "0-1" else 1.0
     return _times(contract.mean, factor), _times(contract.std, factor)
 
@@ -32,7 +32,7 @@ def _times(values: Triple, factor: float) -> Triple:
 
 
 def seeing_rgb(backbone: ConvertedBackbone) -> ConvertedBackbone:
-    """The backbone for RGB images: a stem that saw BGR has its input channels reversed, which is exact."""
+    """Return the backbone for RGB images: a stem that saw BGR has its input channels reversed, which is exact."""
     contract = backbone.input
     if contract.channel_order == "RGB":
         return backbone
@@ -48,7 +48,7 @@ def _reversed_channels(kernel: Tensor) -> Tensor:
 
 
 def scaled_range_note(contract: InputContract) -> tuple[str, ...]:
-    """What is said where the network saw values up to 255 and the library's images have values up to 1."""
+    """Return a note if the network saw values up to 255, for libraries whose images have values up to 1."""
     if contract.range == "0-1":
         return ()
     return ("the network saw pixels between 0 and 255: mean and standard deviation are divided by 255, which is exact",)

@@ -1,4 +1,4 @@
-"""How each kind of network is built by timm: registered names to start from and keyword arguments."""
+"""Build each kind of network by timm: registered names to start from and keyword arguments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer.checkpoints.export.vit_positions import interpolation_note, sincos
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BuilderSpec:
     """Registered names to try in turn, keyword arguments, and timm's name of the classifier.
 
     `image` is the trained size, (height, width); `fixed` says whether the network is built for it.
@@ -28,7 +28,7 @@ class Recipe:
     fixed: bool = False
 
 
-Build = Callable[[ConvertedBackbone], tuple[ConvertedBackbone, Recipe]]
+Builder = Callable[[ConvertedBackbone], tuple[ConvertedBackbone, BuilderSpec]]
 
 RESNET = limits(
     "timm's ResNet",
@@ -37,10 +37,10 @@ RESNET = limits(
 )
 
 
-def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """ResNet, ResNeXt, wide ResNet, ResNet-D, CLIP's."""
-    plain = backbone.spec.options.get("stem", "") == "" and backbone.spec.options.get("stem_width", 64) != 64
-    reasons = ["its stem of one 7x7 convolution has 64 channels"] if plain else []
+def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build ResNet, ResNeXt, wide ResNet, ResNet-D, CLIP's."""
+    wide_stem = backbone.spec.options.get("stem", "") == "" and backbone.spec.options.get("stem_width", 64) != 64
+    reasons = ["its stem of one 7x7 convolution has 64 channels"] if wide_stem else []
     options = fitting(backbone.spec, RESNET, reasons)
     args: dict[str, Any] = {
         "layers": options["depths"],
@@ -59,7 +59,7 @@ def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
         backbone = backbone.noting(
             "at sizes with odd feature maps timm's average pools see their last row, CLIP's do not"
         )
-    return backbone, Recipe(names, args, "fc")
+    return backbone, BuilderSpec(names, args, "fc")
 
 
 CONVNEXT = limits(
@@ -68,8 +68,8 @@ CONVNEXT = limits(
 )
 
 
-def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """ConvNeXt and ConvNeXt V2."""
+def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build ConvNeXt and ConvNeXt V2."""
     options = fitting(backbone.spec, CONVNEXT)
     args = {
         "depths": options["depths"],
@@ -83,7 +83,7 @@ def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
         "conv_bias": options["bias"],
         "norm_eps": options["eps"],
     }
-    return backbone, Recipe(["convnext_tiny"], args, "head.fc")
+    return backbone, BuilderSpec(["convnext_tiny"], args, "head.fc")
 
 
 VIT = limits(
@@ -92,13 +92,13 @@ VIT = limits(
     "position_interpolation layer_scale qkv_bias proj_bias qk_norm pre_norm final_norm eps",
 )
 ACTIVATIONS = {"tanh": "gelu_tanh", "quick": "quick_gelu"}
-PLAIN_NAMES = ("vit_base_patch16_224", "vit_base_patch16_clip_224")
-"""Norms with epsilon 1e-6 and 1e-5."""
+UNGATED_NAMES = ("vit_base_patch16_224", "vit_base_patch16_clip_224")
+"""Names whose norms have epsilon 1e-6 and 1e-5."""
 GATED_NAMES = ("vit_giant_patch14_dinov2",)
 
 
-def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """Plain vision transformers."""
+def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build vision transformers."""
     options = fitting(backbone.spec, VIT)
     unembedded = options["no_embed_class"] or options["positions"] != "learnt"
     if options["registers"] and options["no_embed_registers"] and options["class_token"] and not unembedded:
@@ -126,11 +126,11 @@ def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
             *interpolation_note(options["position_interpolation"], "timm", options["image"], "timm")
         )
     image = (options["image"][0], options["image"][1])
-    return backbone, Recipe(GATED_NAMES if gated else PLAIN_NAMES, args, "head", image, fixed=True)
+    return backbone, BuilderSpec(GATED_NAMES if gated else UNGATED_NAMES, args, "head", image, fixed=True)
 
 
 def _packed(backbone: ConvertedBackbone, options: Mapping[str, Any]) -> tuple[ConvertedBackbone, bool, int]:
-    """The backbone with gates and values in one layer, whether it has gates, and the width of that layer."""
+    """Return the backbone with gates and values in one layer, whether it has gates, and the width of that layer."""
     if options["mlp"] == "swiglu":
         return backbone.with_values(named(backbone.values, PACKED)), True, 2 * options["mlp_hidden"]
     return backbone, options["mlp"] == "swiglu_packed", options["mlp_hidden"]
@@ -153,8 +153,8 @@ BEIT = limits(
 )
 
 
-def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """BEiT and its kin."""
+def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build BEiT and its kin."""
     options = fitting(backbone.spec, BEIT)
     args = {
         "img_size": options["image"],
@@ -169,16 +169,16 @@ def beit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     }
     height, width = options["image"]
     backbone = backbone.noting(f"timm's Beit is built for {height}x{width} pixels: other sizes need img_size=")
-    return backbone, Recipe(["beit_base_patch16_224"], args, "head", (height, width), fixed=True)
+    return backbone, BuilderSpec(["beit_base_patch16_224"], args, "head", (height, width), fixed=True)
 
 
 DINOV3 = limits("timm's Eva", "patch dim depth heads mlp mlp_hidden registers qkv_bias layer_scale final_norm")
 PERIODS = "rope.periods"
 
 
-def dinov3(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """DINOv3's vision transformers, if their rotary periods are those that timm computes."""
-    options = fitting(backbone.spec, DINOV3, _odd_periods(backbone))
+def dinov3(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build DINOv3's vision transformers, if their rotary periods are those that timm computes."""
+    options = fitting(backbone.spec, DINOV3, _period_reasons(backbone))
     backbone = backbone.with_values(without(backbone.values, PERIODS))
     args = {
         **_transformer(options, options["mlp_hidden"]),
@@ -190,10 +190,10 @@ def dinov3(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
         "use_post_transformer_norm": options["final_norm"],
     }
     name = "vit_base_patch16_dinov3_qkvb" if options["qkv_bias"] else "vit_base_patch16_dinov3"
-    return backbone, Recipe([name], args, "head", (16 * options["patch"],) * 2)
+    return backbone, BuilderSpec([name], args, "head", (16 * options["patch"],) * 2)
 
 
-def _odd_periods(backbone: ConvertedBackbone) -> list[str]:
+def _period_reasons(backbone: ConvertedBackbone) -> list[str]:
     stored = backbone.values[PERIODS].load().double()
     computed = RotaryEmbeddingDinoV3(4 * len(stored), temperature=100.0).periods.double()
     error = float(((stored - computed) / computed).abs().max())
@@ -205,8 +205,8 @@ def _odd_periods(backbone: ConvertedBackbone) -> list[str]:
 SWIN = limits("timm's SwinTransformer", "dim depths heads window last_window patch mlp_ratio qkv_bias padding")
 
 
-def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """Swin transformers."""
+def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build Swin transformers."""
     options = fitting(backbone.spec, SWIN)
     # a last stage of one window, as the canonical network is built: timm shrinks windows to the map of the image
     side = options["patch"] * 8 * options["last_window"]
@@ -223,7 +223,7 @@ def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     if options["padding"] != "timm":
         note = f"features are the same at {side}x{side} pixels; at other sizes timm pads and shifts its own way"
         backbone = backbone.noting(f"{note}, not the {options['padding']} way of the network's project")
-    return backbone, Recipe(["swin_tiny_patch4_window7_224"], args, "head.fc", (side, side), fixed=True)
+    return backbone, BuilderSpec(["swin_tiny_patch4_window7_224"], args, "head.fc", (side, side), fixed=True)
 
 
 RESNETV2 = limits(
@@ -232,23 +232,25 @@ RESNETV2 = limits(
 )
 STEM_SUFFIX = {"symmetric": "", "zeros": "fixed", "same": "same"}
 STANDARDISED_EPS = 1e-8
-"""What timm adds to the variance of BiT's kernels."""
+"""The number that timm adds to the variance of BiT's kernels."""
 
 
-def resnetv2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
-    """Pre-activation ResNets: BiT and those with batch normalisation."""
+def resnetv2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, BuilderSpec]:
+    """Build pre-activation ResNets: BiT and those with batch normalisation."""
     options = fitting(backbone.spec, RESNETV2)
     bit = options["weight_standardised"]
     if bit:
         wanted = {"norm": "group", "pool_padding": "zeros", "stem": "", "avg_down": False}
-        odd = [
+        reasons = [
             f"{name} is {options[name]!r}, BiT's is {value!r}"
             for name, value in wanted.items()
             if options[name] != value
         ]
-        refuse(backbone.spec, "timm's BiT, its only network with standardised kernels,", odd)
+        refuse(backbone.spec, "timm's BiT, its only network with standardised kernels,", reasons)
     if bit:  # their sizes are part of their names
-        return _timms_standardisation(backbone, options["weight_eps"]), Recipe(["resnetv2_50x1_bit"], {}, "head.fc")
+        return _timms_standardisation(backbone, options["weight_eps"]), BuilderSpec(
+            ["resnetv2_50x1_bit"], {}, "head.fc"
+        )
     args = {
         "layers": options["depths"],
         "channels": options["widths"],
@@ -260,11 +262,11 @@ def resnetv2(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Recipe]:
     args["stem_type"] = "_".join(part for part in (options["stem"], STEM_SUFFIX[options["pool_padding"]]) if part)
     args["avg_down"] = options["avg_down"]
     name = "resnetv2_50" if options["norm"] == "batch" else "resnetv2_50d_gn"
-    return backbone, Recipe([name], args, "head.fc")
+    return backbone, BuilderSpec([name], args, "head.fc")
 
 
 def _timms_standardisation(backbone: ConvertedBackbone, eps: float) -> ConvertedBackbone:
-    """Kernels so much larger that timm's epsilon does to them what the network's own did: k W / sqrt(k² v + e')."""
+    """Enlarge kernels so that timm's epsilon does what the network's own did: k W / sqrt(k² v + e')."""
     if eps == STANDARDISED_EPS:
         return backbone
     factor = (STANDARDISED_EPS / eps) ** 0.5
@@ -275,7 +277,7 @@ def _timms_standardisation(backbone: ConvertedBackbone, eps: float) -> Converted
     return with_kernels_times(backbone, factor, note)
 
 
-COOKS: Mapping[str, Build] = {
+BUILDERS: Mapping[str, Builder] = {
     "resnet": resnet,
     "resnetv2": resnetv2,
     "convnext": convnext,

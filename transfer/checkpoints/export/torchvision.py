@@ -1,4 +1,4 @@
-"""torchvision: a state dict that its networks, their classifier replaced by an identity, load strictly."""
+"""Export to torchvision: a state dict for its networks, whose classifier becomes an identity, loaded strictly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Network = tuple[str, str]
 """An expression that builds a network of torchvision, and its attribute that is the classifier."""
 
 
-def _export(express: Any, backbone: ConvertedBackbone, output: Path) -> Export:
-    backbone, (network, head) = express(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
+def _export(convert: Any, backbone: ConvertedBackbone, output: Path) -> Export:
+    backbone, (network, head) = convert(seeing_rgb(backbone.noting(*scaled_range_note(backbone.input))))
     return Export(backbone.values, _snippet(network, head, backbone.input, output), backbone.notes)
 
 
@@ -60,7 +60,7 @@ BLOCKS = {"basic": "BasicBlock", "bottleneck": "Bottleneck"}
 
 
 def resnet(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
-    """ResNet, ResNeXt, wide ResNet: torchvision's names are the canonical ones."""
+    """Convert ResNet, ResNeXt, wide ResNet: torchvision's names are the canonical ones."""
     options = fitting(backbone.spec, RESNET)
     if backbone.spec.arch in RESNETS:
         return backbone, (_called(backbone.spec.arch, weights=None), "fc")
@@ -88,7 +88,7 @@ VIT_RULES: tuple[Rule, ...] = (
 
 
 def vit(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
-    """Plain vision transformers with a class token."""
+    """Convert vision transformers with a class token."""
     image, patch = backbone.spec.options["image"], backbone.spec.options["patch"]
     oblong = [f"images are {image[0]}x{image[1]}, where it has square ones"] if image[0] != image[1] else []
     options = fitting(backbone.spec, VIT, oblong)
@@ -112,7 +112,7 @@ SWIN_RULES: tuple[Rule, ...] = (
 
 
 def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
-    """Swin transformers, with the index that torchvision keeps in its state dicts."""
+    """Convert Swin transformers, with the index that torchvision has in its state dicts."""
     reasons = one_window(backbone.spec.options)
     options = fitting(backbone.spec, SWIN, reasons)
     values = named(backbone.values, SWIN_RULES)
@@ -128,13 +128,13 @@ def swin(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
 
 
 def one_window(options: Mapping[str, Any]) -> list[str]:
-    """The reason against a library whose windows are as large in the last stage as before."""
+    """Return the reason against a library whose windows are as large in the last stage as before."""
     last = options.get("last_window", options["window"])
     return [] if last == options["window"] else [f"windows of the last stage have a side of {last}, not of all stages"]
 
 
 def padding_note(options: Mapping[str, Any], theirs: str, library: str) -> tuple[str, ...]:
-    """What is said where `library` pads and shifts in another way (`theirs`) than the network's own project."""
+    """Return a note if `library` pads and shifts in another way (`theirs`) than the network's own project."""
     if options["padding"] == theirs:
         return ()
     side = options["patch"] * 8 * options["window"]
@@ -158,7 +158,7 @@ CONVNEXT_RULES: tuple[Rule, ...] = (
 
 
 def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
-    """ConvNeXt of the first version."""
+    """Convert ConvNeXt of the first version."""
     options = fitting(backbone.spec, CONVNEXT)
     widths, depths = options["widths"], options["depths"]
     stages = [(width, after, depth) for width, after, depth in zip(widths, [*widths[1:], None], depths, strict=True)]
@@ -167,5 +167,7 @@ def convnext(backbone: ConvertedBackbone) -> tuple[ConvertedBackbone, Network]:
     return backbone.with_values(named(backbone.values, CONVNEXT_RULES)), (network, "classifier")
 
 
-EXPRESS = {"resnet": resnet, "vit": vit, "swin": swin, "convnext": convnext}
-TORCHVISION = Library("torchvision", {kind: partial(_export, express) for kind, express in EXPRESS.items()}, write_pth)
+CONVERTERS = {"resnet": resnet, "vit": vit, "swin": swin, "convnext": convnext}
+TORCHVISION = Library(
+    "torchvision", {kind: partial(_export, convert) for kind, convert in CONVERTERS.items()}, write_pth
+)

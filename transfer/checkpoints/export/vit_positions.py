@@ -1,4 +1,4 @@
-"""Position embeddings on their way to another library: other sizes, and tables of what was computed."""
+"""Prepare position embeddings for another library: other sizes, and tables of what was computed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer.checkpoints.keys.values import Value
 
 
 def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str) -> tuple[str, ...]:
-    """What is said where `library` stretches positions in another way (`theirs`) than the network's own project."""
+    """Return a note if `library` stretches positions in another way (`theirs`) than the network's project."""
     if way == theirs:
         return ()
     return (
@@ -23,7 +23,7 @@ def interpolation_note(way: str, theirs: str, image: Sequence[int], library: str
 
 
 def sincos_table(backbone: ConvertedBackbone, options: dict[str, Any]) -> ConvertedBackbone:
-    """A ViT with fixed positions, these written down as if they were learnt: exact at the trained size."""
+    """Write a ViT's fixed positions down as if they were learnt: exact at the trained size."""
     if options["positions"] == "learnt":
         return backbone
     grid = (options["image"][0] // options["patch"], options["image"][1] // options["patch"])

@@ -1,4 +1,4 @@
-"""One file per family. A new one is its file, and a line here and in the import."""
+"""The families of checkpoints, one module each. A new one is its module, and a line here and in the import."""
 
 from __future__ import annotations
 
@@ -91,3 +91,12 @@ FAMILIES: tuple[Family, ...] = (
     vissl.FAMILY,
 )
 """Every family that is recognised; their order is that of listings."""
+
+
+def families_table() -> str:
+    """Return the Markdown table of the families that docs/checkpoints.md shows; `make docs` writes it there."""
+    rows = ["| family | also called | what |", "| :-- | :-- | :-- |"]
+    for family in FAMILIES:
+        aliases = ", ".join(f"`{alias}`" for alias in family.aliases)
+        rows.append(f"| `{family.name}` | {aliases} | {family.description} |")
+    return "\n".join(rows) + "\n"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import RESNET, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
-BESIDE = (
+REST = (
     Drop(r"projector\..*", "projection head of the loss"),
     Drop(r"bn\.(running_mean|running_var|num_batches_tracked)", "norm of the projections in the loss"),
 )
@@ -23,29 +23,25 @@ BARE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _training(contents)
+    state_dict = contents.first(_is_barlow_twins)
     evidence = "backbone.*, projector.* and a norm bn without weights in"
     return Claim(f"{evidence} {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _training(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_barlow_twins(state_dict)), None)
-
-
 def _is_barlow_twins(state_dict: StateDict) -> bool:
-    """VICReg writes nearly the same names, but has no norm in its loss."""
-    beside = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
-    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in beside)
+    """Tell it from VICReg, which writes nearly the same names, but has no norm in its loss."""
+    evidence = (r"projector\.\d\.", r"bn\.(running_mean|running_var)")
+    heads = all(any(re.match(rf"(module\.)*{part}", name) for name in state_dict.tensors) for part in evidence)
     return heads and any(re.match(r"(module\.)*backbone\.", name) for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
-    if state_dict := _training(contents):
-        all_weights = {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+    if state_dict := contents.first(_is_barlow_twins):
+        networks = {"backbone": Weights(state_dict, BACKBONE, REST)}
         known = layout_of(names_under(state_dict, BACKBONE)) == RESNET
-        return plan_weights(contents, all_weights, which, FamilyDefaults(imagenet)) if known else None
-    found = plain_network(contents, (RESNET,))
+        return plan_weights(contents, networks, which, FamilyDefaults(imagenet)) if known else None
+    found = generic_network(contents, (RESNET,))
     if found is None:
         return None
     return plan_weights(contents, {"backbone": Weights(found[0])}, which, FamilyDefaults(imagenet, warnings=(BARE,)))

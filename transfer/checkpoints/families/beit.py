@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import contract_of
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import BEIT, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import BEIT, generic_network
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights, with_average
+from transfer.checkpoints.keys.weights import Weights, key_mapping_of, with_average
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
@@ -30,30 +30,30 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def beit_network(contents: Contents) -> StateDict | None:
-    """The state dict of a BEiT-like network under a plain path."""
-    found = plain_network(contents, (BEIT,))
+    """Return the state dict of a BEiT-like network under generic keys."""
+    found = generic_network(contents, (BEIT,))
     return found[0] if found else None
 
 
 def is_data2vec(contents: Contents, state_dict: StateDict) -> bool:
-    """Whether a head predicts features, as wide as the backbone's, instead of visual words; or training says so."""
+    """Return whether a head predicts features, as wide as the backbone's, not visual words; or training says so."""
     head, norm = state_dict.tensors.get("lm_head.weight"), state_dict.tensors.get("norm.weight")
     square = head is not None and norm is not None and tuple(head.shape) == (len(norm), len(norm))
     return square or "target_layers" in contents.args
 
 
 def is_simmim(contents: Contents) -> bool:
-    """Whether SimMIM's trainer saved the file, which is Swin's: its options are under `config`."""
+    """Return whether SimMIM's trainer saved the file, which is Swin's: its options are under `config`."""
     return {"config", "max_accuracy"} <= contents.keys
 
 
 def is_cae(contents: Contents) -> bool:
-    """Whether the training options name one of CAE's networks."""
+    """Return whether the training options name one of CAE's networks."""
     return str(contents.args.get("model", "")).startswith("cae_")
 
 
 def trained_contract(contents: Contents, default: InputContract, warning: str) -> tuple[InputContract, tuple[str, ...]]:
-    """What the training options or a config beside the weights say; else `default` with `warning`."""
+    """Return the contract in the training options or a config next to the weights; else `default` with `warning`."""
     flag = contents.args.get(FLAG)
     if isinstance(flag, bool):
         chosen = IMAGENET if flag else INCEPTION
@@ -69,12 +69,12 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     second = any(name.startswith("cls_pt_") for name in state_dict.tensors)
     contract, warnings = trained_contract(contents, IMAGENET if second else INCEPTION, UNSURE)
-    all_weights = with_average(Weights(state_dict, beside=(SECOND,)), contents)
+    networks = with_average(Weights(state_dict, rest=(SECOND,)), contents)
     heads = contents.timm_args.get("num_heads")
     defaults = FamilyDefaults(
         contract, {"position_interpolation": "bicubic"}, heads=heads, warnings=() if second else warnings
     )
-    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
+    return plan_weights(contents, networks, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
 
 
 FAMILY = Family(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 CONVOLUTION = "standardized_conv2d/kernel"
@@ -31,16 +31,16 @@ RULES: tuple[Rule, ...] = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_bit)
     return Claim(f"standardized_conv2d in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((b for b in contents.state_dicts.values() if any(CONVOLUTION in name for name in b.tensors)), None)
+def _is_bit(state_dict: StateDict) -> bool:
+    return any(CONVOLUTION in name for name in state_dict.tensors)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_bit)
     if state_dict is None:
         return None
     half = (0.5, 0.5, 0.5)

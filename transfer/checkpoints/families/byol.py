@@ -6,20 +6,20 @@ import re
 from collections import Counter
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Reshape, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 STATES = {"online": "online_{}", "target": "target_{}", "backbone": "backbone_{}"}
-"""Copy of the network → how its parameters and its state are called; `backbone` in files of the evaluation."""
+"""Network → pattern of the names of its parameters and its state; `backbone` in files of the evaluation."""
 
 BACKBONE = r"([^/]+)/~/(initial_conv|initial_batchnorm|block_group_\d+)/"
 """Names of the backbone: a module such as `res_net50` and its parts."""
 
 OPTIONS = {"padding": "same", "pool_padding": "same"}
-HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head beside the backbone")
+HEADS = Drop(r"(projector|predictor|classifier)(/.*)?", "head next to the backbone")
 
 RULES: tuple[Rule, ...] = (
     Drop(r".*/(mean|var)_ema/hidden", "running average before the correction of its start; `average` is used"),
@@ -38,29 +38,27 @@ RULES: tuple[Rule, ...] = (
     Permute(r"(.*\.)?conv\d\.weight|.*\.downsample\.0\.weight", (3, 2, 0, 1)),
     Reshape(r"(.*\.)?bn\d\..*|.*\.downsample\.1\..*", (-1,)),
 )
-NAMING = KeyMapping("resnet", RULES, (AllowedMissing(r".*num_batches_tracked", "haiku counts no batches: 0"),))
+KEY_MAPPING = KeyMapping("resnet", RULES, (AllowedMissing(r".*num_batches_tracked", "haiku counts no batches: 0"),))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    return (
-        Claim(f"haiku's block_group_*/~/block_* in {' and '.join(all_weights)}", decisive=True) if all_weights else None
-    )
+    networks = _networks(contents)
+    return Claim(f"haiku's block_group_*/~/block_* in {' and '.join(networks)}", decisive=True) if networks else None
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
+    networks = _networks(contents)
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
-    return plan_weights(contents, all_weights, which, defaults, NAMING) if all_weights else None
+    return plan_weights(contents, networks, which, defaults, KEY_MAPPING) if networks else None
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
-    found = {label: _weights_of(contents, pattern) for label, pattern in STATES.items()}
+def _networks(contents: Contents) -> dict[str, Weights]:
+    found = {label: _weights(contents, pattern) for label, pattern in STATES.items()}
     return {label: weights for label, weights in found.items() if weights is not None}
 
 
-def _weights_of(contents: Contents, pattern: str) -> Weights | None:
-    """Parameters and running statistics of one network, which haiku keeps apart."""
+def _weights(contents: Contents, pattern: str) -> Weights | None:
+    """Join parameters and running statistics of one network, which haiku keeps apart."""
     ends = (pattern.format("params"), pattern.format("state"))
     parts = tuple(path for path in contents.state_dicts if path.rpartition(".")[2] in ends)
     tensors = {name: tensor for path in parts for name, tensor in contents.state_dicts[path].tensors.items()}

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_cae, trained_contract
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import Weights, key_mapping_of
 
 PREFIXES = {"encoder": "encoder.", "teacher": "teacher."}
 NECK = Drop(r"(pretext_neck\..*|mask_token|encoder_to_decoder.*)", "regressor and decoder of the masked patches")
@@ -21,18 +21,18 @@ UNSAID = "nothing in the file says how its images were normalised: ImageNet's me
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    return Claim(f"{' and '.join(all_weights)} of a context autoencoder", decisive=True)
+    return Claim(f"{' and '.join(networks)} of a context autoencoder", decisive=True)
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
-    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_cae(state_dict)), None)
+def _networks(contents: Contents) -> dict[str, Weights]:
+    state_dict = contents.first(_is_cae)
     if state_dict is not None:
-        return {label: _weights_of(state_dict, label) for label in PREFIXES if names_under(state_dict, PREFIXES[label])}
+        return {label: _weights(state_dict, label) for label in PREFIXES if names_under(state_dict, PREFIXES[label])}
     tuned = beit_network(contents) if is_cae(contents) else None
-    return {"model": Weights(tuned, beside=(PROBE,))} if tuned else {}
+    return {"model": Weights(tuned, rest=(PROBE,))} if tuned else {}
 
 
 def _is_cae(state_dict: StateDict) -> bool:
@@ -42,26 +42,26 @@ def _is_cae(state_dict: StateDict) -> bool:
     return (neck or both) and layout_of(encoders, (BEIT,)) is not None
 
 
-def _weights_of(state_dict: StateDict, label: str) -> Weights:
+def _weights(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in PREFIXES if name != label)
     return Weights(state_dict, PREFIXES[label], (NECK, Drop(rf"{other}\..*", f"{other}: the {label} was chosen")))
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    weights = next(iter(all_weights.values()))
+    weights = next(iter(networks.values()))
     contract, warnings = trained_contract(contents, IMAGENET, UNSAID)
     defaults = FamilyDefaults(contract, _options(weights.names), heads=_heads(weights), warnings=warnings)
-    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(weights.names, BEIT))
+    return plan_weights(contents, networks, which, defaults, key_mapping_of(weights.names, BEIT))
 
 
 def _options(names: Iterable[str]) -> dict[str, str | bool]:
-    """Positions are absolute, even where a damaged file lacks them."""
+    """Return the options; positions are absolute, even where a damaged file lacks them."""
     biased = any(name.endswith("relative_position_bias_table") for name in names)
-    plain: dict[str, str | bool] = {"position_interpolation": "bicubic", "absolute": True}
-    return plain if biased else {**plain, "bias": "none"}
+    absolute: dict[str, str | bool] = {"position_interpolation": "bicubic", "absolute": True}
+    return absolute if biased else {**absolute, "bias": "none"}
 
 
 def _heads(weights: Weights) -> int | None:

@@ -7,10 +7,10 @@ import re
 import torch
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, legacy_batchnorm, names_under
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Reshape, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 STATISTICS = InputContract((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -61,7 +61,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def visual_tower(contents: Contents) -> StateDict | None:
-    """The state dict with an image tower in OpenAI's names, or in timm's under `backbone`."""
+    """Return the state dict with an image tower in OpenAI's names, or in timm's under `backbone`."""
     return next(
         (state_dict for state_dict in contents.state_dicts.values() if _has_tower(names_under(state_dict, PREFIX))),
         None,
@@ -74,15 +74,15 @@ def _has_tower(names: list[str]) -> bool:
 
 
 def is_openclip(contents: Contents, state_dict: StateDict) -> bool:
-    """Whether OpenCLIP wrote the file: its trainer's keys, its containers, or names that only it has."""
+    """Return whether OpenCLIP wrote the file: its trainer's keys, its containers, or names that only it has."""
     trainers = {"epoch", "name", "state_dict"} <= contents.keys
     published = contents.raw.container.endswith("safetensors") or "open_clip" in contents.raw.config
     own = any(re.match(r"visual\.(trunk|head)\.|text\.|logit_bias$", name) for name in state_dict.tensors)
     return trainers or published or own
 
 
-def naming_of_tower(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
-    """Rules of an image tower in OpenAI's names, and the options that they leave untold (but the GELU)."""
+def tower_key_mapping(state_dict: StateDict) -> tuple[KeyMapping, dict[str, str | float | bool]]:
+    """Return the rules of an image tower in OpenAI's names, and the options that they do not tell (but the GELU)."""
     names = names_under(state_dict, PREFIX)
     if any(re.match(_BLOCK, name) for name in names):
         return KeyMapping("vit", VIT_RULES), {"eps": 1e-5, "pre_norm": True}
@@ -93,7 +93,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict = visual_tower(contents)
     if state_dict is None:
         return None
-    key_mapping, options = naming_of_tower(state_dict)
+    key_mapping, options = tower_key_mapping(state_dict)
     if key_mapping.kind == "vit":
         options["gelu"] = "quick"
     sure = bool(SCALARS & state_dict.tensors.keys()) or contents.raw.container == "torchscript" or _half(state_dict)
@@ -107,7 +107,7 @@ def _half(state_dict: StateDict) -> bool:
 
 
 def heads_of(state_dict: StateDict) -> int | None:
-    """One head for 64 channels, as OpenAI's networks have them; None for widths with published numbers of their own."""
+    """Return one head for 64 channels, as OpenAI's networks have them; None for widths with other published numbers."""
     width = state_dict.tensors.get(PREFIX + "class_embedding")
     return None if width is None or len(width) > 1024 else len(width) // 64
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from transfer.checkpoints.families.beit import IMAGENET, beit_network, is_data2vec, trained_contract
 from transfer.checkpoints.keys.contents import Contents
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights, with_average
+from transfer.checkpoints.keys.weights import Weights, key_mapping_of, with_average
 
 JOINT = Drop(r"beit_head\..*", "head that predicts visual words")
 UNSAID = "nothing in the file says how its images were normalised: ImageNet's mean and standard deviation are assumed."
@@ -25,9 +25,9 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     contract, warnings = trained_contract(contents, IMAGENET, UNSAID)
-    all_weights = with_average(Weights(state_dict, beside=(JOINT,)), contents)
+    networks = with_average(Weights(state_dict, rest=(JOINT,)), contents)
     defaults = FamilyDefaults(contract, {"position_interpolation": "bicubic"}, warnings=warnings)
-    return plan_weights(contents, all_weights, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
+    return plan_weights(contents, networks, which, defaults, key_mapping_of(state_dict.tensors, BEIT))
 
 
 FAMILY = Family(

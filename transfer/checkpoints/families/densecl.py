@@ -1,22 +1,20 @@
 """OpenSelfSup's files: DenseCL (Wang et al., CVPR 2021; github.com/WXinlong/DenseCL), and its MoCo, BYOL, NPID, ...
 
-The backbone stands in a file twice where the method has two of them: as `backbone`, and as the first part of the encoder
+A file holds the backbone twice where the method has two networks: as `backbone`, and as the first part of the encoder
 that is trained. Both are the same tensors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights, networks_under
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -25,9 +23,9 @@ PAIRS = {
     "encoder_q.0.": {"query": BACKBONE, "key": "encoder_k.0."},
     "online_net.0.": {"online": BACKBONE, "target": "target_net.0."},
 }
-"""Prefix under which the backbone is stored again → copies of the network and their prefixes, by the method's names."""
+"""Prefix under which the backbone is stored again → the two networks and their prefixes, by the method's names."""
 
-BESIDE = (
+REST = (
     Drop(r"(encoder_[qk]|online_net|target_net)\.1\..*", "projection head of the loss"),
     Drop(r"(neck|head)\..*", "head of the pretext task"),
     Drop(r"memory_bank\..*", "memory of features"),
@@ -41,20 +39,15 @@ def _recognise(contents: Contents) -> Claim | None:
     if state_dict is not None and (pair := _pair(state_dict)):
         return Claim(f"the backbone as backbone.* and as {pair}* in {state_dict.where}", decisive=True)
     if _is_extracted(contents):
-        return Claim("author: OpenSelfSup beside a ResNet's names", decisive=True)
-    if state_dict is not None and "openselfsup_version" in _meta(contents):
+        return Claim("author: OpenSelfSup next to a ResNet's names", decisive=True)
+    if state_dict is not None and "openselfsup_version" in contents.meta:
         return Claim(f"openselfsup_version in meta, backbone.* in {state_dict.where}", decisive=True)
     return None
 
 
-def _meta(contents: Contents) -> Mapping[str, Any]:
-    meta = contents.raw.tree.get("meta")
-    return meta if isinstance(meta, Mapping) else {}
-
-
 def _state_dict(contents: Contents) -> StateDict | None:
-    """The state dict with the backbone under `backbone`, of a framework that is not mmengine's."""
-    foreign = "mmengine_version" in _meta(contents)
+    """Return the state dict with the backbone under `backbone`, unless mmengine wrote it."""
+    foreign = "mmengine_version" in contents.meta
     state_dicts = [b for b in contents.state_dicts.values() if layout_of(names_under(b, BACKBONE)) == RESNET]
     return state_dicts[0] if state_dicts and not foreign else None
 
@@ -64,7 +57,7 @@ def _pair(state_dict: StateDict) -> str | None:
 
 
 def _is_extracted(contents: Contents) -> bool:
-    """What `extract_backbone_weights.py` writes, and the project publishes."""
+    """Return whether `extract_backbone_weights.py` wrote the file, as the project publishes them."""
     return contents.raw.tree.get("author") == "OpenSelfSup" and "state_dict" in contents.state_dicts
 
 
@@ -72,39 +65,31 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(contents))
     state_dict = _state_dict(contents)
     if state_dict is not None:
-        return plan_weights(contents, _all_weights(state_dict, contents.raw.path.name), which, defaults)
+        return plan_weights(contents, _networks(state_dict, contents.raw.path.name), which, defaults)
     if _is_extracted(contents):
         return plan_weights(contents, {"backbone": Weights(contents.state_dicts["state_dict"])}, which, defaults)
     return None
 
 
 def _options(contents: Contents) -> dict[str, str]:
-    """`style` of its configuration, which is saved as text, says where bottlenecks stride."""
-    text = _meta(contents).get("config")
+    """Read `style` in its configuration, which is saved as text and says where bottlenecks stride."""
+    text = contents.meta.get("config")
     caffe = isinstance(text, str) and re.search(r"style\s*=\s*['\"]caffe['\"]", text)
     return {"stride_in": "1x1"} if caffe else {}
 
 
-def _all_weights(state_dict: StateDict, file: str) -> dict[str, Weights]:
+def _networks(state_dict: StateDict, file: str) -> dict[str, Weights]:
     again = _pair(state_dict)
     if again is None:
-        return {"backbone": Weights(state_dict, BACKBONE, BESIDE)}
+        return {"backbone": Weights(state_dict, BACKBONE, REST)}
     _refuse_different(state_dict, again, file)
     same = Drop(re.escape(again) + ".*", "the same tensors as backbone, stored again")
     present = {label: prefix for label, prefix in PAIRS[again].items() if names_under(state_dict, prefix)}
-    return {
-        label: Weights(state_dict, prefix, (*BESIDE, same, *_others(present, label)))
-        for label, prefix in present.items()
-    }
-
-
-def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
-    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
-    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
+    return networks_under(state_dict, present, (*REST, same))
 
 
 def _refuse_different(state_dict: StateDict, again: str, file: str) -> None:
-    """Both names of the backbone must lead to the same numbers: otherwise another network stands under one of them."""
+    """Raise WeightMismatch unless the backbone has the same values under both of its names."""
     here, there = (set(names_under(state_dict, prefix)) for prefix in (BACKBONE, again))
     different = here ^ there | {n for n in here & there if not _same(state_dict, BACKBONE + n, again + n)}
     if different:

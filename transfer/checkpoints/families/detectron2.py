@@ -8,11 +8,11 @@ import re
 from torch import Tensor
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, ChannelOrder, InputContract
 
 NAMES = r"(backbone\.(bottom_up\.)?|roi_heads\.)?res[2-5]\.\d+\.(conv\d|shortcut)\."
@@ -26,7 +26,7 @@ TORCHVISION = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 EPS = 1e-5
 PYRAMID = "backbone.bottom_up."
-BESIDE = (
+REST = (
     Drop(r"backbone\.(fpn_(lateral|output)\d|top_block)\..*", "feature pyramid"),
     Drop(
         r"(proposal_generator|roi_heads(?!\.res5\.)|head|sem_seg_head|ins_embed_head)\..*",
@@ -63,7 +63,7 @@ BLOB_RULES: tuple[Rule, ...] = (
 )
 DETECTRONS = {"s": "weight", "b": "bias", "rm": "running_mean", "riv": "running_var"}
 MSRAS = {"gamma": "weight", "beta": "bias"}
-"""What the numbers of a norm are called: in Detectron, and in the files that Detectron2 brought."""
+"""A norm's tensors in Detectron, and in the files that Detectron2 publishes → their canonical names."""
 
 UNCOUNTED = AllowedMissing(r".*num_batches_tracked", "frozen batch norms count no batches: 0")
 FOLDED = AllowedMissing(r".*running_(mean|var)", "folded into scale and shift by the source: mean 0, variance 1")
@@ -74,7 +74,7 @@ PLACEMENT = (
 
 
 def _unfolded(scale: Tensor) -> Tensor:
-    """A norm divides by sqrt(1 + eps) where the source divides by nothing."""
+    """Scale a norm that divides by sqrt(1 + eps), where the source divides by nothing."""
     return scale * math.sqrt(1 + EPS)
 
 
@@ -82,14 +82,14 @@ UNFOLD = Apply(r"(.*\.)?bn\d\.weight|.*\.downsample\.1\.weight", _unfolded, "a s
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_detectron)
     if state_dict is None:
         return None
     return Claim(f"{'Caffe2' if _has(state_dict, BLOBS) else 'Detectron2'} names in {state_dict.where}", decisive=True)
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((b for b in contents.state_dicts.values() if _has(b, NAMES) or _has(b, BLOBS)), None)
+def _is_detectron(state_dict: StateDict) -> bool:
+    return _has(state_dict, NAMES) or _has(state_dict, BLOBS)
 
 
 def _has(state_dict: StateDict, pattern: str) -> bool:
@@ -97,20 +97,20 @@ def _has(state_dict: StateDict, pattern: str) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_detectron)
     if state_dict is None:
         return None
     contract = _contract(contents, state_dict)
     caffes = _has(state_dict, r".*(conv3|branch2c)") and contract.channel_order == "BGR" and not _is_grouped(state_dict)
-    unsaid = contract.source != "file" and any(re.fullmatch(BESIDE[1].pattern, name) for name in state_dict.tensors)
+    unsaid = contract.source != "file" and any(re.fullmatch(REST[1].pattern, name) for name in state_dict.tensors)
     defaults = FamilyDefaults(
         contract, {"stride_in": "1x1"} if caffes else {}, warnings=(_warning(contract, caffes),) if unsaid else ()
     )
     if _has(state_dict, BLOBS):
-        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, _blob_naming(state_dict))
+        return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, _blob_key_mapping(state_dict))
     pyramid = _has(state_dict, re.escape(PYRAMID))
     rules = RULES if pyramid or not _has(state_dict, r"backbone\.res") else (*WITHOUT_PYRAMID, *RULES)
-    weights = Weights(state_dict, PYRAMID if pyramid else "", BESIDE)
+    weights = Weights(state_dict, PYRAMID if pyramid else "", REST)
     return plan_weights(
         contents, {"model": weights}, which, defaults, KeyMapping("resnet", rules, _uncounted(state_dict))
     )
@@ -120,7 +120,7 @@ def _uncounted(state_dict: StateDict) -> tuple[AllowedMissing, ...]:
     return () if _has(state_dict, r".*num_batches_tracked") else (UNCOUNTED,)
 
 
-def _blob_naming(state_dict: StateDict) -> KeyMapping:
+def _blob_key_mapping(state_dict: StateDict) -> KeyMapping:
     names = MSRAS if _has(state_dict, r".*_bn_gamma$") else DETECTRONS
     norms = tuple(Rename(rf"(.*bn\d|.*downsample\.1)\.{theirs}", rf"\1.{ours}") for theirs, ours in names.items())
     rules = (*BLOB_RULES, *norms)
@@ -130,7 +130,7 @@ def _blob_naming(state_dict: StateDict) -> KeyMapping:
 
 
 def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
-    """As the file says, else as the source of its weights is known to have it."""
+    """Return the contract in the file, else that of the project that trained its weights."""
     if (said := _said(state_dict)) is not None:
         return said
     if contents.raw.tree.get("__author__") == "torchvision":
@@ -141,7 +141,7 @@ def _contract(contents: Contents, state_dict: StateDict) -> InputContract:
 
 
 def _said(state_dict: StateDict) -> InputContract | None:
-    """Detectors of before 2021 hold the statistics of their input; blue's mean is the smaller one."""
+    """Return the contract that detectors before 2021 hold as statistics; blue's mean is the smaller one."""
     pair = [
         state_dict.tensors[name].flatten().tolist()
         for name in ("pixel_mean", "pixel_std")
@@ -155,7 +155,7 @@ def _said(state_dict: StateDict) -> InputContract | None:
 
 
 def _is_grouped(state_dict: StateDict) -> bool:
-    """ResNeXt: a 3x3 convolution that sees a part of its input's channels."""
+    """Return whether a 3x3 convolution sees a part of its input's channels: a ResNeXt."""
     kernels = (tensor for name, tensor in state_dict.tensors.items() if re.search(r"(conv2\.weight|branch2b_w)$", name))
     return any(kernel.ndim == 4 and kernel.shape[0] != kernel.shape[1] for kernel in kernels)
 

@@ -11,7 +11,7 @@ from transfer.checkpoints.families.shared.distillation import (
     trained_options,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import (
     LAYOUTS,
     RESNET,
@@ -23,7 +23,7 @@ from transfer.checkpoints.keys.layouts import (
     names_under,
 )
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
@@ -44,9 +44,9 @@ BARE_RESNET = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = teacher_and_student(contents, _is_dino)
-    if all_weights and not _is_newer(contents):
-        return Claim(f"{' and '.join(all_weights)} with backbone.* names", decisive=True)
+    state_dicts = teacher_and_student(contents, _is_dino)
+    if state_dicts and not _is_newer(contents):
+        return Claim(f"{' and '.join(state_dicts)} with backbone.* names", decisive=True)
     root = contents.state_dicts.get("")
     if root is None or contents.raw.container == "safetensors" or contents.timm_config or "version" in contents.keys:
         return None
@@ -55,7 +55,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _is_newer(contents: Contents) -> bool:
-    """Whether one of the two networks, or the loss, is that of a method that builds on DINO."""
+    """Return whether one of the two networks, or the loss, is that of a method that builds on DINO."""
     names = [
         name for state_dict in teacher_and_student(contents, lambda _: True).values() for name in state_dict.tensors
     ]
@@ -78,10 +78,10 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dicts = teacher_and_student(contents, _is_dino)
     if state_dicts:
         refuse_swapped(contents, "DINO")
-        all_weights = {label: Weights(state_dict, PREFIX, (HEAD,)) for label, state_dict in state_dicts.items()}
-        layout = layout_of(name for weights in all_weights.values() for name in weights.names)
+        networks = {label: Weights(state_dict, PREFIX, (HEAD,)) for label, state_dict in state_dicts.items()}
+        layout = layout_of(name for weights in networks.values() for name in weights.names)
         return plan_weights(
-            contents, all_weights, which, FamilyDefaults(IMAGENET, trained_options(layout), trained_arch(contents))
+            contents, networks, which, FamilyDefaults(IMAGENET, trained_options(layout), trained_arch(contents))
         )
     found = contents.state_dicts.get("") or next(iter(contents.state_dicts.values()))
     layout = layout_of(found.tensors, (RESNET, VIT))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BODY = r"blocks\.\d+\.(\d+\.)?ls1\.gamma"
 PREFIX = "backbone."
 STUDENT = "student.backbone."
-"""Beside `teacher.backbone.` in the state of a whole training."""
+"""Prefix of the other network, after `teacher.backbone.`, in the state of a whole training."""
 
 HEADS = Drop(r"(dino|ibot)_head\..*", "projection head of the self-distillation")
 RULES: tuple[Rule, ...] = (
@@ -28,15 +28,15 @@ RULES: tuple[Rule, ...] = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    weights = next(iter(all_weights.values()))
+    weights = next(iter(networks.values()))
     return Claim(f"ls1.gamma and mask_token in {weights.state_dict.where}", decisive=True)
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
-    """The teacher, or the whole training's two networks, or a backbone alone."""
+def _networks(contents: Contents) -> dict[str, Weights]:
+    """Return the teacher, or a whole training's two networks, or a backbone alone."""
     for state_dict in contents.state_dicts.values():
         both = {label: Weights(state_dict, f"{label}.{PREFIX}", _others(label)) for label in ("teacher", "student")}
         if any(_is_dinov2(weights.names) for weights in both.values()):
@@ -69,18 +69,18 @@ def _is_dinov2(names: list[str]) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    registers = any("register_tokens" in weights.names for weights in all_weights.values())
+    registers = any("register_tokens" in weights.names for weights in networks.values())
     # models with registers stretch positions to a size with antialiasing, the first ones by a factor without
     options = {"position_interpolation": "timm" if registers else "dino"}
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents))
-    return plan_weights(contents, all_weights, which, defaults, KeyMapping("vit", RULES))
+    return plan_weights(contents, networks, which, defaults, KeyMapping("vit", RULES))
 
 
 def _arch(contents: Contents) -> str | None:
-    """The released file's name counts its registers, which leave no other trace when they are missing."""
+    """Return the architecture, if need be from a released file's name: it counts registers that may be missing."""
     return contents.arch or next(iter(re.findall(r"dinov2_vit\w+", contents.raw.path.stem)), None)
 
 

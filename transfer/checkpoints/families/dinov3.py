@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, layout_of
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule, Split
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -36,14 +36,12 @@ UNSURE = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    where = next(iter(all_weights.values())).state_dict.where if all_weights else ""
-    return (
-        Claim(f"rotary periods, storage tokens or norms of stages in {where}", decisive=True) if all_weights else None
-    )
+    networks = _networks(contents)
+    where = next(iter(networks.values())).state_dict.where if networks else ""
+    return Claim(f"rotary periods, storage tokens or norms of stages in {where}", decisive=True) if networks else None
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
+def _networks(contents: Contents) -> dict[str, Weights]:
     found: dict[str, Weights] = {}
     for label, state_dict in _labelled(contents).items():
         for prefix in (PREFIX, ""):
@@ -65,30 +63,30 @@ def _is_dinov3(names: list[str]) -> bool:
 
 
 def _is_convnext(names: list[str]) -> bool:
-    """DINOv3's ConvNeXt lists a norm for every stage, of which the last is its final one."""
+    """Return whether there is a norm for every stage, of which the last is the final one, as in DINOv3's ConvNeXt."""
     return any(name.startswith("norms.3.") for name in names) and layout_of(names) == ORIGINAL_CONVNEXT
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    weights = next(iter(all_weights.values()))
+    weights = next(iter(networks.values()))
     if _is_convnext(weights.names):
         satellite = "sat493m" in contents.raw.path.name
-        return plan_weights(contents, all_weights, which, FamilyDefaults(SATELLITE if satellite else WEB))
+        return plan_weights(contents, networks, which, FamilyDefaults(SATELLITE if satellite else WEB))
     _refuse_lost_tokens(contents, weights)
     _refuse_other_masks(contents, weights)
     masked = any(name.endswith(".bias_mask") for name in weights.names)
     rules = (*RULES, MASKED_KEYS) if masked else RULES
     contract, warnings = _contract(contents, weights)
     return plan_weights(
-        contents, all_weights, which, FamilyDefaults(contract, warnings=warnings), KeyMapping("dinov3", rules)
+        contents, networks, which, FamilyDefaults(contract, warnings=warnings), KeyMapping("dinov3", rules)
     )
 
 
 def _contract(contents: Contents, weights: Weights) -> tuple[InputContract, tuple[str, ...]]:
-    """Satellite models are named so; of the large ones only they have a norm for small crops, as both giants do."""
+    """Return the contract: satellite models say so by name, and of the large ones only they norm small crops."""
     if "sat493m" in contents.raw.path.name:
         return SATELLITE, ()
     if "local_cls_norm.weight" not in weights.names or "lvd1689m" in contents.raw.path.name:
@@ -98,7 +96,7 @@ def _contract(contents: Contents, weights: Weights) -> tuple[InputContract, tupl
 
 
 def _refuse_lost_tokens(contents: Contents, weights: Weights) -> None:
-    """Released backbones have four storage tokens: one tensor, without which the rest is a network of its own."""
+    """Raise WeightMismatch for lost storage tokens: one tensor, without which the rest is a network of its own."""
     if not weights.state_dict.path and "storage_tokens" not in weights.names:
         raise WeightMismatch(
             f"{contents.raw.path.name}: a DINOv3 backbone without storage tokens:\n  - storage_tokens   (1, 4, C)\n"
@@ -107,7 +105,7 @@ def _refuse_lost_tokens(contents: Contents, weights: Weights) -> None:
 
 
 def _refuse_other_masks(contents: Contents, weights: Weights) -> None:
-    """Keys have no bias here; a mask that leaves them one, or takes it from others, is another network's."""
+    """Refuse a mask that leaves keys a bias, or takes it from others: it is another network's."""
     for name in weights.names:
         if not name.endswith(".qkv.bias_mask"):
             continue

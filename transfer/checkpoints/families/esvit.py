@@ -11,14 +11,14 @@ from transfer.checkpoints.families.shared.distillation import (
     trained_options,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import SWIN, VIT, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 RESNET_PREFIX = "backbone.backbone."
-"""A ResNet stands in a wrapper of its own; transformers hold their heads themselves."""
+"""Prefix of a ResNet, which has a wrapper of its own; transformers hold their heads themselves."""
 
 HEADS = (
     Drop(r"head\..*", "projection head of the self-distillation"),
@@ -27,12 +27,12 @@ HEADS = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = teacher_and_student(contents, _is_esvit)
-    if not all_weights:
+    state_dicts = teacher_and_student(contents, _is_esvit)
+    if not state_dicts:
         return None
-    dense = any(name.startswith("head_dense.") for state_dict in all_weights.values() for name in state_dict.tensors)
-    what = "head_dense.* beside the backbone" if dense else "a backbone with head.* and without backbone.*"
-    return Claim(f"{' and '.join(all_weights)}: {what}", decisive=True)
+    dense = any(name.startswith("head_dense.") for state_dict in state_dicts.values() for name in state_dict.tensors)
+    what = "head_dense.* next to the backbone" if dense else "a backbone with head.* and without backbone.*"
+    return Claim(f"{' and '.join(state_dicts)}: {what}", decisive=True)
 
 
 def _is_esvit(state_dict: StateDict) -> bool:
@@ -48,11 +48,11 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if not state_dicts:
         return None
     refuse_swapped(contents, "EsViT")
-    all_weights = {label: Weights(state_dict, _prefix(state_dict), HEADS) for label, state_dict in state_dicts.items()}
-    layout = layout_of(name for weights in all_weights.values() for name in weights.names)
+    networks = {label: Weights(state_dict, _prefix(state_dict), HEADS) for label, state_dict in state_dicts.items()}
+    layout = layout_of(name for weights in networks.values() for name in weights.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     return plan_weights(
-        contents, all_weights, which, FamilyDefaults(contract, trained_options(layout), trained_arch(contents))
+        contents, networks, which, FamilyDefaults(contract, trained_options(layout), trained_arch(contents))
     )
 
 

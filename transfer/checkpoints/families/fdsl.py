@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import declared_contract
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, has_head, is_plain_resnet, plain_network
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights, with_average
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, generic_network, has_head, is_torchvision_resnet
+from transfer.checkpoints.keys.weights import Weights, with_average
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 FORMULA_CLASSES = 21_000
@@ -22,15 +22,15 @@ TIMM_SAVED = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     state_dict, layout = found
     keys = contents.keys
     if "pretraining" in keys:
-        return Claim(f"`pretraining` ({_method(contents)}) beside the weights", decisive=True)
+        return Claim(f"`pretraining` ({_method(contents)}) next to the weights", decisive=True)
     if {"state_dict", "optimizer", "scheduler"} <= keys and not {"arch", "version"} & keys:
-        if is_plain_resnet(state_dict, layout) and has_head(state_dict, layout):
+        if is_torchvision_resnet(state_dict, layout) and has_head(state_dict, layout):
             return Claim("state_dict, optimizer, scheduler, as FractalDB's ResNet training writes them", decisive=True)
     elif _is_fractaldb_vit(contents, layout):
         return Claim("model, lr_scheduler, scaler without args, as FractalDB's ViT training writes them", decisive=True)
@@ -61,7 +61,7 @@ def _formula_evidence(contents: Contents, state_dict: StateDict) -> str | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     model, layout = found

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, beside, flax_vit, heads_of, unstacked
+from transfer.checkpoints.families.shared.flax_vit import VIT_RULES, flax_vit, heads_of, other_towers, unstacked
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 HALF = (0.5, 0.5, 0.5)
@@ -29,7 +29,9 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, prefix = found
     defaults = FamilyDefaults(InputContract(HALF, HALF), OPTIONS, heads=heads_of(state_dict, prefix))
     key_mapping = KeyMapping("vit", (*unstacked(state_dict, prefix), *VIT_RULES))
-    return plan_weights(contents, {"model": Weights(state_dict, prefix, beside(prefix))}, which, defaults, key_mapping)
+    return plan_weights(
+        contents, {"model": Weights(state_dict, prefix, other_towers(prefix))}, which, defaults, key_mapping
+    )
 
 
 FAMILY = Family(

@@ -9,26 +9,26 @@ from typing import Any
 from transfer.checkpoints.families.shared.huggingface.models import MODELS, Model
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import triple
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import CLASSIFIER, legacy_batchnorm, plain_state_dicts
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import CLASSIFIER, generic_state_dicts, legacy_batchnorm
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import InputContract
 
-BESIDE: tuple[Rule, ...] = (
+REST: tuple[Rule, ...] = (
     Drop(r"(cls_|distillation_)?classifier\..*", CLASSIFIER),
     Drop(r"lm_head\..*|decoder\..*", "head that reconstructs masked patches"),
     Drop(r"text_model\..*|(text|visual)_projection\..*|logit_(scale|bias)", "CLIP's text model and projections"),
     Drop(r"hidden_states_norms\..*|fpn[1-4]\..*|decode_head\..*|auxiliary_head\..*", "head for dense prediction"),
 )
 NO_CONFIG = (
-    "no config.json beside the weights: {model}'s usual {options} are assumed; put the config.json that came with them "
-    "beside them."
+    "no config.json next to the weights: {model}'s usual {options} are assumed; put the config.json that came with "
+    "them next to them."
 )
 NO_PREPROCESSOR = (
-    "no preprocessor_config.json beside the weights: the mean and standard deviation that {model} is usually trained "
+    "no preprocessor_config.json next to the weights: the mean and standard deviation that {model} is usually trained "
     "with are assumed."
 )
 
@@ -44,7 +44,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _found(contents: Contents) -> tuple[StateDict, Model, str] | None:
-    for state_dict in plain_state_dicts(contents):
+    for state_dict in generic_state_dicts(contents):
         for model in MODELS:
             if (prefix := model.prefix(state_dict.tensors)) is not None:
                 return state_dict, model, prefix
@@ -58,8 +58,8 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, model, prefix = found
     config = _vision_config(contents)
     _refuse_other_type(contents, model)
-    weights = Weights(state_dict, prefix, _beside(model, prefix))
-    key_mapping = KeyMapping(model.kind, model.rules, _may_init(model, weights))
+    weights = Weights(state_dict, prefix, _rest(model, prefix))
+    key_mapping = KeyMapping(model.kind, model.rules, _allowed_missing(model, weights))
     contract, warnings = _contract(contents, model)
     options = {**model.usual, **_by_names(model, weights, config), **model.options(config)}
     if not config:
@@ -79,7 +79,7 @@ def _image(options: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _vision_config(contents: Contents) -> Mapping[str, Any]:
-    """The config of the vision model: CLIP's stands inside."""
+    """Return the config of the vision model, which CLIP's config holds as a part."""
     config = {key: value for key, value in contents.raw.config.items() if key != "preprocessor"}
     inner = config.get("vision_config")
     return inner if isinstance(inner, dict) else config
@@ -90,25 +90,25 @@ def _refuse_other_type(contents: Contents, model: Model) -> None:
     if said is not None and said not in model.types:
         raise WeightMismatch(
             f"config.json says model_type {said!r}, but the names in {contents.raw.path.name} are those of "
-            f"{model.name} ({', '.join(model.types)}). Put the config.json that belongs to these weights beside them; "
+            f"{model.name} ({', '.join(model.types)}). Put the config.json that belongs to these weights next to them; "
             "another network with such names cannot be evaluated."
         )
 
 
-def _beside(model: Model, prefix: str) -> tuple[Rule, ...]:
-    """What stands outside the prefix; BEiT's pre-training keeps the backbone's last norm there."""
+def _rest(model: Model, prefix: str) -> tuple[Rule, ...]:
+    """Return rules for what is outside of the prefix; BEiT's pre-training keeps the backbone's last norm there."""
     last = (Rename(r"layernorm\.(.*)", rf"{prefix}layernorm.\1"),) if model.kind == "beit" and prefix else ()
-    return (*BESIDE, *last)
+    return (*REST, *last)
 
 
-def _may_init(model: Model, weights: Weights) -> tuple[AllowedMissing, ...]:
+def _allowed_missing(model: Model, weights: Weights) -> tuple[AllowedMissing, ...]:
     if model.kind == "resnet":
         return legacy_batchnorm(weights.names)
     return (AllowedMissing(r"rope\.periods", "follows from the rotary base"),) if model.kind == "dinov3" else ()
 
 
 def _by_names(model: Model, weights: Weights, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What names decide that shapes under canonical names do not."""
+    """Return options that names decide and shapes under canonical names do not."""
     names = weights.state_dict.tensors
     if any(name.endswith("register_tokens") for name in names) and model.kind == "vit":
         return {"position_interpolation": "timm"}
@@ -124,7 +124,7 @@ def _told(options: Mapping[str, Any]) -> str:
 
 
 def _contract(contents: Contents, model: Model) -> tuple[InputContract, tuple[str, ...]]:
-    """What preprocessor_config.json says, else what the model type usually has."""
+    """Return the contract in preprocessor_config.json, else the model type's usual one with a warning."""
     says = contents.raw.config.get("preprocessor", {})
     if declared := _declared(says):
         return declared, ()
@@ -133,7 +133,7 @@ def _contract(contents: Contents, model: Model) -> tuple[InputContract, tuple[st
 
 
 def _declared(says: Mapping[str, Any]) -> InputContract | None:
-    """Pixels times `rescale_factor`, minus `image_mean`, over `image_std`."""
+    """Read a contract: pixels times `rescale_factor`, minus `image_mean`, over `image_std`."""
     mean, std = triple(says.get("image_mean")), triple(says.get("image_std"))
     if says.get("do_normalize") is False:
         mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)

@@ -9,10 +9,10 @@ from transfer.checkpoints.families.shared.distillation import (
     trained_options,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import SWIN, VIT, has_head, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 PREFIX = "backbone."
@@ -26,12 +26,12 @@ EXTRACTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = teacher_and_student(contents, _is_backbone)
-    if all_weights and (
-        "ibot_loss" in contents.keys or any(_masked(state_dict) for state_dict in all_weights.values())
+    state_dicts = teacher_and_student(contents, _is_backbone)
+    if state_dicts and (
+        "ibot_loss" in contents.keys or any(_masked(state_dict) for state_dict in state_dicts.values())
     ):
         evidence = "ibot_loss" if "ibot_loss" in contents.keys else TOKEN
-        return Claim(f"{' and '.join(all_weights)} with backbone.* names, and {evidence}", decisive=True)
+        return Claim(f"{' and '.join(state_dicts)} with backbone.* names, and {evidence}", decisive=True)
     extracted = _extracted(contents)
     if extracted is None:
         return None
@@ -61,19 +61,19 @@ def _extracted(contents: Contents) -> StateDict | None:
 def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dicts = teacher_and_student(contents, _is_backbone)
     refuse_swapped(contents, "iBOT", TOKEN)
-    all_weights = {label: Weights(state_dict, PREFIX, (HEAD, MASK)) for label, state_dict in state_dicts.items()}
+    networks = {label: Weights(state_dict, PREFIX, (HEAD, MASK)) for label, state_dict in state_dicts.items()}
     warnings: tuple[str, ...] = ()
-    if not all_weights:
+    if not networks:
         extracted = _extracted(contents)
         if extracted is None:
             return None
         # ImageNet-22k's release is the student, and says so by its token
-        all_weights = {"student" if _masked(extracted) else "teacher": Weights(extracted, beside=(MASK,))}
+        networks = {"student" if _masked(extracted) else "teacher": Weights(extracted, rest=(MASK,))}
         warnings = () if _masked(extracted) else (EXTRACTED,)
-    layout = layout_of(name for weights in all_weights.values() for name in weights.names)
+    layout = layout_of(name for weights in networks.values() for name in weights.names)
     contract = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     defaults = FamilyDefaults(contract, trained_options(layout), trained_arch(contents), warnings=warnings)
-    return plan_weights(contents, all_weights, which, defaults)
+    return plan_weights(contents, networks, which, defaults)
 
 
 FAMILY = Family(

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import VIT, layout_of
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 LABELS = ("target_encoder", "encoder")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    beside = " and predictor" if "predictor" in contents.state_dicts else " without class token"
-    return Claim(f"{' and '.join(all_weights)}{beside}", decisive=True)
+    evidence = " and predictor" if "predictor" in contents.state_dicts else " without class token"
+    return Claim(f"{' and '.join(networks)}{evidence}", decisive=True)
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
+def _networks(contents: Contents) -> dict[str, Weights]:
     found = {label: contents.state_dicts[label] for label in LABELS if label in contents.state_dicts}
     own = "target_encoder" in found or "predictor" in contents.state_dicts
     return {label: Weights(state_dict) for label, state_dict in found.items() if own and _is_ijepa(state_dict)}
@@ -31,14 +31,12 @@ def _is_ijepa(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
     # the original cannot stretch its positions: its code expects a class token there
     options = {"position_interpolation": "bicubic", "class_token": False}
-    return plan_weights(
-        contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options)
-    )
+    return plan_weights(contents, networks, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options))
 
 
 FAMILY = Family(

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from transfer.checkpoints.families import torchvision
 from transfer.checkpoints.families.shared.numbered import NUMBERED, first_stage, numbered_rules
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
-from transfer.errors import WeightMismatch
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of, networks_under
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 NETWORKS = {
@@ -23,13 +23,13 @@ NETWORKS = {
     "key": "key_backbone.",
     "anchor": "anchor_backbone.",
 }
-"""Copies of the network → their prefixes, in the order of preference."""
+"""Networks and their prefixes, in the order of preference."""
 
 MASKED = "vit."
-"""Inside networks that mask patches."""
+"""Prefix of the ViT within networks that mask patches."""
 
-BESIDE = (
-    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head beside the backbone"),
+REST = (
+    Drop(r"(\w*_)?(head|classifier)\w*(\..*)?", "head next to the backbone"),
     Drop(r"\w*decoder\w*(\..*)?", "decoder that paints masked patches"),
     Drop(r"(\w*_)?(criterion|loss|memory_bank|queues?|prototypes|smog)(\..*)?", "state of the loss"),
     Drop(r"(\w*backbone\w*\.)?mask_token", "token that stands in for masked patches in pre-training"),
@@ -45,33 +45,28 @@ def _recognise(contents: Contents) -> Claim | None:
     state_dict = _state_dict(contents)
     if state_dict is None:
         return None
-    all_weights = _all_weights(state_dict)
-    first = next(iter(all_weights.values()))
+    networks = _networks(state_dict)
+    first = next(iter(networks.values()))
     layout = layout_of(first.names, LAYOUTS)
     own = first.prefix.endswith(MASKED) or any(re.match(HEADS, name) for name in state_dict.tensors)
     if layout and (layout == UNNAMED or (own and contents.by_lightning)):
-        return Claim(f"a {layout.name} in {', '.join(all_weights)} of {state_dict.where}", decisive=True)
+        return Claim(f"a {layout.name} in {', '.join(networks)} of {state_dict.where}", decisive=True)
     return None
 
 
 def _state_dict(contents: Contents) -> StateDict | None:
     state_dicts = (contents.state_dicts.get(path) for path in ("state_dict", ""))
-    return next((state_dict for state_dict in state_dicts if state_dict and _all_weights(state_dict)), None)
+    return next((state_dict for state_dict in state_dicts if state_dict and _networks(state_dict)), None)
 
 
-def _all_weights(state_dict: StateDict) -> dict[str, Weights]:
+def _networks(state_dict: StateDict) -> dict[str, Weights]:
     prefixes = {label: _inner(state_dict, prefix) for label, prefix in NETWORKS.items()}
     present = {label: p for label, p in prefixes.items() if layout_of(names_under(state_dict, p), LAYOUTS)}
-    return {label: Weights(state_dict, p, (*BESIDE, *_others(present, label))) for label, p in present.items()}
+    return networks_under(state_dict, present, REST)
 
 
 def _inner(state_dict: StateDict, prefix: str) -> str:
     return prefix + MASKED if any(name.startswith(prefix + MASKED) for name in state_dict.tensors) else prefix
-
-
-def _others(present: Mapping[str, str], chosen: str) -> tuple[Drop, ...]:
-    reasons = {label: f"{label} network: the {chosen} network was chosen" for label in present if label != chosen}
-    return tuple(Drop(re.escape(present[label]) + ".*", reason) for label, reason in reasons.items())
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
@@ -79,20 +74,20 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     _refuse_input_norm(state_dict, contents.raw.path.name)
-    all_weights = _all_weights(state_dict)
-    first = next(iter(all_weights.values()))
+    networks = _networks(state_dict)
+    first = next(iter(networks.values()))
     layout = layout_of(first.names, LAYOUTS)
     if layout is None:
         return None
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), _options(first, layout))
-    return plan_weights(contents, all_weights, which, defaults, _naming(first.names, layout))
+    return plan_weights(contents, networks, which, defaults, _key_mapping(first.names, layout))
 
 
 def _options(weights: Weights, layout: Layout) -> Mapping[str, str | bool]:
     return SMALL if layout == UNNAMED and first_stage(weights.names) == 2 else {}
 
 
-def _naming(names: list[str], layout: Layout) -> KeyMapping:
+def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
     if layout == torchvision.VIT:
         return KeyMapping(layout.kind, torchvision.VIT_RULES)
     if layout != UNNAMED:
@@ -102,13 +97,13 @@ def _naming(names: list[str], layout: Layout) -> KeyMapping:
 
 
 def _refuse_input_norm(state_dict: StateDict, file: str) -> None:
-    """lightly's command line puts a norm over the three colours before its backbones."""
+    """Refuse a norm over the three colours before the backbone, which lightly's command line puts there."""
     name = "backbone.0.running_mean"
     if name in state_dict.tensors:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a network of lightly's command line, which norms the image before its first convolution:\n"
-            f"  + {name}   {tuple(state_dict.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of your "
-            "own, as lightly's examples show."
+            f"  + {name}   {tuple(state_dict.tensors[name].shape)}\nNo canonical ResNet does. Train with a module of "
+            "your own, as lightly's examples show."
         )
 
 

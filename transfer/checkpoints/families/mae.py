@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, VIT, has_head, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 DECODER = Drop(r"(decoder_.*|mask_token)", "decoder of the masked patches")
@@ -27,11 +27,11 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _network(contents: Contents) -> tuple[StateDict, str] | None:
-    """The network, and what it shows itself by."""
+    """Return the network's state dict, and the evidence that it is MAE's."""
     decoding = (b for b in contents.state_dicts.values() if any(name.startswith("decoder_") for name in b.tensors))
     whole = next((state_dict for state_dict in decoding if _is_vit(state_dict)), None)
     if whole is not None:
-        return whole, "decoder_* beside a ViT"
+        return whole, "decoder_* next to a ViT"
     state_dict = contents.state_dicts.get("model")
     if state_dict is None or not _is_vit(state_dict):
         return None
@@ -58,11 +58,11 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     options = {"position_interpolation": "bicubic"}
     warnings = (ENCODER,) if "nothing else" in evidence else ()
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, _arch(contents), warnings=warnings)
-    return plan_weights(contents, {"model": Weights(state_dict, beside=(DECODER,))}, which, defaults)
+    return plan_weights(contents, {"model": Weights(state_dict, rest=(DECODER,))}, which, defaults)
 
 
 def _arch(contents: Contents) -> str | None:
-    """`mae_vit_base_patch16` and `vit_base_patch16` in the training options → `vit_base_patch16_224`."""
+    """Return `vit_base_patch16_224` for `mae_vit_base_patch16` or `vit_base_patch16` in the training options."""
     named = re.fullmatch(r"(?:mae_)?(vit_\w+_patch\d+)(_dec\w+)?", contents.arch or "")
     return f"{named[1]}_{contents.args.get('input_size', 224)}" if named else contents.arch
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"query": "encoder_q.", "key": "encoder_k."}
@@ -16,16 +16,12 @@ QUEUE = Drop(r"queue(_ptr)?", "queue of negative examples")
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_moco)
     return Claim(f"encoder_q.* and queue in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_moco(state_dict)), None)
-
-
 def _is_moco(state_dict: StateDict) -> bool:
-    """OpenSelfSup and VISSL have queues, too, but other names of encoders; PixPro has an `encoder_k`, but no queue."""
+    """Tell it from OpenSelfSup and VISSL, whose encoders have other names, and PixPro, which has no queue."""
     encoders = (r"(module\.)*encoder_q\.(conv1|bn1|layer\d|fc)\.", r"(module\.)*encoder_k\.(conv1|bn1|layer\d|fc)\.")
     query, key = (any(re.match(encoder, name) for name in state_dict.tensors) for encoder in encoders)
     queue = any(re.fullmatch(r"(module\.)*queue(_ptr)?", name) for name in state_dict.tensors)
@@ -33,21 +29,21 @@ def _is_moco(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_moco)
     if state_dict is None:
         return None
     present = tuple(name for name, prefix in ENCODERS.items() if any(n.startswith(prefix) for n in state_dict.tensors))
     if not present or layout_of(name.partition(".")[2] for name in state_dict.tensors) != RESNET:
         return None
-    all_weights = {name: _weights_of(state_dict, name) for name in dict.fromkeys(("query", *present))}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    networks = {name: _weights(state_dict, name) for name in dict.fromkeys(("query", *present))}
+    return plan_weights(contents, networks, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
-def _weights_of(state_dict: StateDict, which: str) -> Weights:
+def _weights(state_dict: StateDict, which: str) -> Weights:
     prefix, other = ENCODERS[which], next(name for name in ENCODERS if name != which)
-    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
+    unused = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {which} encoder was chosen")
     head = Drop(re.escape(prefix) + r"fc\..*", "projection head of the contrastive loss")
-    return Weights(state_dict, prefix, (QUEUE, beside, head))
+    return Weights(state_dict, prefix, (QUEUE, unused, head))
 
 
 FAMILY = Family(

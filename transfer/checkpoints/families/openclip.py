@@ -12,26 +12,26 @@ from transfer.checkpoints.families.clip import (
     TEXT,
     heads_of,
     is_openclip,
-    naming_of_tower,
+    tower_key_mapping,
     visual_tower,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import contract_of
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, LAYOUTS, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
 from transfer.schemas.checkpoint import InputContract
 
 BACKBONE = "visual.trunk."
 HEAD = Drop(r"visual\.(head\..*|trunk\.attn_pool\..*)", "pooling and projection into the space of texts")
 SIGMOID = InputContract((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-"""SigLIP's, whose loss has a bias."""
+"""Contract of SigLIP, whose loss has a bias."""
 
 UNSURE = (
     "which GELU the network has leaves no trace in its weights: the exact one is assumed, as OpenCLIP's own models "
     "have it; those named quickgelu (OpenAI's, MetaCLIP's, DFN's) and some SigLIP have others. Keep "
-    "open_clip_config.json beside the file to have it decided."
+    "open_clip_config.json next to the file to have it decided."
 )
 
 
@@ -49,7 +49,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     names = names_under(state_dict, BACKBONE)
     if names:
         return _timm_plan(contents, state_dict, names, which)
-    key_mapping, options = naming_of_tower(state_dict)
+    key_mapping, options = tower_key_mapping(state_dict)
     warnings: tuple[str, ...] = ()
     if key_mapping.kind == "vit":
         options["pre_norm"] = PREFIX + "ln_pre.weight" in state_dict.tensors
@@ -76,7 +76,7 @@ def _timm_plan(contents: Contents, state_dict: StateDict, names: list[str], whic
 
 
 def _timm_options(contents: Contents, key_mapping: KeyMapping) -> Mapping[str, Any]:
-    """The GELU of timm's own network of that name."""
+    """Return the GELU of timm's own network of that name."""
     name = str(_model(contents).get("vision_cfg", {}).get("timm_model_name", ""))
     tanh = any(part in name for part in ("so400m_patch16", "siglip_512", "siglip2", "giantopt")) or (
         "siglip" in name and "patch32" in name
@@ -91,7 +91,7 @@ def _model(contents: Contents) -> Mapping[str, Any]:
 
 
 def _gelu(contents: Contents) -> tuple[str, tuple[str, ...]]:
-    """What a config says, or the name of the training, or of the file; else exact with a warning."""
+    """Return the GELU in a config, or in the name of the training or the file; else exact with a warning."""
     model = _model(contents)
     if model:
         return ("quick" if model.get("quick_gelu") else "exact"), ()
@@ -117,7 +117,7 @@ FAMILY = Family(
     description="OpenCLIP: ViT-B/L/H/g/G and ResNets in CLIP's names, timm's networks under visual.trunk",
     layouts=(
         "training file: epoch, name, state_dict with module.visual.*, optimizer",
-        "open_clip_model.safetensors or open_clip_pytorch_model.bin, with open_clip_config.json beside it",
+        "open_clip_model.safetensors or open_clip_pytorch_model.bin, with open_clip_config.json next to it",
     ),
     recognise=_recognise,
     plan=_plan,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transfer.checkpoints.families.shared.openmmlab.config import backbone_in, config_text, contract_in, dicts_in
-from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_naming
+from transfer.checkpoints.families.shared.openmmlab.names import openmmlab_key_mapping
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import names_under
 from transfer.checkpoints.keys.rules import Apply, Drop, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
@@ -58,9 +58,9 @@ class _Found:
 
 def _recognise(contents: Contents) -> Claim | None:
     found = _found(contents)
-    if found is None or "openselfsup_version" in _meta(contents):
+    if found is None or "openselfsup_version" in contents.meta:
         return None
-    said = next((key for key in SAID if key in _meta(contents)), None)
+    said = next((key for key in SAID if key in contents.meta), None)
     if said is not None:
         return Claim(f"{said} in meta, {found.where}", decisive=True)
     if found.key_mapping.kind != "resnet" or any(
@@ -70,17 +70,12 @@ def _recognise(contents: Contents) -> Claim | None:
     return None
 
 
-def _meta(contents: Contents) -> Mapping[str, Any]:
-    meta = contents.raw.tree.get("meta")
-    return meta if isinstance(meta, Mapping) else {}
-
-
 def _found(contents: Contents) -> _Found | None:
-    """The backbone under `backbone`, else one that was extracted: mmengine's average of weights stands in its place."""
+    """Find the backbone under `backbone`, else an extracted one; mmengine stores its average in the model's place."""
     paths = [path for path in ("state_dict", "") if path in contents.state_dicts]
     for prefix in (BACKBONE, ""):
         for state_dict in (contents.state_dicts[path] for path in paths):
-            if key_mapping := openmmlab_naming(names_under(state_dict, prefix)):
+            if key_mapping := openmmlab_key_mapping(names_under(state_dict, prefix)):
                 return _Found(state_dict, prefix, key_mapping)
     return None
 
@@ -100,42 +95,42 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         image=_sides(config.get("img_size")),
         warnings=() if contract else (UNSAID,),
     )
-    all_weights = _all_weights(contents, found.state_dict) if found.prefix else {"model": Weights(found.state_dict)}
+    networks = _networks(contents, found.state_dict) if found.prefix else {"model": Weights(found.state_dict)}
     key_mapping = replace(found.key_mapping, rules=(*(WITHOUT_TOKEN if tokenless else ()), *found.key_mapping.rules))
-    return plan_weights(contents, all_weights, which, defaults, key_mapping)
+    return plan_weights(contents, networks, which, defaults, key_mapping)
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
-    """Height and width of the images that position embeddings belong to, as configs state them."""
+    """Return height and width of the images that position embeddings belong to, as configs state them."""
     sides = (size, size) if isinstance(size, int) else size
     if not isinstance(sides, list | tuple) or len(sides) != 2 or not all(isinstance(side, int) for side in sides):
         return None
     return sides[0], sides[1]
 
 
-def _all_weights(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
-    """mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the weights it follows."""
+def _networks(contents: Contents, state_dict: StateDict) -> dict[str, Weights]:
+    """Return the networks; mmengine's EMA hook swaps: `state_dict` holds the average, `ema_state_dict` the trained."""
     raw = contents.state_dicts.get("ema_state_dict")
     wrapped = (f"module.{BACKBONE}", BACKBONE)
     prefix = next((p for p in wrapped if raw is not None and any(n.startswith(p) for n in raw.tensors)), None)
-    all_weights = {"model" if prefix is None else "ema": _weights_of(state_dict, BACKBONE)}
+    networks = {"model" if prefix is None else "ema": _weights(state_dict, BACKBONE)}
     if raw is not None and prefix is not None:
-        all_weights["raw"] = _weights_of(raw, prefix)
+        networks["raw"] = _weights(raw, prefix)
     for label, prefix in OTHERS.items():
         if any(name.startswith(prefix) for name in state_dict.tensors):
-            all_weights[label] = _weights_of(state_dict, prefix)
-    return all_weights
+            networks[label] = _weights(state_dict, prefix)
+    return networks
 
 
-def _weights_of(state_dict: StateDict, prefix: str) -> Weights:
-    beside = Drop(
+def _weights(state_dict: StateDict, prefix: str) -> Weights:
+    others = Drop(
         rf"(?!{prefix.replace('.', '[.]')}).*", "another part of the model: neck, head, loss or second network"
     )
-    return Weights(state_dict, prefix, (beside,))
+    return Weights(state_dict, prefix, (others,))
 
 
 def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any]) -> str:
-    """Whose networks the file's are: detectors, segmenters and pose models shift Swin's windows in another way.
+    """Return the library of the network: detectors, segmenters and pose models shift Swin's windows in another way.
 
     Only their Swins are told the size of the images in pre-training.
     """
@@ -144,11 +139,11 @@ def _library(contents: Contents, state_dict: StateDict, config: Mapping[str, Any
     heads = ("rpn_head.", "roi_head.", "bbox_head.", "decode_head.", "keypoint_head.", "mask_head.")
     if any(name.startswith(heads) for name in state_dict.tensors):
         return "mmdet"
-    return "mmdet" if any(f"{name}_version" in _meta(contents) for name in DETECTORS) else "mmpretrain"
+    return "mmdet" if any(f"{name}_version" in contents.meta for name in DETECTORS) else "mmpretrain"
 
 
 def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str, Any]:
-    """What shapes do not tell: from the config where it says so, from names, from the library's way."""
+    """Return options that shapes do not tell, from the config where it has them, from names, or from the library."""
     kind, options = found.key_mapping.kind, _declared(config)
     if kind == "swin":
         options["padding"] = library
@@ -160,7 +155,7 @@ def _options(found: _Found, config: Mapping[str, Any], library: str) -> dict[str
 
 
 def _declared(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that the backbone's own dict in a config states."""
+    """Return options that the backbone's own dict in a config states."""
     norm, activation = (config.get(key) for key in ("norm_cfg", "act_cfg"))
     options: dict[str, Any] = {"stride_in": "1x1"} if config.get("style") == "caffe" else {}
     if isinstance(norm, Mapping) and isinstance(norm.get("eps"), float):
@@ -178,7 +173,7 @@ FAMILY = Family(
         "training file of mmengine: meta, state_dict with backbone.*, message_hub, ema_state_dict",
         "training file of mmcv: meta with mmcv_version and config, state_dict with backbone.*",
         "a published model: state_dict with backbone.*, with or without meta",
-        "a backbone extracted from one: state_dict without backbone.*, with a config in meta where it is a plain ResNet",
+        "a backbone extracted from one: state_dict without backbone.*, with a config in meta if it is a ResNet",
     ),
     recognise=_recognise,
     plan=_plan,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODERS = {"regular": "encoder.", "momentum": "encoder_k."}
@@ -32,12 +32,8 @@ DILATED = "it was trained with a dilated layer4 ({arch}, stride 16): here its st
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
-    return Claim(f"encoder.* beside projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_pixpro(state_dict)), None)
+    state_dict = contents.first(_is_pixpro)
+    return Claim(f"encoder.* next to projector.linear1 in {state_dict.where}", decisive=True) if state_dict else None
 
 
 def _is_pixpro(state_dict: StateDict) -> bool:
@@ -45,32 +41,32 @@ def _is_pixpro(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_pixpro)
     if state_dict is None:
         return None
     present = [
         label for label, prefix in ENCODERS.items() if any(name.startswith(prefix) for name in state_dict.tensors)
     ]
-    all_weights = {label: _weights_of(state_dict, label) for label in dict.fromkeys(("regular", *present))}
+    networks = {label: _weights(state_dict, label) for label in dict.fromkeys(("regular", *present))}
     arch = _arch(contents)
     warnings = (DILATED.format(arch=arch),) if arch and arch.endswith("_16s") else ()
     imagenet = InputContract(IMAGENET_MEAN, IMAGENET_STD)
     return plan_weights(
         contents,
-        all_weights,
+        networks,
         which,
         FamilyDefaults(imagenet, arch=arch, warnings=warnings),
-        _naming(all_weights["regular"]),
+        _key_mapping(networks["regular"]),
     )
 
 
-def _weights_of(state_dict: StateDict, label: str) -> Weights:
+def _weights(state_dict: StateDict, label: str) -> Weights:
     other = next(name for name in ENCODERS if name != label)
-    beside = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
-    return Weights(state_dict, ENCODERS[label], (*HEADS, beside))
+    unused = Drop(re.escape(ENCODERS[other]) + ".*", f"{other} encoder: the {label} encoder was chosen")
+    return Weights(state_dict, ENCODERS[label], (*HEADS, unused))
 
 
-def _naming(weights: Weights) -> KeyMapping | None:
+def _key_mapping(weights: Weights) -> KeyMapping | None:
     key_mapping = weights.key_mapping()
     if key_mapping is None or not any(name.startswith("conv1.0.0.") for name in weights.names):
         return key_mapping
@@ -78,7 +74,7 @@ def _naming(weights: Weights) -> KeyMapping | None:
 
 
 def _arch(contents: Contents) -> str | None:
-    """What the training's options name."""
+    """Return the architecture in the training's options."""
     options = contents.raw.tree.get("opt")
     arch = options.get("arch") if isinstance(options, Mapping) else None
     return arch if isinstance(arch, str) else None

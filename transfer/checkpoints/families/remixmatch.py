@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER, names_under
 from transfer.checkpoints.keys.rules import Drop, Rule
 from transfer.checkpoints.keys.variables import (
@@ -18,16 +18,16 @@ from transfer.checkpoints.keys.variables import (
     created,
     instead_of_average,
     kernels,
+    layer_variables,
     named_as_averaged,
-    parts,
     without_average,
 )
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
-from transfer.errors import WeightMismatch
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import InputContract
 
 PREFIX = "classify/"
-BESIDE = (
+REST = (
     *TRAINING,
     Drop(r"classify_rot/.*", "head that tells rotations"),
     Drop(r"p_model|p_target|p_data|p_unlabeled", "moving average of class frequencies"),
@@ -59,32 +59,32 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
         return None
     _refuse_other_networks(names_under(state_dict, PREFIX), contents)
     having = averaged(state_dict.tensors)
-    all_weights = {"model": Weights(state_dict, PREFIX, (*BESIDE, without_average()) if having else BESIDE)}
+    networks = {"model": Weights(state_dict, PREFIX, (*REST, without_average()) if having else REST)}
     if having:
-        all_weights = {"ema": Weights(state_dict, PREFIX, (*BESIDE, instead_of_average(having))), **all_weights}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(CONTRACT, OPTIONS), _naming(having))
+        networks = {"ema": Weights(state_dict, PREFIX, (*REST, instead_of_average(having))), **networks}
+    return plan_weights(contents, networks, which, FamilyDefaults(CONTRACT, OPTIONS), _key_mapping(having))
 
 
 def _refuse_other_networks(names: Iterable[str], contents: Contents) -> None:
-    """The project's other two networks, and the deeper one that it has for larger images."""
+    """Refuse the project's other two networks, and the deeper one that it has for larger images."""
     convolutions, _ = _places()
     found = count_created("conv2d", names)
     other = next((name for name in names if name.startswith("layer1.")), None)
     if other or found == 9 or found > len(convolutions):
         network = "shake-shake network" if other else "13-layer CNN" if found == 9 else "wide ResNet of four scales"
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{contents.raw.path.name} holds this project's {network} ({other or f'{found} convolutions'}), which has "
             f"no canonical form here; expected a wide ResNet-28 with {len(convolutions)} convolutions."
         )
 
 
-def _naming(having: Sequence[str]) -> KeyMapping:
+def _key_mapping(having: Sequence[str]) -> KeyMapping:
     convolutions, norms = _places()
     rules: tuple[Rule, ...] = (
         *named_as_averaged(having),
         kernels(r".*/kernel"),
-        *parts("conv2d", CONVOLUTION),
-        *parts("batch_normalization", NORM),
+        *layer_variables("conv2d", CONVOLUTION),
+        *layer_variables("batch_normalization", NORM),
         *created("conv2d", convolutions),
         *created("batch_normalization", norms),
     )
@@ -92,7 +92,7 @@ def _naming(having: Sequence[str]) -> KeyMapping:
 
 
 def _places() -> tuple[list[str], list[str]]:
-    """Canonical names of the convolutions and of the norms in the order of creation: shortcuts come last in a unit."""
+    """Return canonical names of convolutions and norms in the order of creation: shortcuts come last in a unit."""
     convolutions, norms = ["conv1"], []
     for block, unit in ((block, unit) for block in range(1, BLOCKS + 1) for unit in range(UNITS)):
         place = f"block{block}.layer.{unit}"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under, plain_state_dicts
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import RESNET, generic_state_dicts, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
 HEADS = ("classifier.0.convs.0.0.weight", "classifier.4.weight", "aux_classifier.4.weight")
-"""Of DeepLabV3; of it and FCN; of both with an auxiliary loss."""
+"""Tensors of heads: of DeepLabV3; of it and FCN; of both with an auxiliary loss."""
 
-BESIDE = (
+REST = (
     Drop(r"classifier\..*", "segmentation head"),
     Drop(r"aux_classifier\..*", "auxiliary segmentation head"),
 )
@@ -27,7 +27,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in plain_state_dicts(contents) if _is_segmenter(state_dict)), None)
+    return next((state_dict for state_dict in generic_state_dicts(contents) if _is_segmenter(state_dict)), None)
 
 
 def _is_segmenter(state_dict: StateDict) -> bool:
@@ -40,7 +40,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), OPTIONS)
-    return plan_weights(contents, {"model": Weights(state_dict, BACKBONE, BESIDE)}, which, defaults)
+    return plan_weights(contents, {"model": Weights(state_dict, BACKBONE, REST)}, which, defaults)
 
 
 FAMILY = Family(

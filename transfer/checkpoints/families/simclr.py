@@ -6,15 +6,14 @@ All of them take pixels between 0 and 1 as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from transfer.checkpoints.families.shared.numbered import NUMBERED, numbered_rules
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import CLASSIFIER, RESNET, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
-from transfer.errors import WeightMismatch
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import InputContract
 
 PIXELS = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -38,19 +37,15 @@ CONVERTED = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    if state_dict := _found(contents, _is_separius):
+    if state_dict := contents.first(_is_separius):
         return Claim(f"net.*.blocks.*.net.* in {state_dict.where}", decisive=True)
-    if state_dict := _found(contents, _is_sthalles):
+    if state_dict := contents.first(_is_sthalles):
         return Claim(
             f"backbone.* with a projection head as its fc, and nothing else, in {state_dict.where}", decisive=True
         )
-    if state_dict := _found(contents, _is_old_sthalles):
+    if state_dict := contents.first(_is_old_sthalles):
         return Claim(f"features.* and the projection l1, l2 in {state_dict.where}", decisive=True)
     return None
-
-
-def _found(contents: Contents, test: Callable[[StateDict], bool]) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if test(state_dict)), None)
 
 
 def _is_separius(state_dict: StateDict) -> bool:
@@ -69,15 +64,15 @@ def _is_old_sthalles(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    if state_dict := _found(contents, _is_separius):
+    if state_dict := contents.first(_is_separius):
         _refuse_selective_kernels(state_dict, contents.raw.path.name)
         key_mapping, defaults = KeyMapping("resnet", BLOCK_RULES), FamilyDefaults(PIXELS, warnings=(CONVERTED,))
         return plan_weights(contents, {"model": Weights(state_dict)}, which, defaults, key_mapping)
-    if state_dict := _found(contents, _is_sthalles):
+    if state_dict := contents.first(_is_sthalles):
         return plan_weights(
             contents, {"model": Weights(state_dict, "backbone.", (HEAD,))}, which, FamilyDefaults(PIXELS)
         )
-    if state_dict := _found(contents, _is_old_sthalles):
+    if state_dict := contents.first(_is_old_sthalles):
         key_mapping = KeyMapping("resnet", numbered_rules(names_under(state_dict, "features.")))
         return plan_weights(
             contents,
@@ -86,7 +81,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
             FamilyDefaults(PIXELS),
             key_mapping,
         )
-    found = plain_network(contents, (RESNET,))
+    found = generic_network(contents, (RESNET,))
     if found is None:
         return None
     return plan_weights(contents, {"model": Weights(found[0])}, which, FamilyDefaults(PIXELS, warnings=(CONVERTED,)))
@@ -95,7 +90,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 def _refuse_selective_kernels(state_dict: StateDict, file: str) -> None:
     selective = [name for name in state_dict.tensors if ".mixing_conv." in name]
     if selective:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a SimCLR v2 network with selective kernels (sk1), whose blocks choose between two convolutions: "
             f"{len(selective)} tensors such as\n  + {selective[0]}\nhave no place in a ResNet. Use a checkpoint "
             "without them (sk0)."

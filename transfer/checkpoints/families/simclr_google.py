@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.families.shared.simclr_names import (
-    object_naming,
+    object_key_mapping,
     object_network,
-    ordered_naming,
+    ordered_key_mapping,
     ordered_network,
 )
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import names_under
 from transfer.checkpoints.keys.rules import Drop
 from transfer.checkpoints.keys.variables import TRAINING
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
-from transfer.errors import WeightMismatch
+from transfer.checkpoints.keys.weights import Weights
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import InputContract
 
 ORDERED = {"model": "base_model/", "ema": "ema_model/base_model/"}
-"""TensorFlow 1: copy → prefix. The project's own fine-tuning loads base_model, so it comes first."""
+"""TensorFlow 1: network → prefix. The project's own fine-tuning loads base_model, so it comes first."""
 
 OBJECTS = ("model/resnet_model/", "resnet_model/")
 """TensorFlow 2: prefixes of a training checkpoint and of the model that was saved by itself."""
@@ -29,7 +29,7 @@ OWN = re.compile(
     r"(ema_model/)?base_model/(conv2d|batch_normalization)(_\d+)?/.*"
     r"|(model/)?resnet_model/(block_groups|initial_conv_relu_max_pool)/.*"
 )
-BESIDE = (
+REST = (
     *TRAINING,
     Drop(r"(ema_model/)?(head_contrastive|head_supervised)/.*", "projection head or classifier"),
     Drop(r"(model/)?(_projection_head|supervised_head)/.*", "projection head or classifier"),
@@ -46,64 +46,60 @@ CONTRACT = InputContract((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_own)
     return Claim(f"{_own(state_dict)} in {state_dict.where}", decisive=True) if state_dict else None
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _own(state_dict)), None)
-
-
 def _own(state_dict: StateDict) -> str | None:
-    """A name that only this project gives."""
+    """Return a name that only this project gives."""
     return next((name for name in state_dict.tensors if OWN.fullmatch(name)), None)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_own)
     if state_dict is None:
         return None
     _refuse_other_layers(state_dict, contents)
-    all_weights = _all_weights(state_dict)
-    names = [name for weights in all_weights.values() for name in weights.names]
-    if "objects" in all_weights:
+    networks = _networks(state_dict)
+    names = [name for weights in networks.values() for name in weights.names]
+    if "objects" in networks:
         block, depths = object_network(names)
-        key_mapping = object_naming(block)
+        key_mapping = object_key_mapping(block)
     else:
         block, depths = ordered_network(names)
-        key_mapping = ordered_naming(block, depths)
+        key_mapping = ordered_key_mapping(block, depths)
     options = {"block": block, "depths": list(depths), **_stem(state_dict)}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(CONTRACT, options), key_mapping)
+    return plan_weights(contents, networks, which, FamilyDefaults(CONTRACT, options), key_mapping)
 
 
-def _all_weights(state_dict: StateDict) -> dict[str, Weights]:
+def _networks(state_dict: StateDict) -> dict[str, Weights]:
     found = next((prefix for prefix in OBJECTS if names_under(state_dict, prefix)), None)
     if found:
-        return {"objects": Weights(state_dict, found, BESIDE)}
+        return {"objects": Weights(state_dict, found, REST)}
     present = [label for label, prefix in ORDERED.items() if names_under(state_dict, prefix)]
-    others = {label: Drop(f"{ORDERED[label]}.*", f"the copy `{label}`: another one was chosen") for label in present}
+    others = {label: Drop(f"{ORDERED[label]}.*", f"the weights `{label}`: others were chosen") for label in present}
     return {
-        label: Weights(state_dict, ORDERED[label], (*BESIDE, *(others[other] for other in present if other != label)))
+        label: Weights(state_dict, ORDERED[label], (*REST, *(others[other] for other in present if other != label)))
         for label in present
     }
 
 
 def _stem(state_dict: StateDict) -> dict[str, str]:
-    """Images of 32 pixels and less get a stem of 3x3 kernels that does not pool."""
+    """Return options of the stem: images of 32 pixels and less get 3x3 kernels and no pooling."""
     kernel = r".*base_model/conv2d/kernel|.*resnet_model/initial_conv_relu_max_pool/0/conv2d/kernel/\.A.*"
     shapes = [tensor.shape for name, tensor in state_dict.tensors.items() if re.fullmatch(kernel, name)]
     return {"stem": "cifar"} if any(shape[:2] == (3, 3) for shape in shapes) else {"pool_padding": "same"}
 
 
 def _refuse_other_layers(state_dict: StateDict, contents: Contents) -> None:
-    """Networks of --sk_ratio and --se_ratio."""
+    """Refuse networks of --sk_ratio and --se_ratio."""
     other = next((name for name in state_dict.tensors if any(re.fullmatch(own, name) for own in OTHER)), None)
     second = (
         (name, tensor) for name, tensor in state_dict.tensors.items() if name.endswith("base_model/conv2d_1/kernel")
     )
     deep_stem = next((name for name, tensor in second if tensor.shape[:2] == (3, 3)), None)
     if other or deep_stem:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{contents.raw.path.name} holds a SimCLR network with selective kernels or squeeze-and-excitation: no "
             f"other has\n  + {other or deep_stem}\nIt has no canonical form here; use a checkpoint that was trained "
             "without them (sk0 in the project's tables)."

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from transfer.checkpoints.families.beit import beit_network, is_simmim
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import BEIT, SWIN, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import Weights, key_mapping_of
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 PREFIX = "encoder."
-BESIDE = (
+REST = (
     Drop(r"encoder\.mask_token", "token that stands in for masked patches in pre-training"),
     Drop(r"decoder\..*", "head that predicts pixels"),
 )
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    weights = _weights_of(contents)
+    weights = _weights(contents)
     if weights is None:
         return None
     evidence = "encoder.mask_token" if weights.prefix else "SimMIM's trainer"
     return Claim(f"{evidence} in {weights.state_dict.where}", decisive=True)
 
 
-def _weights_of(contents: Contents) -> Weights | None:
-    state_dict = next((state_dict for state_dict in contents.state_dicts.values() if _is_masked(state_dict)), None)
+def _weights(contents: Contents) -> Weights | None:
+    state_dict = contents.first(_is_masked)
     if state_dict is not None:
-        return Weights(state_dict, PREFIX, BESIDE)
+        return Weights(state_dict, PREFIX, REST)
     tuned = beit_network(contents) if is_simmim(contents) else None
     return Weights(tuned) if tuned else None
 
@@ -39,7 +39,7 @@ def _is_masked(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    weights = _weights_of(contents)
+    weights = _weights(contents)
     layout = layout_of(weights.names, (BEIT, SWIN)) if weights else None
     if weights is None or layout is None:
         return None

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 ENCODER = "encoder."
-BESIDE = (
+REST = (
     Drop(r"encoder\.fc\..*", "projection head of the loss"),
     Drop(r"predictor\..*", "prediction head of the loss"),
 )
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_simsiam)
     return (
         Claim(f"encoder.fc.* of three layers and predictor.* in {state_dict.where}", decisive=True)
         if state_dict
@@ -27,22 +27,18 @@ def _recognise(contents: Contents) -> Claim | None:
     )
 
 
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_simsiam(state_dict)), None)
-
-
 def _is_simsiam(state_dict: StateDict) -> bool:
-    """The projection head takes the classifier's place in the encoder; its third layer is `fc.6`."""
+    """Look for the projection head in the classifier's place in the encoder; its third layer is `fc.6`."""
     heads = (r"encoder\.fc\.[36]\.", r"predictor\.\d\.")
     return all(any(re.match(rf"(module\.)*{head}", name) for name in state_dict.tensors) for head in heads)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_simsiam)
     if state_dict is None or layout_of(names_under(state_dict, ENCODER)) != RESNET:
         return None
-    all_weights = {"encoder": Weights(state_dict, ENCODER, BESIDE)}
-    return plan_weights(contents, all_weights, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
+    networks = {"encoder": Weights(state_dict, ENCODER, REST)}
+    return plan_weights(contents, networks, which, FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)))
 
 
 FAMILY = Family(

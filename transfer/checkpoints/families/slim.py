@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop, Rename, Rule
 from transfer.checkpoints.keys.variables import (
@@ -22,11 +22,11 @@ from transfer.checkpoints.keys.variables import (
     averaged,
     instead_of_average,
     kernels,
+    layer_variables,
     named_as_averaged,
-    parts,
     without_average,
 )
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import InputContract
 
 UNIT = re.compile(r"((?:.*/)?)block\d/unit_(\d+)/bottleneck_v([12])/")
@@ -57,7 +57,7 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _found(contents: Contents) -> tuple[StateDict, str, str] | None:
-    """The first branch with units, and the scope and version that most of its names have."""
+    """Return the first state dict with units, and the scope and version that most of its names have."""
     for state_dict in contents.state_dicts.values():
         units = [(match[1], match[3]) for name in state_dict.tensors if (match := UNIT.match(name))]
         if units:
@@ -79,11 +79,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     )
     having = averaged(state_dict.tensors)
     return plan_weights(
-        contents, _all_weights(state_dict, scope, having), which, defaults, _naming(state_dict.tensors, version, having)
+        contents,
+        _networks(state_dict, scope, having),
+        which,
+        defaults,
+        _key_mapping(state_dict.tensors, version, having),
     )
 
 
-def _all_weights(state_dict: StateDict, scope: str, having: Sequence[str]) -> dict[str, Weights]:
+def _networks(state_dict: StateDict, scope: str, having: Sequence[str]) -> dict[str, Weights]:
     if not having:
         return {"model": Weights(state_dict, scope, TRAINING)}
     return {
@@ -92,15 +96,15 @@ def _all_weights(state_dict: StateDict, scope: str, having: Sequence[str]) -> di
     }
 
 
-def _naming(names: Iterable[str], version: str, having: Sequence[str]) -> KeyMapping:
+def _key_mapping(names: Iterable[str], version: str, having: Sequence[str]) -> KeyMapping:
     units = max(int(match[2]) for name in names if (match := UNIT.match(name)))
     norms = ("BatchNorm", "preact", "postnorm")
     rules: tuple[Rule, ...] = (
         *HEAD,
         *named_as_averaged(having),
         kernels(r".*/weights"),
-        *(rule for layer in ("conv", "shortcut") for rule in parts(layer, SLIM_CONVOLUTION)),
-        *(rule for layer in norms for rule in parts(layer, NORM)),
+        *(rule for layer in ("conv", "shortcut") for rule in layer_variables(layer, SLIM_CONVOLUTION)),
+        *(rule for layer in norms for rule in layer_variables(layer, NORM)),
         *(_v1_rules(units) if version == "1" else _v2_rules(units)),
     )
     return KeyMapping("resnet" if version == "1" else "resnetv2", rules, COUNTERS)
@@ -117,11 +121,11 @@ def _v1_rules(units: int) -> tuple[Rule, ...]:
 
 
 def _v2_rules(units: int) -> tuple[Rule, ...]:
-    nested = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
+    places = [(b, u) for b in (1, 2, 3, 4) for u in range(1, units + 1)]
     return (
         Rename(r"conv1\.(.*)", r"stem.conv.\1"),
         Rename(r"postnorm\.(.*)", r"norm.\1"),
-        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in nested),
+        *(Rename(rf"block{b}/unit_{u}/bottleneck_v2/(.*)", rf"stages.{b - 1}.blocks.{u - 1}.\1") for b, u in places),
         Rename(r"(stages.*)\.preact\.(.*)", r"\1.norm1.\2"),
         Rename(r"(stages.*)\.conv1/BatchNorm\.(.*)", r"\1.norm2.\2"),
         Rename(r"(stages.*)\.conv2/BatchNorm\.(.*)", r"\1.norm3.\2"),
@@ -130,7 +134,7 @@ def _v2_rules(units: int) -> tuple[Rule, ...]:
 
 
 def _contract(state_dict: StateDict, scope: str, version: str) -> InputContract:
-    """v1 subtracts means unless the classifier counts the labels of JFT-300M."""
+    """Return the contract: v1 subtracts means unless the classifier counts the labels of JFT-300M."""
     classes = {tensor.shape[-1] for name, tensor in state_dict.tensors.items() if name.startswith(f"{scope}logits/")}
     return INCEPTION if version == "2" or JFT_CLASSES in classes else VGG
 

@@ -9,10 +9,10 @@ import re
 from typing import Any
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, networks_under
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONES = ("backbone.", "encoder.")
@@ -23,10 +23,10 @@ CIFAR100 = InputContract((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762))
 IMAGENET = InputContract(IMAGENET_MEAN, IMAGENET_STD)
 
 WIDE_RESNET = Layout("wide ResNet", "wide_resnet", r"block[123]\.layer\.\d+\.", r"fc\.")
-NAMINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
+KEY_MAPPINGS = {WIDE_RESNET: KeyMapping(WIDE_RESNET.kind, ())}
 HEADS = r"(momentum_)?(classifier|projector|head)\.|decoder\."
-BESIDE = (
-    Drop(r"(momentum_)?classifier\..*", "classifier trained beside the method"),
+REST = (
+    Drop(r"(momentum_)?classifier\..*", "classifier trained along with the method"),
     Drop(r"(momentum_)?(projector|head)\..*", "projection head of the loss"),
     Drop(r"predictor2?\..*", "prediction head of the loss"),
     Drop(r"prototypes\..*", "prototypes of the clusters"),
@@ -40,11 +40,11 @@ TWELVE_HEADS = (192, 384, 768)
 
 UNSAID_DATA = (
     "a stem for small images, and a classifier of {classes} classes: the mean and standard deviation of CIFAR-10 are "
-    "assumed (solo-learn writes the data set into args.json beside its files)."
+    "assumed (solo-learn writes the data set into args.json next to its files)."
 )
 STL10 = (
     "a classifier of 10 classes: if it was trained on STL-10, solo-learn normalised with mean (0.4914, 0.4823, 0.4466) "
-    "and standard deviation (0.247, 0.243, 0.261); ImageNet's are assumed (args.json beside the file says which)."
+    "and standard deviation (0.247, 0.243, 0.261); ImageNet's are assumed (args.json next to the file says which)."
 )
 
 
@@ -55,12 +55,12 @@ def _recognise(contents: Contents) -> Claim | None:
     state_dict, prefix = found
     momentum = any(name.startswith(f"momentum_{prefix}") for name in state_dict.tensors)
     if momentum or (contents.by_lightning and any(re.match(HEADS, n) for n in state_dict.tensors)):
-        return Claim(f"Lightning's file with {prefix}* and heads beside it in {state_dict.where}", decisive=True)
+        return Claim(f"Lightning's file with {prefix}* and heads next to it in {state_dict.where}", decisive=True)
     return None
 
 
 def _found(contents: Contents) -> tuple[StateDict, str] | None:
-    """The state dict of the method, and the prefix of its backbone."""
+    """Return the state dict of the method, and the prefix of its backbone."""
     state_dict = contents.state_dicts.get("state_dict")
     known = [prefix for prefix in BACKBONES if state_dict and _layout(names_under(state_dict, prefix))]
     return (state_dict, known[0]) if state_dict and known else None
@@ -77,21 +77,13 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     state_dict, prefix = found
     prefixes = {"backbone": prefix, "momentum": f"momentum_{prefix}"}
     present = {label: p for label, p in prefixes.items() if label == "backbone" or names_under(state_dict, p)}
-    all_weights = {label: Weights(state_dict, p, (*BESIDE, *_other(present, label))) for label, p in present.items()}
-    layout = _layout(all_weights["backbone"].names)
-    defaults = _traits(state_dict, prefix, layout)
-    return plan_weights(contents, all_weights, which, defaults, NAMINGS.get(layout) if layout else None)
+    networks = networks_under(state_dict, present, REST)
+    layout = _layout(networks["backbone"].names)
+    defaults = _defaults(state_dict, prefix, layout)
+    return plan_weights(contents, networks, which, defaults, KEY_MAPPINGS.get(layout) if layout else None)
 
 
-def _other(present: dict[str, str], chosen: str) -> tuple[Drop, ...]:
-    return tuple(
-        Drop(re.escape(prefix) + ".*", f"{label} network: the {chosen} network was chosen")
-        for label, prefix in present.items()
-        if label != chosen
-    )
-
-
-def _traits(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:
+def _defaults(state_dict: StateDict, prefix: str, layout: Layout | None) -> FamilyDefaults:
     stem = state_dict.tensors.get(f"{prefix}conv1.weight")
     small = layout == RESNET and stem is not None and stem.shape[-2:] == (3, 3)
     contract, warnings = _contract(state_dict, small or layout == WIDE_RESNET)
@@ -105,7 +97,7 @@ def _options(layout: Layout | None, small: bool) -> dict[str, Any]:
 
 
 def _contract(state_dict: StateDict, small: bool) -> tuple[InputContract, tuple[str, ...]]:
-    """Nothing names the data set, but the classifier counts its classes."""
+    """Return the contract: nothing names the data set, but the classifier counts its classes."""
     weight = state_dict.tensors.get("classifier.weight")
     classes = None if weight is None or weight.ndim != 2 else int(weight.shape[0])
     if not small:
@@ -116,7 +108,7 @@ def _contract(state_dict: StateDict, small: bool) -> tuple[InputContract, tuple[
 
 
 def _heads(state_dict: StateDict, prefix: str) -> int | None:
-    """12 for the ViTs of MoCo v3, whose momentum projection has no biases, and of MAE, which has a decoder."""
+    """Return 12 for ViTs of MoCo v3, whose momentum projection has no biases, and of MAE, which has a decoder."""
     token = state_dict.tensors.get(f"{prefix}cls_token")
     projection = "momentum_projector.0"
     unbiased = f"{projection}.weight" in state_dict.tensors and f"{projection}.bias" not in state_dict.tensors

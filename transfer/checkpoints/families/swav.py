@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, layout_of
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights
+from transfer.checkpoints.keys.weights import Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
-BESIDE = (
+REST = (
     Drop(r"projection_head\..*", "projection head of the loss, or the classifier of its fine-tuning"),
     Drop(r"prototypes\..*", "prototypes of the clusters"),
 )
@@ -19,13 +19,9 @@ HEADS = r"(module\.)*(projection_head\.(\d\.)?|prototypes\.(prototypes\d+\.)?)(w
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_swav)
     heads = "projection_head or prototypes"
-    return Claim(f"{heads} beside the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
-
-
-def _state_dict(contents: Contents) -> StateDict | None:
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_swav(state_dict)), None)
+    return Claim(f"{heads} next to the backbone's names in {state_dict.where}", decisive=True) if state_dict else None
 
 
 def _is_swav(state_dict: StateDict) -> bool:
@@ -34,13 +30,13 @@ def _is_swav(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    state_dict = _state_dict(contents)
+    state_dict = contents.first(_is_swav)
     if state_dict is None:
         return None
     # its stem pads the image by 1 and the convolution by 2, which equals the usual 3: zeros either way
     return plan_weights(
         contents,
-        {"model": Weights(state_dict, beside=BESIDE)},
+        {"model": Weights(state_dict, rest=REST)},
         which,
         FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD)),
     )

@@ -13,25 +13,25 @@ from timm.models.vision_transformer import VisionTransformer
 from transfer.checkpoints.families.shared.timm_networks import outline_by_timm, resnet_options, vit_options
 from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.declared import contract_of, triple
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import (
     ORIGINAL_CONVNEXT,
     RESNET,
     RESNETV2,
     VIT,
     Layout,
+    generic_network,
     has_head,
-    is_plain_resnet,
-    plain_network,
+    is_torchvision_resnet,
 )
-from transfer.checkpoints.keys.weights import FamilyDefaults, Weights, plan_weights, with_average
+from transfer.checkpoints.keys.weights import Weights, with_average
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 INVISIBLE: Mapping[Layout, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     RESNET: (ResNet, resnet_options),
     VIT: (VisionTransformer, vit_options),
 }
-"""Layout → timm's class, and what of its networks leaves no trace in weights."""
+"""Layout → timm's class, and its function for the options that leave no trace in weights."""
 
 INCEPTION = (0.5, 0.5, 0.5)
 OTHER_METHODS = r"(mask_token|masked_embed|decoder_|.*\.q_bias$|rel_pos_bias\.|.*\.relative_position_bias_table$)"
@@ -48,7 +48,7 @@ FORMULA_DRIVEN = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     state_dict, layout = found
@@ -59,8 +59,8 @@ def _recognise(contents: Contents) -> Claim | None:
     if "version" in contents.keys:
         return Claim(f"{layout.name} names in {state_dict.where} of a file by timm's saver")
     if contents.timm_config:
-        return Claim(f"{layout.name} names beside timm's config.json")
-    if is_plain_resnet(state_dict, layout) and (
+        return Claim(f"{layout.name} names next to timm's config.json")
+    if is_torchvision_resnet(state_dict, layout) and (
         contents.raw.container != "safetensors" or has_head(state_dict, layout)
     ):
         return None
@@ -75,7 +75,7 @@ def _newer_than_dino(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    found = plain_network(contents)
+    found = generic_network(contents)
     if found is None:
         return None
     model, layout = found
@@ -86,7 +86,7 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
 
 
 def _options(contents: Contents, layout: Layout) -> dict[str, Any]:
-    """What the name of the architecture says and weights do not.
+    """Return options that the name of the architecture tells and weights do not.
 
     Of timm's pre-activation ResNets with group normalisation, all but those named `_gn` are BiT's.
     """
@@ -111,7 +111,7 @@ def _image(contents: Contents) -> tuple[int, int] | None:
 
 
 def _contract(contents: Contents, state_dict: StateDict, layout: Layout) -> tuple[InputContract, tuple[str, ...]]:
-    """What the file says; else what timm says about its architecture; else what its layout usually has."""
+    """Return the contract in the file; else timm's for its architecture; else its layout's usual one."""
     for says in (_pretrained_cfg(contents), contents.args):
         if contract := contract_of(says):
             return contract, ()
@@ -137,7 +137,7 @@ FAMILY = Family(
     description="timm's ResNet, ResNet-D, ResNetV2, BiT, ConvNeXt, ViT, DeiT and Swin (old and new names), DINOv2 as "
     "timm has it, and ConvNeXt (V2) as its authors write it",
     layouts=(
-        "state dict at the root of a .pth or .safetensors file, with or without config.json beside it",
+        "state dict at the root of a .pth or .safetensors file, with or without config.json next to it",
         "training file: state_dict, state_dict_ema, arch, args, version; module. and _orig_mod. in any nesting",
         "state dict under model (DeiT, Swin, ConvNeXt)",
     ),

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import (
     BUFFER,
     CLASSIFIER,
     POOLED_NORM,
     RESNET,
     Layout,
+    generic_network,
     has_deep_stem,
     has_head,
-    plain_network,
 )
 from transfer.checkpoints.keys.rules import Apply, Drop, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights, with_average
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, with_average
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 VIT = Layout("torchvision ViT", "vit", r"encoder\.layers\.encoder_layer_\d+\.", r"heads\.")
@@ -76,7 +76,7 @@ HEADLESS = (
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    found = plain_network(contents, LAYOUTS)
+    found = generic_network(contents, LAYOUTS)
     if found is None or "version" in contents.keys or contents.timm_config:
         return None
     state_dict, layout = found
@@ -88,16 +88,16 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    found = plain_network(contents, LAYOUTS)
+    found = generic_network(contents, LAYOUTS)
     if found is None:
         return None
     model, layout = found
-    all_weights = with_average(Weights(model), contents)
+    networks = with_average(Weights(model), contents)
     defaults = FamilyDefaults(
         InputContract(IMAGENET_MEAN, IMAGENET_STD), options=OPTIONS.get(layout, {}), warnings=_warnings(model, layout)
     )
     own = KeyMapping(layout.kind, RULES[layout]) if layout in RULES else None
-    return plan_weights(contents, all_weights, which, defaults, own)
+    return plan_weights(contents, networks, which, defaults, own)
 
 
 def _warnings(state_dict: StateDict, layout: Layout) -> tuple[str, ...]:

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import CLASSIFIER
 from transfer.checkpoints.keys.rules import Drop
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 UNIT = re.compile(r"((?:backbone\.)?)block\d\.layer\.\d+\.(bn\d|conv\d|convShortcut)\.")
 HEADS = ("classifier.weight", "fc.weight")
 AVERAGES = {"ema_model": "model", "ema_state_dict": "state_dict"}
-"""Where the moving average is → where the trained network is beside it."""
+"""Key of the moving average → key of the trained network next to it."""
 
 CIFAR10 = InputContract((0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
 CIFAR100 = InputContract((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
@@ -28,7 +28,7 @@ CIFAR100 = InputContract((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761))
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's network is where its names do not tell, and the input contract for as many classes."""
+    """A project's options that names do not tell, and its input contracts by the number of classes."""
 
     options: Mapping[str, Any]
     contracts: Mapping[int, InputContract]
@@ -58,43 +58,43 @@ def _recognise(contents: Contents) -> Claim | None:
 
 
 def _prefix(state_dict: StateDict) -> str | None:
-    """What stands before a wide ResNet's names: methods with a second head wrap the network."""
+    """Return the prefix of a wide ResNet's names: methods with a second head wrap the network."""
     return next((match[1] for name in state_dict.tensors if (match := UNIT.match(name))), None)
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    all_weights = _all_weights(contents)
-    if not all_weights:
+    networks = _networks(contents)
+    if not networks:
         return None
-    first = next(iter(all_weights.values()))
+    first = next(iter(networks.values()))
     project = _project(contents, first)
     classes = next((first.state_dict.tensors[first.prefix + n].shape[0] for n in HEADS if n in first.names), 0)
     data = 100 if classes == 100 else 10
     warning = SHARED.format(classes=classes, data=data)
     defaults = FamilyDefaults(project.contracts[data], project.options, warnings=(warning,))
-    return plan_weights(contents, all_weights, which, defaults, KeyMapping("wide_resnet", ()))
+    return plan_weights(contents, networks, which, defaults, KeyMapping("wide_resnet", ()))
 
 
-def _all_weights(contents: Contents) -> dict[str, Weights]:
-    """The moving average, which these methods evaluate, first."""
-    networks = {
+def _networks(contents: Contents) -> dict[str, Weights]:
+    """Return the networks, with the moving average, which these methods evaluate, first."""
+    state_dicts = {
         path: state_dict for path, state_dict in contents.state_dicts.items() if _prefix(state_dict) is not None
     }
-    average = next((path for path in AVERAGES if path in networks), None)
+    average = next((path for path in AVERAGES if path in state_dicts), None)
     if average is None:
-        return {"model": _weights_of(next(iter(networks.values())))} if networks else {}
+        return {"model": _weights(next(iter(state_dicts.values())))} if state_dicts else {}
     pair = {"ema": average, "model": AVERAGES[average]}
-    return {label: _weights_of(networks[path]) for label, path in pair.items() if path in networks}
+    return {label: _weights(state_dicts[path]) for label, path in pair.items() if path in state_dicts}
 
 
-def _weights_of(state_dict: StateDict) -> Weights:
+def _weights(state_dict: StateDict) -> Weights:
     prefix = _prefix(state_dict) or ""
     head = Drop(rf"{re.escape(prefix)}(classifier|fc)\..*", CLASSIFIER)
     return Weights(state_dict, prefix, (head, Drop(r"(rot_classifier|mlp_proj|fc\d?)\..*", "head of the method")))
 
 
 def _project(contents: Contents, weights: Weights) -> Project:
-    """By what the files of each look like; a bare state dict by its biases."""
+    """Tell the project by its files' keys; for a bare state dict by its biases."""
     if HEADS[0] in weights.names:
         return USB
     if HEADS[1] in weights.names and contents.keys & {"ema_model", "ema_state_dict", "state_dict"}:

@@ -5,41 +5,37 @@ from __future__ import annotations
 import re
 
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
-from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, RESNET, Layout, layout_of, names_under, plain_network
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
+from transfer.checkpoints.keys.layouts import ORIGINAL_CONVNEXT, RESNET, Layout, generic_network, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Rename
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "backbone."
-BESIDE = (
+REST = (
     Drop(r"projector\..*", "projection head of the loss on images"),
     Drop(r"maps_projector\..*", "projection head of the loss on places"),
-    Drop(r"classifier\..*", "classifier trained beside the method"),
+    Drop(r"classifier\..*", "classifier trained along with the method"),
 )
 LOCAL = r"maps_projector\.\d+\.|classifier\.(weight|bias)"
 LAYOUTS = (RESNET, ORIGINAL_CONVNEXT)
 
 
 def _recognise(contents: Contents) -> Claim | None:
-    state_dict = _training(contents)
+    state_dict = contents.first(_is_vicreg)
     if state_dict and not contents.by_lightning:  # solo-learn has the same names
         return Claim(f"backbone.* and projector.* in {state_dict.where}", decisive=True)
-    found = plain_network(contents, (ORIGINAL_CONVNEXT,))
+    found = generic_network(contents, (ORIGINAL_CONVNEXT,))
     if found and not _scales(found[0]):
         return Claim(f"a ConvNeXt without layer scale in {found[0].where}")
     return None
 
 
-def _training(contents: Contents) -> StateDict | None:
-    """Barlow Twins writes nearly the same names, but its projector has no biases and a norm `bn` follows."""
-    return next((state_dict for state_dict in contents.state_dicts.values() if _is_vicreg(state_dict)), None)
-
-
 def _is_vicreg(state_dict: StateDict) -> bool:
-    beside = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
-    projector = "projector.0.bias" in beside or any(re.match(LOCAL, name) for name in beside)
-    foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in beside)
+    """Tell it from Barlow Twins, which has nearly the same names, but no biases in its projector, and a norm `bn`."""
+    others = [name for name in state_dict.tensors if not name.startswith(BACKBONE)]
+    projector = "projector.0.bias" in others or any(re.match(LOCAL, name) for name in others)
+    foreign = any(not re.match(r"(maps_)?projector\.|classifier\.", name) for name in others)
     return projector and not foreign and layout_of(names_under(state_dict, BACKBONE), LAYOUTS) is not None
 
 
@@ -48,22 +44,22 @@ def _scales(state_dict: StateDict) -> bool:
 
 
 def _plan(contents: Contents, which: str | None) -> Plan | None:
-    weights = _weights_of(contents)
+    weights = _weights(contents)
     layout = layout_of(weights.names, LAYOUTS) if weights else None
     if weights is None or layout is None:
         return None
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD))
-    return plan_weights(contents, {"model": weights}, which, defaults, _naming(weights.names, layout))
+    return plan_weights(contents, {"model": weights}, which, defaults, _key_mapping(weights.names, layout))
 
 
-def _weights_of(contents: Contents) -> Weights | None:
-    if state_dict := _training(contents):
-        return Weights(state_dict, BACKBONE, BESIDE)
-    found = plain_network(contents, LAYOUTS)
+def _weights(contents: Contents) -> Weights | None:
+    if state_dict := contents.first(_is_vicreg):
+        return Weights(state_dict, BACKBONE, REST)
+    found = generic_network(contents, LAYOUTS)
     return Weights(found[0]) if found else None
 
 
-def _naming(names: list[str], layout: Layout) -> KeyMapping:
+def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
     key_mapping = key_mapping_of(names, layout)
     if layout == RESNET:
         return key_mapping

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from transfer.checkpoints.families.torchvision import VIT_RULES
 from transfer.checkpoints.keys.contents import Contents, StateDict
-from transfer.checkpoints.keys.family import Claim, Family, Plan
+from transfer.checkpoints.keys.family import Claim, Family, FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import RESNET, VIT, Layout, layout_of, names_under
 from transfer.checkpoints.keys.rules import Drop, Permute, Rename, Rule
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, key_mapping_of, plan_weights
-from transfer.errors import WeightMismatch
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, key_mapping_of
+from transfer.errors import UnsupportedNetwork
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
 BACKBONE = "classy_state_dict.base_model.model.trunk"
@@ -25,7 +25,7 @@ MOMENTUM = {
 """Prefix of the other network in the loss's state → names of the backbone and of that network in the method's paper."""
 
 PREFIXES = ("base_model._feature_blocks.", "_feature_blocks.", "base_model.", "")
-"""Prefixes of the backbone's names: a frozen backbone stands inside a feature extractor; only ViTs have no blocks by name."""
+"""Prefixes of the backbone's names: a frozen backbone is inside a feature extractor; only ViTs name no blocks."""
 
 CLASSY_VIT = Layout("ClassyVision ViT", "vit", r"encoder\.layers\.layer_\d+\.", r"heads?\.")
 LAYOUTS = (RESNET, VIT, CLASSY_VIT)
@@ -43,7 +43,7 @@ IN_LOSS = (
     Drop(r"(.*\.)?heads\..*", "projection head of the loss"),
     Drop(r"center|queue(_ptr)?|.*criterion\..*", "state of the loss"),
 )
-AROUND = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
+POOLING = Drop(r"feature_pool_ops\..*", "pooling of the evaluation")
 TEACHER = "the backbone is the {chosen}, as VISSL evaluates it; the loss holds the {other}: --which {other}."
 OTHER_BACKBONE = r"(base_model\.)?(_feature_blocks\.)?(conv1\.0\.|stem\.|res\d\.block|block\d\.|trunk_output\.)"
 
@@ -59,7 +59,7 @@ def _recognise(contents: Contents) -> Claim | None:
 def _state_dict(contents: Contents) -> StateDict | None:
     if BACKBONE in contents.state_dicts:
         return contents.state_dicts[BACKBONE]
-    return next((state_dict for state_dict in contents.state_dicts.values() if _has_feature_blocks(state_dict)), None)
+    return contents.first(_has_feature_blocks)
 
 
 def _has_feature_blocks(state_dict: StateDict) -> bool:
@@ -71,15 +71,15 @@ def _plan(contents: Contents, which: str | None) -> Plan | None:
     if state_dict is None:
         return None
     prefix = _prefix(state_dict.tensors)
-    backbone = Weights(state_dict, prefix, (AROUND,))
+    backbone = Weights(state_dict, prefix, (POOLING,))
     layout = layout_of(backbone.names, LAYOUTS)
     if layout is None:
         _refuse_other_backbones(state_dict, contents.raw.path.name)
         return None
-    all_weights, warnings = _all_weights(contents, backbone)
+    networks, warnings = _networks(contents, backbone)
     options = {"position_interpolation": "bicubic"} if layout == VIT else {}
     defaults = FamilyDefaults(InputContract(IMAGENET_MEAN, IMAGENET_STD), options, warnings=warnings)
-    return plan_weights(contents, all_weights, which, defaults, _naming(backbone.names, layout))
+    return plan_weights(contents, networks, which, defaults, _key_mapping(backbone.names, layout))
 
 
 def _prefix(names: Iterable[str]) -> str:
@@ -87,8 +87,8 @@ def _prefix(names: Iterable[str]) -> str:
     return next(prefix for prefix in PREFIXES if any(name.startswith(prefix) for name in names))
 
 
-def _all_weights(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
-    """The backbone, and the network of the loss where the method has one."""
+def _networks(contents: Contents, backbone: Weights) -> tuple[dict[str, Weights], tuple[str, ...]]:
+    """Return the backbone, and the loss's network where the method has one, with a warning."""
     momentum = next(_momentum_networks(contents), None)
     if momentum is None:
         return {"trunk": backbone}, ()
@@ -104,7 +104,7 @@ def _momentum_networks(contents: Contents) -> Iterator[tuple[tuple[str, str], We
                 yield labels, Weights(state_dict, prefix + _prefix(names), IN_LOSS)
 
 
-def _naming(names: list[str], layout: Layout) -> KeyMapping:
+def _key_mapping(names: list[str], layout: Layout) -> KeyMapping:
     if layout == CLASSY_VIT:
         return KeyMapping(layout.kind, CLASSY_RULES)
     key_mapping = key_mapping_of(names, layout)
@@ -114,7 +114,7 @@ def _naming(names: list[str], layout: Layout) -> KeyMapping:
 def _refuse_other_backbones(state_dict: StateDict, file: str) -> None:
     other = [name for name in state_dict.tensors if re.match(OTHER_BACKBONE, name)]
     if other:
-        raise WeightMismatch(
+        raise UnsupportedNetwork(
             f"{file}: a backbone of VISSL that has no canonical network here, such as a RegNet: {len(other)} tensors "
             f"like\n  + {other[0]}\n  + {other[-1]}\nResNets and ViTs can be converted."
         )
@@ -126,7 +126,7 @@ FAMILY = Family(
     description="VISSL: ResNets, ResNeXts, wide ResNets and ViTs of any of its methods",
     layouts=(
         "training file: classy_state_dict.base_model.model.trunk with _feature_blocks.* (ViTs: blocks.*), heads "
-        "beside; the momentum network of DINO, iBOT, MSN and MoCo in classy_state_dict.loss",
+        "next to them; the momentum network of DINO, iBOT, MSN and MoCo in classy_state_dict.loss",
         "a state dict with _feature_blocks.* anywhere",
     ),
     recognise=_recognise,

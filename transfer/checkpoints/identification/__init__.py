@@ -1,1 +1,1 @@
-"""Find the family of a file, also inside a holding module, and fill the canonical network."""
+"""Find the family of a file, also nested in another module, and fill the canonical network."""

@@ -1,4 +1,4 @@
-"""A file's contents → the canonical tensors of one of its networks, or an error that names what does not fit."""
+"""Fill a canonical network from a file's contents, or raise an error that names what does not fit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from transfer.checkpoints.identification.identify import plan_for
 from transfer.checkpoints.identification.user_rules import plan_by_rules
 from transfer.checkpoints.inference.spec import infer_spec
 from transfer.checkpoints.keys.contents import Contents, refuse_mixed_wrappers
-from transfer.checkpoints.keys.family import OtherWeights, Plan
-from transfer.checkpoints.keys.matching import Matched, match
+from transfer.checkpoints.keys.family import Plan
+from transfer.checkpoints.keys.matching import BY_RULES, Matched, match
 from transfer.checkpoints.keys.rules import Renamed, apply_rules
+from transfer.checkpoints.keys.weights import Weights
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import BackboneSpec
 
@@ -22,7 +23,7 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user says about a file where its names do not: see `transfer inspect --help`.
+    """The user's word where a file's names do not decide: see `transfer inspect --help`.
 
     `rules` is a file of the user's own renaming rules, which takes the place of a family.
     """
@@ -34,12 +35,12 @@ class Choice:
 
 
 UNSAID = Choice()
-"""The user says nothing: the file must say it all."""
+"""The choice of a user who leaves everything to the file."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """A network whose every tensor is accounted for, and how that came about; `outline` has no storage."""
+    """A network of which every tensor is accounted for, and how it was; `outline` is the network without storage."""
 
     family: str
     plan: Plan
@@ -49,7 +50,7 @@ class Filled:
 
     @property
     def spec(self) -> BackboneSpec:
-        """The network."""
+        """The canonical network."""
         return self.outline.spec
 
 
@@ -62,14 +63,14 @@ def fill_from(contents: Contents, choice: Choice = Choice()) -> Filled:
     title = f"{contents.raw.path.name} → {spec.arch}"
     outline = outline_of(spec)
     matched = match(outline.network.state_dict(), renamed, plan.allowed_missing, title=title, family=family)
-    for other in plan.other_weights:
-        _refuse_different_names(renamed, other, title)
+    for label, other in plan.other_weights.items():
+        _refuse_different_names(renamed, label, other, title)
     return Filled(family, plan, outline, renamed, matched)
 
 
 def _family_and_plan(contents: Contents, choice: Choice) -> tuple[str, Plan]:
     if choice.rules is not None:
-        return f"rules:{choice.rules.name}", plan_by_rules(contents, choice.rules)
+        return f"{BY_RULES}{choice.rules.name}", plan_by_rules(contents, choice.rules)
     family, plan = plan_for(contents, choice.family, choice.which)
     if choice.arch is not None:
         named = spec_of(choice.arch)
@@ -77,15 +78,15 @@ def _family_and_plan(contents: Contents, choice: Choice) -> tuple[str, Plan]:
     return family.name, plan
 
 
-def _refuse_different_names(renamed: Renamed, other: OtherWeights, title: str) -> None:
-    """A copy with other names means that whole blocks of one network stand in the other."""
-    theirs, ours = set(apply_rules(other.tensors, other.rules).kept), set(renamed.kept)
+def _refuse_different_names(renamed: Renamed, label: str, other: Weights, title: str) -> None:
+    """Raise WeightMismatch for other weights with other names: blocks of one network were put into the other."""
+    theirs, ours = set(apply_rules(other.state_dict.tensors, other.rules).sources), set(renamed.sources)
     lacks, extra = sorted(theirs - ours), sorted(ours - theirs)
     if lacks or extra:
         lines = [f"  - {name}" for name in lacks[:SHOWN]] + [f"  + {name}" for name in extra[:SHOWN]]
         raise WeightMismatch(
-            f"{title}: {other.label} should be a copy of the network, but has {len(lacks)} tensors that it "
-            f"lacks and lacks {len(extra)} that it has:\n"
+            f"{title}: the {label} should be the same network with other weights, but has {len(lacks)} tensors that "
+            f"it lacks and lacks {len(extra)} that it has:\n"
             + "\n".join(lines)
             + "\nThe file mixes two networks, or one of them is incomplete: keep one network's weights only."
         )

@@ -1,4 +1,4 @@
-"""Which family a file belongs to."""
+"""Identify the family that a file belongs to."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ OTHERS: Mapping[str, str] = {
     r"features\.\d+\.(weight|bias)$": "a VGG or an AlexNet, which have no canonical form here",
     r"features\.denseblock\d\.": "a DenseNet, which has no canonical form here",
 }
-"""Names → networks that projects publish beside backbones, with what they are instead."""
+"""Names → networks that projects publish next to backbones, and that are none."""
 
 
 def plan_for(contents: Contents, family: str | None, which: str | None) -> tuple[Family, Plan]:
-    """The named family's plan, or that of the only family that recognises the file.
+    """Return the named family's plan, or that of the only family that recognises the file.
 
     A file that no family knows is looked at from within the modules that may hold a network. Raises UnknownName for a
-    family or copy that does not exist, UnknownFamily or AmbiguousFamily with every candidate and its evidence.
+    family or network that does not exist, UnknownFamily or AmbiguousFamily with every candidate and its evidence.
     """
     chosen = identify(contents) if family is None else family_called(family)
     plan = chosen.plan(contents, which)
@@ -46,7 +46,7 @@ def _plan_within(contents: Contents, family: Family, which: str | None) -> Plan 
 
 
 def family_called(name: str) -> Family:
-    """The family of that name or alias. Raises UnknownName."""
+    """Return the family of that name or alias. Raises UnknownName."""
     found = next((family for family in FAMILIES if name.lower() in (family.name, *family.aliases)), None)
     if found is None:
         raise UnknownName.among("family", name, (n for family in FAMILIES for n in (family.name, *family.aliases)))
@@ -54,7 +54,10 @@ def family_called(name: str) -> Family:
 
 
 def identify(contents: Contents) -> Family:
-    """The only family with decisive evidence, else the only one with a claim; from within a holder, if none has."""
+    """Return the only family with decisive evidence, else the only one with a claim; for nested networks if none has.
+
+    Raises UnknownFamily or AmbiguousFamily.
+    """
     found = _candidates(contents) or _candidates_within(contents)
     if len(found) > 1:
         raise AmbiguousFamily(_several(contents, found))
@@ -95,13 +98,13 @@ def _none(contents: Contents) -> str:
 
 
 def _other_network(contents: Contents) -> str | None:
-    """What the file holds, where its names say that no backbone is in it."""
+    """Return what the file holds, where its names say that no backbone is in it."""
     names = [name for state_dict in contents.state_dicts.values() for name in state_dict.tensors]
     return next((what for pattern, what in OTHERS.items() if any(re.match(pattern, name) for name in names)), None)
 
 
 def _held(contents: Contents) -> str:
-    """Names from every state dict: the first ones, and those that no other state dict shares."""
+    """Describe the first state dicts by their size and their first and last names."""
     parts = []
     for state_dict in list(contents.state_dicts.values())[:6]:
         names = list(state_dict.tensors)

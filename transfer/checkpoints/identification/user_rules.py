@@ -1,4 +1,4 @@
-"""A user's own renaming rules, from a TOML file: the vocabulary of the families, for a network no family knows.
+"""Plan by a user's own renaming rules, from a TOML file, for a network that no family knows.
 
 `docs/rules.md` has the format with an example.
 """
@@ -19,9 +19,12 @@ from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Join, Permute, RemovePrefix, Rename, Reshape, Rule, Split
 from transfer.errors import BadOption, UnknownName, UnreadableCheckpoint
 
-KEYS = {"kind", "path", "arch", "heads", "input", "options", "rules", "may_init"}
+KEYS = {"kind", "path", "arch", "heads", "input", "options", "rules", "allowed_missing"}
+OLD_KEYS = {"may_init": "allowed_missing"}
+"""Former spelling → present one: both are read for one release."""
+
 FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Rule]]] = {
-    "strip": ((), RemovePrefix),
+    "remove_prefix": ((), RemovePrefix),
     "rename": (("to",), Rename),
     "drop": (("reason",), Drop),
     "transpose": (("dims",), lambda pattern, dims: Permute(pattern, tuple(dims))),
@@ -29,13 +32,15 @@ FORMS: dict[str, tuple[tuple[str, ...], Callable[..., Rule]]] = {
     "join": (("parts", "to", "dim"), lambda pattern, parts, to, dim=0: Join(pattern, tuple(parts), to, dim)),
     "split": (("to", "dim"), lambda pattern, to, dim=0: Split(pattern, tuple(to), dim)),
 }
-"""Key that names a rule → its other keys, and what it makes of the values."""
+"""Key that names a rule → its other keys, and the rule that the values make."""
+
+OLD_FORMS = {"strip": "remove_prefix"}
 
 OPTIONAL = {"dim"}
 
 
 def plan_by_rules(contents: Contents, path: Path) -> Plan:
-    """How the file is taken apart, as `path` says. Raises BadOption for a rules file that cannot work."""
+    """Plan to take the file apart as the rules in `path` say. Raises BadOption for rules that cannot work."""
     data = _read(path)
     kind = data.get("kind")
     if kind not in {known.name for known in KINDS}:
@@ -46,7 +51,9 @@ def plan_by_rules(contents: Contents, path: Path) -> Plan:
         state_dict=_state_dict(contents, data.get("path", ""), path),
         rules=tuple(_rule(entry, index, path) for index, entry in enumerate(data.get("rules", []), 1)),
         input=_contract(data, path),
-        allowed_missing=tuple(AllowedMissing(entry["pattern"], entry["reason"]) for entry in data.get("may_init", [])),
+        allowed_missing=tuple(
+            AllowedMissing(entry["pattern"], entry["reason"]) for entry in data.get("allowed_missing", [])
+        ),
         options=data.get("options", {}),
         arch=data.get("arch"),
         heads=data.get("heads"),
@@ -60,6 +67,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise BadOption(f"--rules {path}: the file cannot be read ({error.strerror}).") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadOption(f"--rules {path}: no valid TOML: {error}.") from error
+    data = {OLD_KEYS.get(key, key): value for key, value in data.items()}
     if unknown := sorted(data.keys() - KEYS):
         raise UnknownName.among(f"key of a rules file ({path.name})", unknown[0], KEYS)
     return data
@@ -81,6 +89,8 @@ def _contract(data: Mapping[str, Any], path: Path) -> Any:
 
 
 def _rule(entry: Any, index: int, path: Path) -> Rule:
+    if isinstance(entry, dict):
+        entry = {OLD_FORMS.get(key, key): value for key, value in entry.items()}
     form = next((form for form in FORMS if isinstance(entry, dict) and form in entry), None)
     if form is None:
         raise BadOption(f"--rules {path}: rule {index} should have one of {', '.join(FORMS)}; got {entry!r:.100}.")

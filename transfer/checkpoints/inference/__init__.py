@@ -1,1 +1,1 @@
-"""Architectures from the shapes of their tensors, under canonical names."""
+"""Infer architectures from the shapes of their tensors, under canonical names."""

@@ -1,4 +1,4 @@
-"""BEiT and its kin from shapes."""
+"""Infer BEiT and its kin from shapes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHARED = r"rel_pos_bias\.relative_position_bias_table"
 
 
 def infer_beit(shapes: Shapes, heads: int | None = None) -> dict[str, Any]:
-    """Options of `build_beit`; `heads` as the file's metadata say, for networks without relative biases.
+    """Return the options of `build_beit`; `heads` as the file's metadata say, for networks without relative biases.
 
     Raises WeightMismatch for tables and positions that no square grid has.
     """
@@ -37,7 +37,7 @@ def infer_beit(shapes: Shapes, heads: int | None = None) -> dict[str, Any]:
 
 
 def _fits(table: tuple[int, ...], dim: int) -> bool:
-    """Whether a bias table has rows for some grid and heads that divide the width."""
+    """Return whether a bias table has rows for some grid and heads that divide the width."""
     return table[0] > CLASS_ROWS and table[1] > 0 and dim % table[1] == 0
 
 
@@ -49,7 +49,7 @@ def _bias(shapes: Shapes) -> str:
 
 
 def _side(shapes: Shapes, rows: list[int]) -> int:
-    """Cells along a side of the trained grid."""
+    """Return the cells along a side of the trained grid. Raises WeightMismatch if no square grid fits."""
     positions = next((shape[1] for shape in of_rank(shapes, 3, "pos_embed")), 0)
     if not rows and not positions:
         return 14

@@ -1,17 +1,16 @@
-"""ConvNeXt and ConvNeXt V2 from shapes."""
+"""Infer ConvNeXt and ConvNeXt V2 from shapes."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from transfer.checkpoints.inference.stages import stage_depths
-from transfer.checkpoints.inference.votes import Shapes, any_name, lengths, most_common, of_rank
+from transfer.checkpoints.inference.votes import Shapes, any_name, lengths, most_common, of_rank, stage_depths
 
 BLOCK = r"stages\.\d\.blocks\.\d+\."
 
 
 def infer_convnext(shapes: Shapes) -> dict[str, Any]:
-    """Options of `build_convnext`. Raises WeightMismatch if a stage has no tensors."""
+    """Return the options of `build_convnext`. Raises WeightMismatch if a stage has no tensors."""
     patterns = {f"stages.{stage}": rf"stages\.{stage}\.blocks\.(\d+)\." for stage in range(4)}
     depths = stage_depths(shapes, "ConvNeXt", patterns)
     options: dict[str, Any] = {"depths": depths, "widths": [_width(shapes, stage) for stage in range(4)]}

@@ -1,4 +1,4 @@
-"""DINOv3's vision transformers from shapes."""
+"""Infer DINOv3's vision transformers from shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ USUAL_PERIODS = 16
 
 
 def infer_dinov3(shapes: Shapes) -> dict[str, Any]:
-    """Options of `build_dinov3`; the rotary periods tell the number of heads."""
+    """Return the options of `build_dinov3`; the rotary periods tell the number of heads."""
     dim = most_common(lengths(shapes, r"blocks\.\d+\.norm[12]\.(weight|bias)"), 768)
     periods = most_common(lengths(shapes, r"rope\.periods"), USUAL_PERIODS)
     if not periods or dim % (PERIODS_PER_HEAD * periods):

@@ -1,16 +1,15 @@
-"""Pre-activation ResNets from shapes."""
+"""Infer pre-activation ResNets from shapes."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from transfer.backbones.resnetv2 import STANDARD_WIDTHS
-from transfer.checkpoints.inference.stages import stage_depths
-from transfer.checkpoints.inference.votes import Shapes, any_name, lengths, most_common, of_rank
+from transfer.checkpoints.inference.votes import Shapes, any_name, lengths, most_common, of_rank, stage_depths
 
 
 def infer_resnetv2(shapes: Shapes) -> dict[str, Any]:
-    """Options of `build_resnetv2`. Raises WeightMismatch if a stage has no tensors.
+    """Return the options of `build_resnetv2`. Raises WeightMismatch if a stage has no tensors.
 
     Group normalisation is taken for BiT's: with standardised kernels and a max-pool over zeros. A deep stem is taken
     for that of a ResNet-D, whose shortcuts average.

@@ -1,4 +1,4 @@
-"""The canonical network of a file: from its shapes, checked against what the file says about itself."""
+"""Infer the canonical network of a file from its shapes, and check it against what the file says about itself."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from transfer.backbones.architectures import comparable, name_of
 from transfer.checkpoints.inference.beit import infer_beit
 from transfer.checkpoints.inference.convnext import infer_convnext
 from transfer.checkpoints.inference.dinov3 import infer_dinov3
-from transfer.checkpoints.inference.resnet import infer_resnet
+from transfer.checkpoints.inference.resnet import infer_resnet, infer_wide_resnet
 from transfer.checkpoints.inference.resnetv2 import infer_resnetv2
 from transfer.checkpoints.inference.swin import infer_swin
 from transfer.checkpoints.inference.vit import infer_vit
 from transfer.checkpoints.inference.votes import Shapes
-from transfer.checkpoints.inference.wide_resnet import infer_wide_resnet
 from transfer.checkpoints.keys.family import Plan
 from transfer.errors import WeightMismatch
 from transfer.schemas.checkpoint import BackboneSpec
@@ -27,7 +26,7 @@ FROM_SHAPES: Mapping[str, Callable[[Shapes], dict[str, Any]]] = {
     "dinov3": infer_dinov3,
     "swin": infer_swin,
 }
-"""Kinds of which shapes tell everything that they show."""
+"""Network kinds whose options follow from shapes alone."""
 
 STRUCTURE = (
     *("block", "depths", "widths", "groups", "base_width", "stem", "response_norm", "norm", "units"),
@@ -37,7 +36,7 @@ STRUCTURE = (
 
 
 def infer_spec(shapes: Shapes, plan: Plan) -> BackboneSpec:
-    """The network that these canonical names and shapes belong to. Raises WeightMismatch for a contradiction."""
+    """Return the network that these canonical names and shapes belong to. Raises WeightMismatch for a contradiction."""
     claimed = comparable(plan.arch) if plan.arch else None
     spec = _spec(shapes, plan, claimed)
     if claimed is not None:
@@ -78,7 +77,7 @@ def _refuse_contradiction(spec: BackboneSpec, claimed: BackboneSpec, plan: Plan)
 
 
 def _refuse_lost_registers(spec: BackboneSpec, plan: Plan) -> None:
-    """Registers are one tensor: without it the rest is a network of its own, unless the name counts them."""
+    """Raise WeightMismatch for lost registers: without that tensor the rest is a network, but for the claimed name."""
     named = re.search(r"_reg(\d+)", plan.arch or "")
     if named and spec.kind == "vit" and spec.options.get("registers", 0) != int(named[1]):
         raise WeightMismatch(

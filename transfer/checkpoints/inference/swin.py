@@ -1,4 +1,4 @@
-"""Swin transformers from shapes."""
+"""Infer Swin transformers from shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transfer.errors import WeightMismatch
 
 
 def infer_swin(shapes: Shapes) -> dict[str, Any]:
-    """Options of `build_swin`. Raises WeightMismatch if a stage has no tensors."""
+    """Return the options of `build_swin`. Raises WeightMismatch if a stage has no tensors."""
     depths = [count(shapes, rf"layers\.{stage}\.blocks\.(\d+)\.") for stage in range(count(shapes, r"layers\.(\d+)\."))]
     if len(depths) != 4 or 0 in depths:
         raise WeightMismatch(
@@ -43,11 +43,11 @@ def infer_swin(shapes: Shapes) -> dict[str, Any]:
 
 
 def _tables(shapes: Shapes, stage: int, width: int) -> list[tuple[int, ...]]:
-    """Shapes of a stage's bias tables whose heads divide its width."""
+    """Return the shapes of a stage's bias tables whose heads divide its width."""
     tables = of_rank(shapes, 2, rf"layers\.{stage}\.blocks\.\d+\.attn\.relative_position_bias_table")
     return [table for table in tables if table[1] and width % table[1] == 0]
 
 
 def _window(distances: int) -> int:
-    """Cells along a side of a window with a bias for each of `distances` = (2 side - 1)^2."""
+    """Return the cells along a side of a window with a bias for each of `distances` = (2 side - 1)^2."""
     return (math.isqrt(distances) + 1) // 2

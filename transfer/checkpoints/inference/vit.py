@@ -1,4 +1,4 @@
-"""Plain vision transformers from shapes."""
+"""Infer vision transformers from shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer.errors import WeightMismatch
 
 
 def infer_vit(shapes: Shapes, heads: int | None = None, image: tuple[int, int] | None = None) -> dict[str, Any]:
-    """Options of `build_vit`; `heads` and `image` as the file's metadata say, where it does.
+    """Return the options of `build_vit`; `heads` and `image` as the file's metadata say, where it does.
 
     Raises WeightMismatch where neither shapes nor metadata tell the number of heads or the position grid.
     """
@@ -32,7 +32,7 @@ def infer_vit(shapes: Shapes, heads: int | None = None, image: tuple[int, int] |
 
 
 def published_heads(dim: int, depth: int) -> int:
-    """Heads of published sizes, else one for 64 channels: head counts leave no trace in the weights.
+    """Return the heads of a published size, else one for 64 channels: head counts leave no trace in the weights.
 
     Raises WeightMismatch for other widths.
     """
@@ -40,7 +40,7 @@ def published_heads(dim: int, depth: int) -> int:
     if (dim, depth) not in known and dim % 64:
         raise WeightMismatch(
             f"a ViT of width {dim} and depth {depth}: how many heads it has leaves no trace in its weights, and {dim} "
-            "does not divide into heads of 64 channels. Put a config.json beside the file that says so: "
+            "does not divide into heads of 64 channels. Put a config.json next to the file that says so: "
             '{"model_args": {"num_heads": ...}}.'
         )
     return known.get((dim, depth), dim // 64)
@@ -51,7 +51,7 @@ def _positions(shapes: Shapes) -> int:
 
 
 def _tokens(shapes: Shapes, cells: int) -> dict[str, Any]:
-    """Which tokens stand before the patches, and whether they have positions; `cells` is 0 where nothing says it."""
+    """Infer the tokens before the patches, and whether they have positions; `cells` is 0 if unknown."""
     registers = next((shape[1] for shape in of_rank(shapes, 3, "reg_token")), 0)
     length = _positions(shapes)
     # a square number of positions and one more belongs to a class token, even if that tensor is missing;
@@ -83,7 +83,7 @@ def _image(shapes: Shapes, patch: int, tokens: dict[str, Any], image: tuple[int,
         raise WeightMismatch(
             f"the position embedding pos_embed has {_positions(shapes)} entries: {cells} cells after {prefix} class "
             "and register tokens, which is no square grid. A token (cls_token, dist_token, reg_token) is missing, "
-            "or the grid is oblong: then put a config.json beside the file that says "
+            "or the grid is oblong: then put a config.json next to the file that says "
             '{"pretrained_cfg": {"input_size": [3, height, width]}}.'
         )
     side = math.isqrt(cells) * patch if _positions(shapes) else 224

@@ -1,9 +1,9 @@
-"""What a checkpoint's tree contains: state dicts by their path, without the wrappers of parallel training."""
+"""The contents of a checkpoint's tree: state dicts by their path, without the wrappers of parallel training."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from transfer.checkpoints.reading.checkpoint import RawCheckpoint
 from transfer.errors import UnreadableCheckpoint, WeightMismatch
 
 FLAT = r"(.*\.)?_?flat_param(_\d+)?"
-"""Names of parameters that FSDP has laid end to end."""
+"""Names of parameters that FSDP has flattened and put into one tensor."""
 
 NAMELESS = r"(.*\.)?(shadow|ema)\w*"
 """Keys under which moving averages keep lists of tensors."""
@@ -27,10 +27,10 @@ TIMM_KEYS = {"pretrained_cfg", "model_args", "architecture"}
 
 @dataclass(frozen=True)
 class StateDict:
-    """One state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
+    """A state dict: `path` leads to it in the tree (`""` is the root), `tensors` by name without wrappers.
 
-    `wrapper` is what was stripped from the beginning of every name, `inner` from the middle of some; `parts` are the
-    paths of the state dicts of which it was put together, where it was.
+    `wrapper` was removed from the beginning of every name, `inner` from the middle of some; `parts` are the paths of
+    the state dicts of which it was put together, where it was.
     """
 
     path: str
@@ -41,7 +41,7 @@ class StateDict:
 
     @property
     def where(self) -> str:
-        """The path for people."""
+        """The path as messages show it."""
         return f"`{self.path}`" if self.path else "the root"
 
 
@@ -54,7 +54,7 @@ RESIZING = frozenset((
 """Arguments in timm's config.json that make a network of another size than the name there says."""
 
 
-def _decoys(tree: Mapping[Any, Any]) -> tuple[str, ...]:
+def _empty_weights(tree: Mapping[Any, Any]) -> tuple[str, ...]:
     return tuple(key for key, value in tree.items() if key in STATE_DICT_KEYS and value == {})
 
 
@@ -65,6 +65,10 @@ class Contents:
     raw: RawCheckpoint
     state_dicts: Mapping[str, StateDict]
 
+    def first(self, accepts: Callable[[StateDict], Any]) -> StateDict | None:
+        """Return the first state dict that is accepted, None if there is none."""
+        return next((state_dict for state_dict in self.state_dicts.values() if accepts(state_dict)), None)
+
     @property
     def keys(self) -> frozenset[str]:
         """Top-level keys."""
@@ -72,7 +76,7 @@ class Contents:
 
     @property
     def by_lightning(self) -> bool:
-        """Whether Lightning's trainer wrote the file: projects with loops of their own did not."""
+        """True if Lightning's trainer wrote the file: projects with loops of their own did not."""
         return "pytorch-lightning_version" in self.raw.tree
 
     @property
@@ -82,25 +86,33 @@ class Contents:
         return args if isinstance(args, Mapping) else {}
 
     @property
+    def meta(self) -> Mapping[str, Any]:
+        """The entries of `meta`, which mmcv's and mmengine's runners write, empty where there are none."""
+        meta = self.raw.tree.get("meta")
+        return meta if isinstance(meta, Mapping) else {}
+
+    @property
     def timm_config(self) -> Mapping[str, Any]:
-        """`config.json` beside the weights if it is timm's, else empty."""
+        """`config.json` next to the weights if it is timm's, else empty."""
         return self.raw.config if TIMM_KEYS & self.raw.config.keys() else {}
 
     @property
     def timm_args(self) -> Mapping[str, Any]:
-        """What timm's config.json gives its builder beside the architecture."""
+        """The arguments in timm's config.json for the architecture's builder, empty where there are none."""
         args = self.timm_config.get("model_args")
         return args if isinstance(args, Mapping) else {}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What looks odd about the file whatever its family."""
-        nameless = nameless_averages(self.raw.tree)
+        """Warnings about the file whatever its family: empty state dicts, moving averages without names."""
         return (
-            *(f"`{key}` is empty: the weights elsewhere in the file were used" for key in _decoys(self.raw.tree)),
+            *(
+                f"`{key}` is empty: the weights elsewhere in the file were used"
+                for key in _empty_weights(self.raw.tree)
+            ),
             *(
                 f"`{path}` is a moving average without names, which cannot be used: it was left out"
-                for path in nameless
+                for path in nameless_averages(self.raw.tree)
             ),
         )
 
@@ -113,7 +125,7 @@ class Contents:
 
 
 def contents_of(raw: RawCheckpoint) -> Contents:
-    """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none."""
+    """Find every state dict in the tree. Raises UnreadableCheckpoint if there is none, or only a part of one."""
     state_dicts = {path: _state_dict(path, tensors) for path, tensors in _state_dicts(raw.tree)}
     for state_dict in state_dicts.values():
         _refuse_partitioned(state_dict, raw.path.name)
@@ -143,14 +155,14 @@ def _refuse_partitioned(state_dict: StateDict, source: str) -> None:
     empty = [name for name, tensor in state_dict.tensors.items() if tuple(tensor.shape) == (0,)]
     if flat or 2 * len(empty) > len(state_dict.tensors):
         raise UnreadableCheckpoint(
-            f"{source}: {state_dict.where} holds {flat or f'empty tensors such as {empty[0]}'}: the weights were cut into "
-            "pieces for several processes (FSDP, DeepSpeed ZeRO-3). Put them together first: FSDP's "
+            f"{source}: {state_dict.where} holds {flat or f'empty tensors such as {empty[0]}'}: the weights were cut "
+            "into pieces for several processes (FSDP, DeepSpeed ZeRO-3). Put them together first: FSDP's "
             "FULL_STATE_DICT, DeepSpeed's zero_to_fp32.py, or Accelerate's merge-weights."
         )
 
 
 def nameless_averages(tree: Mapping[Any, Any]) -> tuple[str, ...]:
-    """Paths of moving averages that are lists of tensors (torch_ema)."""
+    """Return the paths of moving averages that are lists of tensors (torch_ema)."""
     flat = {key: value for key, value in tree.items() if isinstance(key, str)}
     inner = {
         f"{key}.{name}": v for key, value in flat.items() if isinstance(value, Mapping) for name, v in value.items()
@@ -163,7 +175,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Breadth first; each mapping once, so that a tree which contains itself ends."""
+    """Find state dicts breadth first, each mapping once, so that a tree which contains itself ends."""
     queue: list[tuple[str, int, Mapping[Any, Any]]] = [("", 0, tree)]
     seen = {id(tree)}
     while queue:
@@ -181,7 +193,7 @@ def _state_dicts(tree: Mapping[Any, Any]) -> Iterator[tuple[str, dict[str, Tenso
 
 
 def _modules(node: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """haiku's state: module → parameter → tensor, as one state dict; empty for anything else."""
+    """Return haiku's state (module → parameter → tensor) as one state dict; empty for anything else."""
     modules = {key: value for key, value in node.items() if isinstance(key, str) and isinstance(value, Mapping)}
     if len(modules) < len(node) or not any("/~/" in key for key in modules):
         return {}
@@ -192,12 +204,12 @@ def _modules(node: Mapping[Any, Any]) -> dict[str, Tensor]:
 def refuse_mixed_wrappers(state_dict: StateDict, source: str) -> None:
     """Raise WeightMismatch if some names, but not all, are inside a wrapper: two networks in one state dict."""
     for prefix in OUTER[:-1]:
-        nested = [name for name in state_dict.tensors if name.startswith(prefix)]
+        inside = [name for name in state_dict.tensors if name.startswith(prefix)]
         outside = [name for name in state_dict.tensors if not name.startswith(prefix)]
-        if nested and outside:
+        if inside and outside:
             raise WeightMismatch(
-                f"{source}: {state_dict.where} mixes prefixes: {len(nested)} of {len(state_dict.tensors)} names are under "
-                f"{prefix} and {len(outside)} are not:\n"
-                + "\n".join(f"  + {name}" for name in [*nested[:10], *outside[:10]])
+                f"{source}: {state_dict.where} mixes prefixes: {len(inside)} of {len(state_dict.tensors)} names are "
+                f"under {prefix} and {len(outside)} are not:\n"
+                + "\n".join(f"  + {name}" for name in [*inside[:10], *outside[:10]])
                 + "\nThey may belong to two networks. Write one network's weights under one prefix."
             )

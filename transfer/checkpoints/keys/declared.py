@@ -1,4 +1,4 @@
-"""An input contract as a file declares it."""
+"""Read the input contract that a file declares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer.schemas.checkpoint import InputContract
 
 
 def declared_contract(declared: Any, path: Path, source: str = "file") -> InputContract:
-    """The contract in `{"mean": ..., "std": ..., "range": ..., "channel_order": ...}`; the last two have defaults.
+    """Read `{"mean": ..., "std": ..., "range": ..., "channel_order": ...}`, of which the last two have defaults.
 
     Raises UnreadableCheckpoint for anything else.
     """
@@ -31,13 +31,13 @@ def declared_contract(declared: Any, path: Path, source: str = "file") -> InputC
 
 
 def triple(value: Any) -> tuple[float, float, float] | None:
-    """Three numbers, None for anything else."""
+    """Return a list of three numbers as a tuple, None for anything else."""
     if isinstance(value, (list, tuple)) and len(value) == 3 and all(isinstance(v, (int, float)) for v in value):
         return float(value[0]), float(value[1]), float(value[2])
     return None
 
 
-def contract_of(says: Mapping[str, Any]) -> InputContract | None:
-    """The contract in metadata with `mean` and `std`, None where they are not there."""
-    mean, std = triple(says.get("mean")), triple(says.get("std"))
+def contract_of(metadata: Mapping[str, Any]) -> InputContract | None:
+    """Return the contract in metadata with `mean` and `std`, None where they are not there."""
+    mean, std = triple(metadata.get("mean")), triple(metadata.get("std"))
     return InputContract(mean, std, source="file") if mean and std else None

@@ -1,4 +1,4 @@
-"""Layouts of names that several projects share: plain torchvision ResNets, timm's ViT, Swin, ConvNeXt and ResNetV2."""
+"""Layouts of names that several projects share: torchvision's ResNet, timm's ViT, Swin, ConvNeXt and ResNetV2."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from transfer.checkpoints.keys.contents import Contents, StateDict
 from transfer.checkpoints.keys.matching import AllowedMissing
 from transfer.checkpoints.keys.rules import Drop, Rename, Reshape, Rule
 
-PLAIN_KEYS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "app", "checkpoint")
+GENERIC_KEYS = ("state_dict", "model", "module", "model_state_dict", "net", "network", "app", "checkpoint")
 """Keys under which files keep their network when its method has no name for it, in order of preference."""
 
 AVERAGES = ("state_dict_ema", "model_ema", "ema_model", "ema", "ema_state_dict", "shadow")
-"""Where training scripts keep the moving average of the weights."""
+"""Keys under which training scripts keep the moving average of the weights."""
 
 CLASSIFIER = "classifier: not part of the backbone"
 POOLED_NORM = "norm between pooling and classifier"
@@ -23,7 +23,7 @@ BUFFER = "buffer that follows from the window size"
 
 @dataclass(frozen=True)
 class Layout:
-    """Names of one kind of network: any that matches `body` tells it, `head` matches those after the backbone."""
+    """The names of one kind of network: any that matches `body` tells it, `head` matches those after the backbone."""
 
     name: str
     kind: str
@@ -45,63 +45,63 @@ LAYOUTS = (RESNET, VIT, SWIN, RESNETV2, CONVNEXT, ORIGINAL_CONVNEXT)
 
 
 def layout_of(names: Iterable[str], layouts: Iterable[Layout] = LAYOUTS) -> Layout | None:
-    """The layout whose body a name matches."""
+    """Return the first layout whose body a name matches, None if there is none."""
     names = list(names)
     return next((layout for layout in layouts if any(re.match(layout.body, name) for name in names)), None)
 
 
 def has_head(state_dict: StateDict, layout: Layout) -> bool:
-    """Whether something stands after the backbone."""
+    """Return whether something comes after the backbone."""
     return any(re.match(layout.head, name) for name in state_dict.tensors)
 
 
-def plain_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[StateDict, Layout] | None:
-    """The first plain state dict that has a layout, and that layout; a moving average where there is nothing else."""
+def generic_network(contents: Contents, layouts: Iterable[Layout] = LAYOUTS) -> tuple[StateDict, Layout] | None:
+    """Return the first state dict under generic keys with a layout, and the layout; else a moving average's."""
     layouts = tuple(layouts)
-    for state_dict in (*plain_state_dicts(contents), *averages(contents)):
+    for state_dict in (*generic_state_dicts(contents), *averages(contents)):
         if layout := layout_of(state_dict.tensors, layouts):
             return state_dict, layout
     return None
 
 
-def plain_state_dicts(contents: Contents) -> list[StateDict]:
-    """State dicts under plain keys in any nesting, the outer and preferred ones first, and last that at the root."""
+def generic_state_dicts(contents: Contents) -> list[StateDict]:
+    """Return state dicts under generic keys in any nesting, the outer and preferred ones first, the root's last."""
 
     def order(path: str) -> tuple[bool, int, list[int]]:
-        return not path, path.count("."), [PLAIN_KEYS.index(key) for key in path.split(".") if path]
+        return not path, path.count("."), [GENERIC_KEYS.index(key) for key in path.split(".") if path]
 
-    paths = [path for path in contents.state_dicts if set(path.split(".")) <= {*PLAIN_KEYS, ""}]
+    paths = [path for path in contents.state_dicts if set(path.split(".")) <= {*GENERIC_KEYS, ""}]
     return [contents.state_dicts[path] for path in sorted(paths, key=order)]
 
 
 def averages(contents: Contents) -> list[StateDict]:
-    """Moving averages, in any nesting with plain keys."""
+    """Return moving averages, in any nesting with generic keys."""
     return [state_dict for path, state_dict in contents.state_dicts.items() if is_average(path)]
 
 
 def is_average(path: str) -> bool:
-    """Whether a state dict's path says that it is a moving average."""
+    """Return whether a state dict's path says that it is a moving average."""
     keys = set(path.split("."))
-    return bool(keys & set(AVERAGES)) and keys <= {*AVERAGES, *PLAIN_KEYS}
+    return bool(keys & set(AVERAGES)) and keys <= {*AVERAGES, *GENERIC_KEYS}
 
 
 def has_deep_stem(state_dict: StateDict) -> bool:
-    """ResNet-C, -D and the like: three convolutions instead of one of 7x7."""
+    """Return whether three convolutions stand in the place of one of 7x7: ResNet-C, -D and the like."""
     return any(re.match(r"conv1\.\d", name) for name in state_dict.tensors)
 
 
 def names_under(state_dict: StateDict, prefix: str) -> list[str]:
-    """What follows `prefix` in the names that begin with it."""
+    """Return what follows `prefix` in the names that begin with it."""
     return [name.removeprefix(prefix) for name in state_dict.tensors if name.startswith(prefix)]
 
 
-def is_plain_resnet(state_dict: StateDict, layout: Layout) -> bool:
-    """Names that a torchvision ResNet has too."""
+def is_torchvision_resnet(state_dict: StateDict, layout: Layout) -> bool:
+    """Return whether the names are those of a torchvision ResNet."""
     return layout == RESNET and not has_deep_stem(state_dict)
 
 
 def canonical_rules(names: Iterable[str], layout: Layout) -> tuple[Rule, ...]:
-    """Rules from `layout`, of any generation of timm, to canonical names; `head` tensors are dropped."""
+    """Return rules from `layout`, of any generation of timm, to canonical names; tensors of the head are dropped."""
     return _RULES[layout](names)
 
 
@@ -154,7 +154,7 @@ def _convnext_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
 
 
 def _original_convnext_rules(_names: Iterable[str]) -> tuple[Rule, ...]:
-    """facebookresearch/ConvNeXt and ConvNeXt-V2; DINOv3 lists the last norm once more, as `norms.3`."""
+    """Return those of facebookresearch/ConvNeXt and ConvNeXt-V2; DINOv3 lists the last norm again, as `norms.3`."""
     block = r"stages\.(\d+)\.(\d+)\."
     return (
         Drop(r"norms?\..*", POOLED_NORM),
@@ -182,7 +182,7 @@ _RULES: dict[Layout, Callable[[Iterable[str]], tuple[Rule, ...]]] = {
 
 
 def legacy_batchnorm(names: Iterable[str]) -> tuple[AllowedMissing, ...]:
-    """The excuse of a ResNet saved before torch 0.4.1, which did not count batches."""
+    """Return what a ResNet saved before torch 0.4.1 may lack: it did not count batches."""
     if any(name.endswith("num_batches_tracked") for name in names):
         return ()
     return (AllowedMissing(r".*\.num_batches_tracked|bn1\.num_batches_tracked", "torch < 0.4.1 counted no batches: 0"),)

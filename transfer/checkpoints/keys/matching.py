@@ -1,4 +1,8 @@
-"""Exact matching: every tensor of the backbone has one source or a declared reason; every source has a place."""
+"""Exact matching: every tensor of the backbone has one source or may be missing for a reason; every source has a place.
+
+This is the one place that decides whether a file is a network's. It works on names, shapes and dtypes alone, so that
+a file of any size is refused before a value of it is read.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transfer.checkpoints.keys.rules import Renamed, Source, name_in_file
+from transfer.checkpoints.keys.reverse import name_in_file
+from transfer.checkpoints.keys.rules import Renamed, Source
 from transfer.checkpoints.keys.values import Value
 from transfer.errors import WeightMismatch
 
 SHOWN = 40
+BY_RULES = "rules:"
+"""Prefix of a user's own rules file in the place of a family's name."""
 
 
 @dataclass(frozen=True)
 class AllowedMissing:
-    """Backbone tensors that may keep their initial value: names that `pattern` matches as a whole, and why."""
+    """Backbone tensors that a file may lack, which stay as initialised: names that `pattern` matches, and why."""
 
     pattern: str
     reason: str
@@ -27,31 +34,31 @@ class AllowedMissing:
 
 @dataclass(frozen=True)
 class Matched:
-    """Canonical name → its source (absent where initialised), and what was noteworthy.
+    """The result of a match: canonical name → its source (absent where initialised), and warnings.
 
-    `numbers` counts the elements of each tensor of the backbone, filled or not, without counts of batches.
+    `elements` counts those of each tensor of the backbone, filled or not, without counts of batches.
     """
 
     sources: Mapping[str, Source]
     dtypes: Mapping[str, torch.dtype]
     initialised: Mapping[str, str]
-    numbers: Mapping[str, int]
+    elements: Mapping[str, int]
     warnings: tuple[str, ...]
 
     @property
     def coverage(self) -> float:
-        """Share of the backbone's elements that the file fills."""
-        return share(self.numbers, self.sources)
+        """Share of the backbone's elements that the file fills, 0 to 1."""
+        return filled_share(self.elements, self.sources)
 
     def load(self, name: str) -> Tensor:
-        """The tensor in the backbone's precision, contiguous; it may share memory with the file."""
+        """Return the tensor in the backbone's precision, contiguous; it may share memory with the file."""
         return self.sources[name].value.load().to(self.dtypes[name]).contiguous()
 
 
-def share(numbers: Mapping[str, int], filled: Iterable[str]) -> float:
-    """Share of all elements that belong to the `filled` names; 1 where there are no elements."""
-    total = sum(numbers.values())
-    return sum(numbers.get(name, 0) for name in filled) / total if total else 1.0
+def filled_share(elements: Mapping[str, int], filled: Iterable[str]) -> float:
+    """Return the share of all elements that belong to the `filled` names; 1 where there are no elements."""
+    total = sum(elements.values())
+    return sum(elements.get(name, 0) for name in filled) / total if total else 1.0
 
 
 def match(
@@ -62,24 +69,25 @@ def match(
     title: str,
     family: str,
 ) -> Matched:
-    """Fill `target` (names and shapes) from `renamed`, without reading a number.
+    """Fill `target` (names and shapes) from `renamed`, without reading a value.
 
     Raises WeightMismatch that lists `-` unfilled and `+` unused names with their shapes and the closest match, for
-    other shapes, other kinds of numbers, and excuses that excuse nothing.
+    other shapes, other kinds of dtype, and allowed missing tensors that are not missing.
     """
-    initialised = _initialised(target, renamed.kept, allowed_missing, title, family)
-    unfilled = [name for name in target if name not in renamed.kept and name not in initialised]
-    reshaped = [n for n, s in renamed.kept.items() if n in target and not _fits(s.value, target[n])]
-    unused = {name: source for name, source in renamed.kept.items() if name not in target} | dict(renamed.foreign)
+    found = renamed.sources
+    initialised = _initialised(target, found, allowed_missing, title, family)
+    unfilled = [name for name in target if name not in found and name not in initialised]
+    reshaped = [name for name in found if name in target and not _fits(found[name].value, target[name])]
+    unused = {name: source for name, source in found.items() if name not in target} | dict(renamed.unexpected)
     if unfilled or reshaped or unused:
         raise WeightMismatch(_report(target, renamed, unfilled, reshaped, unused, title=title, family=family))
-    sources = {name: renamed.kept[name] for name in target if name not in initialised}
+    sources = {name: found[name] for name in target if name not in initialised}
     for name, source in sources.items():
-        _refuse_other_numbers(source, target[name].dtype, title)
+        _refuse_other_dtype(source, target[name].dtype, title)
     dtypes = {name: tensor.dtype for name, tensor in target.items()}
     # a count of batches is no weight: many projects keep none, and no feature depends on it
-    numbers = {name: tensor.numel() for name, tensor in target.items() if not name.endswith("num_batches_tracked")}
-    return Matched(sources, dtypes, initialised, numbers, _casts(sources, target))
+    elements = {name: tensor.numel() for name, tensor in target.items() if not name.endswith("num_batches_tracked")}
+    return Matched(sources, dtypes, initialised, elements, _casts(sources, target))
 
 
 def _fits(value: Value, tensor: Tensor) -> bool:
@@ -88,19 +96,20 @@ def _fits(value: Value, tensor: Tensor) -> bool:
 
 def _initialised(
     target: Mapping[str, Tensor],
-    kept: Mapping[str, Source],
+    found: Mapping[str, Source],
     allowed_missing: Sequence[AllowedMissing],
     title: str,
     family: str,
 ) -> dict[str, str]:
     initialised: dict[str, str] = {}
+    # a pattern that matches nothing is as wrong as a missing tensor: it would hide the next one that is lost
     for allowed in allowed_missing:
-        names = [name for name in target if name not in kept and re.fullmatch(allowed.pattern, name)]
+        names = [name for name in target if name not in found and re.fullmatch(allowed.pattern, name)]
         if not names:
             raise WeightMismatch(
-                f"{title}: the excuse {allowed.pattern!r} ({allowed.reason}) excuses nothing: no such tensor of the "
-                f"backbone lacks a source. Remove it from transfer/checkpoints/families/{family}.py or declare it only "
-                "for the files that need it."
+                f"{title}: {allowed.pattern!r} is allowed to be missing ({allowed.reason}), but no such tensor of the "
+                f"backbone lacks a source. Remove it from {_rules_file(family)}, or declare it only for the files that "
+                "need it."
             )
         initialised |= dict.fromkeys(names, allowed.reason)
     return initialised
@@ -121,11 +130,12 @@ def _report(
     counts += [f"{len(unused)} unused"] if unused else []
     lines = [("-", name, _shape(target[name]), _named(name, name_in_file(name, renamed.rules))) for name in unfilled]
     for name in reshaped:
-        source = renamed.kept[name]
+        source = renamed.sources[name]
         lines += [("-", name, _shape(target[name]), "expected")]
         note = f"in the file{_named(name, source.name)}" + (f"   {source.value.fault}" if source.value.fault else "")
         lines += [("+", name, _shape(source.value), note)]
     near = _closest(unfilled, unused)
+    # the closest names first: long lists are cut
     for name, source in sorted(unused.items(), key=lambda item: item[0] not in near):
         lines.append(("+", name, _shape(source.value), ("closest" if name in near else "") + _named(name, source.name)))
     return f"{title}: {', '.join(counts)}\n{_table(lines)}\n{_advice(family)}"
@@ -144,7 +154,19 @@ def _table(lines: Sequence[tuple[str, str, str, str]]) -> str:
 
 
 def _advice(family: str) -> str:
-    return f"Add a rule to transfer/checkpoints/families/{family}.py, or list it under may_init with a reason."
+    """Say what the user can do: another layout needs no new code, but rules of the user's own."""
+    if family.startswith(BY_RULES):
+        return f"Add a rule to {_rules_file(family)}, or list the tensor under allowed_missing (docs/rules.md)."
+    return (
+        "If this network has another layout, write the renaming down and pass it: --rules my_rules.toml "
+        "(docs/rules.md)."
+    )
+
+
+def _rules_file(family: str) -> str:
+    """Return where the rules are: a family's module, or the user's own file."""
+    own = family.startswith(BY_RULES)
+    return family.removeprefix(BY_RULES) if own else f"transfer/checkpoints/families/{family}.py"
 
 
 def _closest(unfilled: Sequence[str], unused: Mapping[str, Source]) -> set[str]:
@@ -156,11 +178,11 @@ def _shape(tensor: Tensor | Value) -> str:
 
 
 def _named(name: str, in_file: str) -> str:
-    """The name in the file, unless it is the canonical one behind a prefix."""
+    """Return the name in the file, unless it is the canonical one behind a prefix."""
     return "" if in_file.endswith(name) else f"   (named {in_file})"
 
 
-def _refuse_other_numbers(source: Source, dtype: torch.dtype, title: str) -> None:
+def _refuse_other_dtype(source: Source, dtype: torch.dtype, title: str) -> None:
     found = source.value.dtype
     if found.is_floating_point != dtype.is_floating_point or found.is_complex:
         raise WeightMismatch(

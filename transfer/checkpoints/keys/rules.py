@@ -1,4 +1,4 @@
-"""Rules: from a project's names and layouts to canonical ones, or to a declared reason for leaving a tensor out."""
+"""Rules that lead from a project's names and layouts to canonical ones, or drop a tensor for a declared reason."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from transfer.errors import WeightMismatch
 
 @dataclass(frozen=True)
 class RemovePrefix:
-    """Names must begin with `prefix`, which goes; others stay without a place."""
+    """A rule that removes `prefix`, with which all names must begin: others end as unexpected."""
 
     prefix: str
 
 
 @dataclass(frozen=True)
 class Rename:
-    """A name that `pattern` matches as a whole becomes `replacement` (as in `re.sub`)."""
+    """A rule that turns a name which `pattern` matches as a whole into `replacement` (as in `re.sub`)."""
 
     pattern: str
     replacement: str
@@ -30,7 +30,7 @@ class Rename:
 
 @dataclass(frozen=True)
 class Drop:
-    """A name that `pattern` matches as a whole is no part of the backbone, because of `reason`."""
+    """A rule that leaves out names which `pattern` matches as a whole: no part of the backbone, because of `reason`."""
 
     pattern: str
     reason: str
@@ -38,7 +38,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Permute:
-    """Dimensions are put into the order `dims`: (3, 2, 0, 1) makes TensorFlow's HWIO kernels OIHW."""
+    """A rule that puts dimensions into the order `dims`: (3, 2, 0, 1) makes TensorFlow's HWIO kernels OIHW."""
 
     pattern: str
     dims: tuple[int, ...]
@@ -46,7 +46,7 @@ class Permute:
 
 @dataclass(frozen=True)
 class Reshape:
-    """The tensor gets `shape`; one entry may be -1."""
+    """A rule that gives the tensor `shape`, of which one entry may be -1."""
 
     pattern: str
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class Reshape:
 
 @dataclass(frozen=True)
 class Apply:
-    """`function` of the tensor; `what` names it for people. It must work on tensors of the meta device, too."""
+    """A rule that calls `function` on the tensor, also on the meta device; `what` names the operation for people."""
 
     pattern: str
     function: Callable[[Tensor], Tensor]
@@ -63,10 +63,10 @@ class Apply:
 
 @dataclass(frozen=True)
 class Join:
-    """Several tensors become one, concatenated along `dim`.
+    """A rule that concatenates several tensors along `dim`.
 
-    `pattern` has a group `part`, which is one of `parts`; they are put in that order. `replacement` names the whole.
-    A whole that lacks a part is not made: its parts stay as they are, and the match names them.
+    `pattern` has a group `part`, which is one of `parts`; they are put in that order. `replacement` names the result.
+    A result that lacks a part is not made: the other parts stay as they are, and the match names them.
     """
 
     pattern: str
@@ -77,7 +77,7 @@ class Join:
 
 @dataclass(frozen=True)
 class Split:
-    """One tensor becomes several: equal chunks along `dim`, named by `replacements` in order."""
+    """A rule that splits a tensor into equal chunks along `dim`, named by `replacements` in order."""
 
     pattern: str
     replacements: tuple[str, ...]
@@ -89,7 +89,7 @@ Rule = RemovePrefix | Rename | Drop | Permute | Reshape | Apply | Join | Split
 
 @dataclass(frozen=True)
 class Source:
-    """A value under its name in the file; one that was joined has several, with ` + ` between them."""
+    """A value and its name in the file; a joined one has several names with ` + ` between them."""
 
     name: str
     value: Value
@@ -97,17 +97,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Renamed:
-    """Canonical name → source, name in the file → reason for dropping, and what no rule has a place for."""
+    """The result of applying rules: canonical name → source, name in the file → reason for dropping it.
 
-    kept: Mapping[str, Source]
+    `unexpected` are the tensors outside of a prefix that all names should have.
+    """
+
+    sources: Mapping[str, Source]
     dropped: Mapping[str, str] = field(default_factory=dict)
-    foreign: Mapping[str, Source] = field(default_factory=dict)
+    unexpected: Mapping[str, Source] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Canonical name → shape."""
-        return {name: source.value.shape for name, source in self.kept.items()}
+        """Shapes by canonical name."""
+        return {name: source.value.shape for name, source in self.sources.items()}
 
 
 Named = tuple[str, Source]
@@ -119,29 +122,29 @@ def apply_rules(tensors: Mapping[str, Tensor], rules: Sequence[Rule]) -> Renamed
 
 
 def apply_to_values(values: Mapping[str, Value], rules: Sequence[Rule]) -> Renamed:
-    """The same for tensors that are not read yet."""
-    kept = {name: Source(name, value) for name, value in values.items()}
+    """Do as `apply_rules` for tensors that are not read yet."""
+    sources = {name: Source(name, value) for name, value in values.items()}
     dropped: dict[str, str] = {}
-    foreign: dict[str, Source] = {}
+    unexpected: dict[str, Source] = {}
     for rule in rules:
         match rule:
             case Drop():
-                gone = [name for name in kept if re.fullmatch(rule.pattern, name)]
-                dropped |= {kept.pop(name).name: rule.reason for name in gone}
+                gone = [name for name in sources if re.fullmatch(rule.pattern, name)]
+                dropped |= {sources.pop(name).name: rule.reason for name in gone}
             case RemovePrefix():
-                outside = [name for name in kept if not name.startswith(rule.prefix)]
-                foreign |= {name: kept.pop(name) for name in outside}
-                kept = {name.removeprefix(rule.prefix): source for name, source in kept.items()}
+                outside = [name for name in sources if not name.startswith(rule.prefix)]
+                unexpected |= {name: sources.pop(name) for name in outside}
+                sources = {name.removeprefix(rule.prefix): source for name, source in sources.items()}
             case _:
-                kept = _unique(_changed(kept, rule))
-    return Renamed(kept, dropped, foreign, tuple(rules))
+                sources = _unique(_changed(sources, rule))
+    return Renamed(sources, dropped, unexpected, tuple(rules))
 
 
-def _changed(kept: Mapping[str, Source], rule: Rename | Permute | Reshape | Apply | Join | Split) -> Iterator[Named]:
+def _changed(sources: Mapping[str, Source], rule: Rename | Permute | Reshape | Apply | Join | Split) -> Iterator[Named]:
     if isinstance(rule, Join):
-        yield from _joined(kept, rule)
+        yield from _joined(sources, rule)
         return
-    for name, source in kept.items():
+    for name, source in sources.items():
         found = re.fullmatch(rule.pattern, name)
         if found is None:
             yield name, source
@@ -178,19 +181,20 @@ def _chunk(index: int, count: int, dim: int) -> Callable[[Tensor], Tensor]:
     return function
 
 
-def _joined(kept: Mapping[str, Source], rule: Join) -> Iterator[Named]:
-    wholes: dict[str, dict[str, str]] = {}
-    for name in kept:
+def _joined(sources: Mapping[str, Source], rule: Join) -> Iterator[Named]:
+    results: dict[str, dict[str, str]] = {}  # name of the result → part → name of the part's tensor
+    for name in sources:
         found = re.fullmatch(rule.pattern, name)
         if found and found["part"] in rule.parts:
-            wholes.setdefault(found.expand(rule.replacement), {})[found["part"]] = name
-    complete = {whole: parts for whole, parts in wholes.items() if len(parts) == len(rule.parts)}
-    first = {parts[rule.parts[0]]: whole for whole, parts in complete.items()}
+            results.setdefault(found.expand(rule.replacement), {})[found["part"]] = name
+    complete = {result: parts for result, parts in results.items() if len(parts) == len(rule.parts)}
+    first = {parts[rule.parts[0]]: result for result, parts in complete.items()}
     used = {name for parts in complete.values() for name in parts.values()}
-    for name, source in kept.items():
+    # the result takes the place of its first part, so that the order of names stays that of the file
+    for name, source in sources.items():
         if name in first:
-            whole = first[name]
-            yield whole, _concatenated([kept[complete[whole][part]] for part in rule.parts], rule.dim)
+            result = first[name]
+            yield result, _concatenated([sources[complete[result][part]] for part in rule.parts], rule.dim)
         elif name not in used:
             yield name, source
 
@@ -201,68 +205,12 @@ def _concatenated(sources: Sequence[Source], dim: int) -> Source:
 
 
 def _unique(named: Iterator[Named]) -> dict[str, Source]:
-    kept: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     for name, source in named:
-        if name in kept:
+        if name in sources:
             raise WeightMismatch(
-                f"two tensors of the file claim one place, {name}:\n  + {kept[name].name}\n  + {source.name}\n"
+                f"two tensors of the file claim one place, {name}:\n  + {sources[name].name}\n  + {source.name}\n"
                 "The file mixes two networks. Write one network's weights into it."
             )
-        kept[name] = source
-    return kept
-
-
-def _follow(name: str, rules: Sequence[Rule]) -> str | None:
-    """Where one name leads by itself, None if it is left out."""
-    for rule in rules:
-        if isinstance(rule, RemovePrefix):
-            if not name.startswith(rule.prefix):
-                return None
-            name = name.removeprefix(rule.prefix)
-        elif found := re.fullmatch(rule.pattern, name):
-            if isinstance(rule, Drop):
-                return None
-            if isinstance(rule, (Rename, Join)):
-                name = found.expand(rule.replacement)
-    return name
-
-
-def name_in_file(name: str, rules: Sequence[Rule]) -> str:
-    """What a tensor with this canonical name is called in the file, as far as the rules can be read backwards.
-
-    The parts of a tensor that was joined stand with ` + ` between them.
-    """
-    sources = [name]
-    for rule in reversed(rules):
-        if isinstance(rule, RemovePrefix):
-            sources = [rule.prefix + source for source in sources]
-        elif isinstance(rule, Rename):
-            sources = [_undo(source, rule.pattern, rule.replacement) for source in sources]
-        elif isinstance(rule, Join):
-            sources = [part for source in sources for part in _parts(source, rule)]
-    return " + ".join(sources) if all(_follow(source, rules) == name for source in sources) else name
-
-
-def _parts(name: str, rule: Join) -> list[str]:
-    patterns = [re.sub(r"\(\?P<part>[^()]*\)", f"(?P<part>{part})", rule.pattern) for part in rule.parts]
-    return list(dict.fromkeys(_undo(name, pattern, rule.replacement) for pattern in patterns))
-
-
-def _undo(name: str, pattern: str, replacement: str) -> str:
-    """Swap the rule's sides: its groups move to the replacement, the first of alternatives stands for all."""
-    groups = re.findall(r"\((?:\?P<part>|(?!\?))[^()]*\)", pattern)
-    backward = re.escape(replacement)
-    for number, group in enumerate(groups, 1):
-        backward = backward.replace(rf"\\{number}", f"(?P<g{number}>{group[1:-1].removeprefix('?P<part>')})")
-    match = re.fullmatch(backward, name)
-    if match is None:
-        return name
-    forward = re.sub(r"\(\?:([^|()]*)[^()]*\)", r"\1", pattern)
-    for number, group in enumerate(groups, 1):
-        forward = forward.replace(group, match.groupdict().get(f"g{number}", _first_alternative(group)), 1)
-    return forward.replace("\\.", ".")
-
-
-def _first_alternative(group: str) -> str:
-    """`(q|k|v)` and `(?P<part>q|k|v)` → `q`."""
-    return group[1:-1].removeprefix("?P<part>").split("|")[0]
+        sources[name] = source
+    return sources

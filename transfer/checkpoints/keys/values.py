@@ -1,4 +1,4 @@
-"""Tensors that are not read yet: shape and dtype are known, the numbers come when they are asked for.
+"""Tensors that are not read yet: shape and dtype are known, `load()` reads the elements.
 
 Rules act on them, so that a file is listed, checked and renamed without touching its weights, and a conversion holds
 one tensor at a time.
@@ -15,9 +15,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor to come.
+    """A tensor that is not read yet.
 
-    `load()` makes it; what it returns may share memory with the file and must not be written to. `fault` says why an
+    `load()` reads it; what it returns may share memory with the file and must not be written to. `fault` says why an
     operation did not fit: such a value fills nothing.
     """
 
@@ -27,18 +27,19 @@ class Value:
     fault: str | None = None
 
     def then(self, function: Callable[[Tensor], Tensor], what: str) -> Value:
-        """`function` of this value; `what` names it for people. A value that does not fit comes back with a fault."""
+        """Return `function` of this value, with a fault if it does not fit; `what` names the operation for people."""
         return combined((self,), lambda tensors: function(tensors[0]), what)
 
 
 def stored(tensor: Tensor) -> Value:
-    """A tensor of the file."""
+    """Return the value of a tensor of the file as it is."""
     return Value(tuple(tensor.shape), tensor.dtype, tensor.detach)
 
 
 def combined(values: Sequence[Value], function: Callable[[list[Tensor]], Tensor], what: str) -> Value:
-    """One value from several. Shapes are tried on tensors without storage; the first value stands in for a misfit."""
+    """Return one value from several; where `function` does not fit their shapes, the first one with a fault."""
     first = values[0]
+    # tried on tensors without storage: that tells the shape, or the misfit, before anything is read
     try:
         outline = function([torch.empty(value.shape, dtype=value.dtype, device="meta") for value in values])
     except (RuntimeError, IndexError, ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Reading a checkpoint file or folder, safely, or saying in one paragraph why not."""
+"""Read a checkpoint file or folder safely, or say in one paragraph why it cannot be read."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from transfer.checkpoints.reading.containers.files import Content, read_file
 from transfer.checkpoints.reading.containers.folders import weights_file
 from transfer.checkpoints.reading.containers.sharded import SUFFIX, read_shards
 from transfer.checkpoints.reading.tensorflow.bundle import INDEX
-from transfer.checkpoints.reading.tensorflow.finding import find_tensorflow, single_files
-from transfer.checkpoints.reading.tensorflow.reading import read_tensorflow
+from transfer.checkpoints.reading.tensorflow.checkpoint import find_tensorflow, read_tensorflow, single_files
 from transfer.errors import UnreadableCheckpoint
 
 
 @dataclass(frozen=True)
 class RawCheckpoint:
-    """What a file holds: a tree of dicts, tensors and plain values.
+    """The content of a file: a tree of dicts, tensors and Python values.
 
     `container` is `torch zip`, `torch legacy`, `torchscript`, `torch distributed`, `pickle`, `safetensors`,
-    `tensorflow`, `numpy npz`, `numpy npy` or `sharded <container>`; `config` is a `config.json` found beside the
+    `tensorflow`, `numpy npz`, `numpy npy` or `sharded <container>`; `config` is a `config.json` found next to the
     weights; `metadata` a safetensors file's own; `files` are those that hold the weights.
     """
 

@@ -15,7 +15,7 @@ from transfer.checkpoints.reading.deferred import Unaligned
 
 SLACK = 256 * 2**20
 RATIO = 10
-"""What a file unpacks to may not exceed RATIO times its size and SLACK bytes."""
+"""A file may unpack to at most RATIO times its size plus SLACK bytes."""
 
 
 class Source:
@@ -31,7 +31,7 @@ class Source:
         return len(self._data)
 
     def close(self) -> None:
-        """From now on, read from the mapping, too."""
+        """Read from the mapping, too, from now on."""
         self._descriptor = None
 
     def _check(self, start: int, size: int) -> None:
@@ -39,12 +39,12 @@ class Source:
             raise EOFError(f"bytes {start:,} to {start + size:,} of {len(self):,}")
 
     def view(self, start: int, size: int) -> memoryview:
-        """`size` bytes from `start`, mapped, writable without effect on the file."""
+        """Return `size` bytes from `start`, mapped, writable without effect on the file."""
         self._check(start, size)
         return self._data[start : start + size]
 
     def read(self, start: int, size: int) -> bytes:
-        """`size` bytes from `start`, copied."""
+        """Return `size` bytes from `start`, copied."""
         self._check(start, size)
         if self._descriptor is None:
             return bytes(self._data[start : start + size])
@@ -54,32 +54,41 @@ class Source:
         return data
 
     def part(self, start: int, size: int) -> Source:
-        """These bytes as a source of their own."""
+        """Return these bytes as a source of their own."""
         return Source(self.view(start, size), self._descriptor, self._base + start)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Source]:
-    """The file's bytes. Views stay valid afterwards."""
+    """Open a file as a source. Views stay valid afterwards."""
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            yield Source(memoryview(b""))
-            return
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        source = Source(memoryview(mapping), file.fileno())
+        source = Source(_mapped(file.fileno()), file.fileno())
         try:
             yield source
         finally:
             source.close()
 
 
+def map_file(path: Path) -> memoryview:
+    """Map a file's bytes into memory; they are read when they are used, and changes to them stay in memory."""
+    with path.open("rb") as file:
+        return _mapped(file.fileno())
+
+
+def _mapped(descriptor: int) -> memoryview:
+    # ACCESS_COPY: torch asks for writable memory, and writing to a tensor must not change the user's file.
+    # The view keeps the mapping alive after the descriptor is closed. An empty file cannot be mapped.
+    empty = os.fstat(descriptor).st_size == 0
+    return memoryview(b"" if empty else mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+
+
 def unpacked_limit(size: int) -> int:
-    """Most bytes that a file of `size` bytes may unpack to."""
+    """Return the most bytes that a file of `size` bytes may unpack to."""
     return SLACK + RATIO * size
 
 
-def numbers_of(data: memoryview, dtype: torch.dtype, numel: int) -> Tensor | Unaligned:
-    """The first `numel` numbers in `data`, 1-D; they share its memory where that is writable."""
+def values_of(data: memoryview, dtype: torch.dtype, numel: int) -> Tensor | Unaligned:
+    """Return the first `numel` values in `data`, 1-D; they share its memory where that is writable."""
     size = numel * dtype.itemsize
     if not 0 <= size <= len(data):
         raise EOFError(f"{numel:,} numbers of {dtype} in {len(data):,} bytes")
@@ -87,12 +96,12 @@ def numbers_of(data: memoryview, dtype: torch.dtype, numel: int) -> Tensor | Una
         return torch.empty(0, dtype=dtype)
     if data.readonly:
         data = memoryview(bytearray(data[:size]))
-    whole = torch.frombuffer(data, dtype=torch.uint8, count=size)
-    return Unaligned(data[:size], dtype) if whole.data_ptr() % dtype.itemsize else whole.view(dtype)
+    raw = torch.frombuffer(data, dtype=torch.uint8, count=size)
+    return Unaligned(data[:size], dtype) if raw.data_ptr() % dtype.itemsize else raw.view(dtype)
 
 
 def strides_of(shape: Sequence[int]) -> tuple[int, ...]:
-    """Of a tensor whose last dimension is the densest."""
+    """Return the strides of a tensor whose last dimension is the densest."""
     strides = [1]
     for side in reversed(shape[1:]):
         strides.append(strides[-1] * max(side, 1))

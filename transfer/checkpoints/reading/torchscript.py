@@ -1,4 +1,4 @@
-"""TorchScript files, which are programs: loaded where all that they can touch is numbers, and refused otherwise."""
+"""Load TorchScript files, which are programs, if all that they can touch is tensors, and refuse them otherwise."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CHAIN = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def is_script(path: Path) -> bool:
-    """Whether the file is an archive that brings code."""
+    """Tell whether the file is an archive that brings code."""
     try:
         with zipfile.ZipFile(path) as archive:
             return any(name.partition("/")[2].lower().startswith("code/") for name in archive.namelist())
@@ -67,7 +67,7 @@ def is_script(path: Path) -> bool:
 
 
 def load_script(path: Path) -> Callable[[Tensor], Tensor]:
-    """The network of a TorchScript file, to infer with. Raises UnreadableCheckpoint or UnsafeCheckpoint.
+    """Load the network of a TorchScript file, to infer with. Raises UnreadableCheckpoint or UnsafeCheckpoint.
 
     Its code is checked before torch sees it, since loading runs some of it (default values of arguments), and once more
     as torch understood it, before it is called.
@@ -93,7 +93,10 @@ def _load(data: bytes) -> Any:
 
 
 def _programs(data: bytes) -> dict[str, bytes]:
-    """Members with code or pickled objects, as torch reads them. Raises UnsafeCheckpoint where zipfile reads others."""
+    """Return the members with code or pickled objects, as torch reads them.
+
+    Raises UnsafeCheckpoint where zipfile reads others.
+    """
     reader = torch._C.PyTorchFileReader(io.BytesIO(data))
     names = reader.get_all_records()
     if len({name.lower() for name in names}) < len(names):  # torch does not tell capitals when it looks one up
@@ -113,7 +116,7 @@ def _programs(data: bytes) -> dict[str, bytes]:
 
 
 def _check_code(programs: dict[str, bytes]) -> None:
-    """Raise UnsafeCheckpoint where code, or a pickled object, could reach more than numbers."""
+    """Raise UnsafeCheckpoint where code, or a pickled object, could reach more than tensors."""
     refused = _refused_operators() | {"__setstate__"}  # which would run while the file loads; only its classes need it
     for name, content in programs.items():
         if name.lower().endswith(".py"):
@@ -124,11 +127,11 @@ def _check_code(programs: dict[str, bytes]) -> None:
 
 
 def _reaching(code: str, refused: frozenset[str]) -> Iterator[str]:
-    """What in serialised code could reach out, or hide that it does.
+    """Find what in serialised code could reach out, or hide that it does.
 
     Any mention counts, not only a call: an operator can be renamed, called as a method, or named in text (`getattr`).
     """
-    at, plain = 0, []
+    at, without_texts = 0, []
     while at < len(code):
         lexeme = LEXEME.match(code, at)
         if lexeme is None:
@@ -137,22 +140,22 @@ def _reaching(code: str, refused: frozenset[str]) -> Iterator[str]:
         mentioned = lexeme["word"] or (lexeme["text"] or "").encode().decode("unicode_escape")
         if mentioned in refused:
             yield mentioned
-        plain.append({"text": '""', "number": "0"}.get(lexeme.lastgroup or "", lexeme.group()))
+        without_texts.append({"text": '""', "number": "0"}.get(lexeme.lastgroup or "", lexeme.group()))
         at = lexeme.end()
-    for chain in CHAIN.findall(re.sub(r"\s*\.\s*", ".", "".join(plain))):
+    for chain in CHAIN.findall(re.sub(r"\s*\.\s*", ".", "".join(without_texts))):
         if _leaves(chain.split(".")):
             yield chain
 
 
 def _leaves(names: list[str]) -> bool:
-    """Whether a name and its attributes are an operator of another library, a class in C++, or on the way to either."""
+    """Tell whether a name and its attributes are another library's operator, a C++ class, or on the way to either."""
     if names[0] == "ops":
         return len(names) < 3 or names[1] not in NAMESPACES
     return names[:3] == CUSTOM_CLASSES[: len(names)]
 
 
 def _refused_operators() -> frozenset[str]:
-    """Names of operators that could be told a file: those that take text, or anything, and are not known."""
+    """Return the names of operators that take text, or anything, and could therefore be told a file."""
     schemas = [str(schema).partition(" -> ")[0] for schema in torch._C._jit_get_all_schemas()]
     names = [re.match(r"(\w+)::(\w+)", schema) for schema in schemas if re.search(r"\bstr\b|\.\.\.", schema)]
     mine = {name[2] for name in names if name and name[1] in NAMESPACES}
@@ -160,7 +163,7 @@ def _refused_operators() -> frozenset[str]:
 
 
 def _graphs(script: Any) -> Iterator[Any]:
-    """All that a loaded script can run."""
+    """Yield the graphs of all that a loaded script can run."""
     for module in script.modules():
         for name in module._c._method_names():
             yield module._c._get_method(name).inlined_graph
@@ -169,7 +172,7 @@ def _graphs(script: Any) -> Iterator[Any]:
 
 
 def _check_kinds(kinds: set[str]) -> None:
-    """Raise UnsafeCheckpoint at a kind of node that could reach more than numbers, or that calls what is not seen."""
+    """Raise UnsafeCheckpoint at a kind of node that could reach more than tensors, or that calls what is not seen."""
     refused = _refused_operators()
     operators = {schema.name for schema in torch._C._jit_get_all_schemas()}
     for kind in sorted(kinds - {f"prim::{name}" for name in STRUCTURE.split()}):

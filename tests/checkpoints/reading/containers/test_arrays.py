@@ -50,7 +50,7 @@ def test_pickles_of_arrays(protocol: int, tmp_path: Path) -> None:
 
 
 def python_2(array: np.ndarray[Any, Any], name: bytes) -> bytes:
-    """As cPickle of Python 2 writes it with protocol 2: names and numbers are strings of bytes."""
+    """Pickle as cPickle of Python 2 does with protocol 2: names and numbers are strings of bytes."""
     raw = array.tobytes()
     return (
         b"U" + bytes([len(name)]) + name + b"cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85"

@@ -67,7 +67,7 @@ def test_indices_that_do_not_fit(places: Any, said: str, tmp_path: Path) -> None
 def test_a_tensor_that_the_index_does_not_list(tmp_path: Path) -> None:
     sharded(tmp_path)
     save_file({**STATE, "extra": torch.ones(1)}, tmp_path / "model-00001-of-00002.safetensors")
-    with pytest.raises(UnreadableCheckpoint, match="have besides extra"):
+    with pytest.raises(UnreadableCheckpoint, match="have in addition extra"):
         read_checkpoint(tmp_path)
 
 

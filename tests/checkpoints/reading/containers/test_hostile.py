@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def entries(data: bytes, mark: bytes) -> list[int]:
-    """Where the headers begin."""
+    """Return where the headers begin."""
     places, place = [], data.find(mark)
     while place >= 0:
         places.append(place)

@@ -16,7 +16,7 @@ HARMLESS = ("giant memo index", "giant frame")
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What became of each bomb, in a process of limited memory."""
+    """Read each bomb and say what became of it, in a process of limited memory."""
     folder = tmp_path_factory.mktemp("bombs")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(

@@ -207,7 +207,7 @@ def test_what_a_pickle_may_not_alter(altered: bytes, tmp_path: Path) -> None:
 
 
 def test_getattr_of_classes_that_are_not_loaded_is_a_member_of_an_enumeration(tmp_path: Path) -> None:
-    """So Python 3.11 pickles them; of anything else it is an attack."""
+    """Python 3.11 pickles them so; of anything else it is an attack."""
     data = b"\x80\4}" + short("a") + b"cbuiltins\ngetattr\ncproject\nMode\n" + short("TRAIN") + b"\x86Rs."
     (tmp_path / "file.pth").write_bytes(data)
     assert read_checkpoint(tmp_path / "file.pth").tree["a"].origin == "project.Mode.TRAIN"

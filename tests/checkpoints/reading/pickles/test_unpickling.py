@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from transfer.checkpoints.reading.checkpoint import read_checkpoint
-from transfer.checkpoints.reading.pickles.names import resolve
+from transfer.checkpoints.reading.pickles.rebuilding import resolve
 from transfer.checkpoints.reading.pickles.unpickling import unpickle
 from transfer.errors import CheckpointError, UnreadableCheckpoint, UnsafeCheckpoint
 

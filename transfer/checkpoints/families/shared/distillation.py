@@ -1,4 +1,4 @@
-"""What projects of the DINO line share: a student and a teacher in one file, saved as their training wraps them."""
+"""Read files of the DINO line: a student and a teacher in one file, saved as their training wraps them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LABELS = ("teacher", "student")
 
 
 def teacher_and_student(contents: Contents, accepts: Callable[[StateDict], bool]) -> dict[str, StateDict]:
-    """The two networks' state dicts, as far as the file has them; none if `accepts` neither.
+    """Return the two networks' state dicts, as far as the file has them; none if it `accepts` neither.
 
-    A teacher that is not accepted beside a student that is stays: it is damaged, and the match says where.
+    A teacher that is not accepted, next to a student that is, stays: it is damaged, and the match says where.
     """
     found = {label: contents.state_dicts[label] for label in LABELS if label in contents.state_dicts}
     return found if any(accepts(state_dict) for state_dict in found.values()) else {}
@@ -52,7 +52,7 @@ def _swapped(contents: Contents, difference: str, project: str) -> str:
 
 
 def trained_arch(contents: Contents) -> str | None:
-    """`vit_small` with `patch_size` 8 in the training options → `vit_small_patch8_224`."""
+    """Return `vit_small_patch8_224` for `vit_small` with `patch_size` 8 in the training options."""
     arch, patch = contents.arch, contents.args.get("patch_size")
     if arch and re.fullmatch(r"(vit|deit)_(tiny|small|base|large)", arch):
         return f"{arch}_patch{patch}_224" if isinstance(patch, int) else None
@@ -60,7 +60,7 @@ def trained_arch(contents: Contents) -> str | None:
 
 
 def trained_options(layout: Layout | None) -> Mapping[str, Any]:
-    """What DINO's ViTs, and the Swins that iBOT and EsViT share, do that leaves no trace in weights."""
+    """Return the options of DINO's ViTs, and of iBOT's and EsViT's Swins, that leave no trace in weights."""
     if layout == VIT:
         return {"position_interpolation": "dino"}
     return {"eps": 1e-6, "padding": "ibot"} if layout == SWIN else {}

@@ -13,7 +13,7 @@ from transfer.checkpoints.keys.rules import Apply, Drop, Join, Permute, Rename, 
 
 BLOCK = r"Transformer/encoderblock_\d+/"
 STACKED = "Transformer/encoderblock/"
-"""Where all blocks are one, with the depth as the first dimension (big_vision's scan)."""
+"""Prefix of blocks in one, with the depth as the first dimension (big_vision's scan)."""
 
 _ATTENTION = r"MultiHeadDotProductAttention_[01]"
 _PARTS = r"(?P<part>query|key|value)"
@@ -21,12 +21,12 @@ _QKV = rf"(blocks\.\d+)/{_ATTENTION}/{_PARTS}/"
 
 
 def _out_first(kernel: Tensor) -> Tensor:
-    """`(C, heads, channels)` → `(heads * channels, C)`."""
+    """Reshape `(C, heads, channels)` to `(heads * channels, C)`."""
     return kernel.flatten(1).T
 
 
 def _merged(kernel: Tensor) -> Tensor:
-    """`(heads, channels, C)` → `(C, heads * channels)`."""
+    """Reshape `(heads, channels, C)` to `(C, heads * channels)`."""
     return kernel.flatten(0, 1).T
 
 
@@ -59,7 +59,7 @@ VIT_RULES: tuple[Rule, ...] = (
 
 
 def flax_vit(contents: Contents) -> tuple[StateDict, str] | None:
-    """The state dict with a flax ViT, and the prefix of its names; the image tower where there are two."""
+    """Return the state dict with a flax ViT, and the prefix of its names; the image tower where there are two."""
     for state_dict in contents.state_dicts.values():
         found = (re.match(rf"((?:\w+/)*?)(?:{BLOCK}|{STACKED})", name) for name in state_dict.tensors)
         prefixes = Counter(match[1] for match in found if match)
@@ -70,17 +70,17 @@ def flax_vit(contents: Contents) -> tuple[StateDict, str] | None:
 
 
 def _embeds(name: str, prefix: str) -> bool:
-    """Kernels of patches, which texts have not."""
+    """Return whether the tensor embeds patches, which a text tower does not."""
     return name.startswith(f"{prefix}embedding/") or name.startswith(f"{prefix}cls")
 
 
-def beside(prefix: str) -> tuple[Rule, ...]:
-    """What else a file holds: the text tower, the state of the optimiser."""
+def other_towers(prefix: str) -> tuple[Rule, ...]:
+    """Return rules that drop what else a file holds: the text tower, the state of the optimiser."""
     return (Drop(rf"(?!{re.escape(prefix)}).*", "not the image tower"),) if prefix else ()
 
 
 def unstacked(state_dict: StateDict, prefix: str) -> tuple[Rule, ...]:
-    """Rules that take stacked blocks apart, for names without prefix."""
+    """Return rules that take stacked blocks apart, for names without prefix."""
     start = prefix + STACKED
     stacks = Counter(tensor.shape[0] for name, tensor in state_dict.tensors.items() if name.startswith(start))
     if not stacks:
@@ -92,7 +92,7 @@ def unstacked(state_dict: StateDict, prefix: str) -> tuple[Rule, ...]:
 
 
 def heads_of(state_dict: StateDict, prefix: str) -> int | None:
-    """Heads are a dimension of flax's kernels."""
+    """Return the number of heads, a dimension of flax's kernels, by majority."""
     stacked = any(name.startswith(prefix + STACKED) for name in state_dict.tensors)
     rank, place = (4, 2) if stacked else (3, 1)
     kernels = (

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from transfer.checkpoints.keys.rules import Rename, Rule
 
 NUMBERED = r"[2-7]\.\d+\.(conv|bn)\d\."
-"""A name inside a stage."""
+"""Pattern of names within a stage."""
 
 
 def numbered_rules(names: Iterable[str]) -> tuple[Rule, ...]:
-    """Rules from the numbers of such a network to canonical names.
+    """Return rules from the numbers of such a network to canonical names.
 
     torchvision's stages are 4 to 7, after convolution, norm, activation and pooling; a network that has the last two in
     its code instead (lightly's) has its stages at 2 to 5.
@@ -26,6 +26,6 @@ def numbered_rules(names: Iterable[str]) -> tuple[Rule, ...]:
 
 
 def first_stage(names: Iterable[str]) -> int:
-    """The number of the first stage, even if the file lacks one of them."""
+    """Return the number of the first stage, even if the file lacks one of them."""
     stages = {int(name[0]) for name in names if re.match(NUMBERED, name)}
     return 2 if stages & {2, 3} else 4

@@ -1,4 +1,4 @@
-"""What google-research/simclr calls the tensors of its ResNets, in TensorFlow 1 and 2, and which networks it has."""
+"""The ResNets of google-research/simclr, and the names of their tensors in TensorFlow 1 and 2."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from transfer.checkpoints.keys.rules import Rename, Rule
-from transfer.checkpoints.keys.variables import CONVOLUTION, COUNTERS, NORM, count_created, created, kernels, parts
+from transfer.checkpoints.keys.variables import (
+    CONVOLUTION,
+    COUNTERS,
+    NORM,
+    count_created,
+    created,
+    kernels,
+    layer_variables,
+)
 from transfer.checkpoints.keys.weights import KeyMapping
 
 DEPTHS: tuple[tuple[str, tuple[int, ...]], ...] = (
@@ -24,25 +32,25 @@ LISTS = {"basic": ("conv2d_bn_layers", 2), "bottleneck": ("conv_relu_dropblock_l
 """Kind of block → its list of layers, and how many (convolution, norm, drop-block) belong to one convolution."""
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""What TensorFlow 2 puts behind a variable's path through the objects."""
+"""The end that TensorFlow 2 gives to a variable's path through the objects."""
 
 
 def ordered_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """Block and depths of the smallest network with as many layers as TensorFlow 1 has numbered."""
+    """Return block and depths of the smallest network with as many layers as TensorFlow 1 has numbered."""
     names = list(names)
     found = max(count_created("conv2d", names), count_created("batch_normalization", names))
     fitting = (network for network in DEPTHS if len(_places(*network)) >= found)
     return next(fitting, DEPTHS[-1])
 
 
-def ordered_naming(block: str, depths: Sequence[int]) -> KeyMapping:
-    """From layers in the order of creation to canonical names."""
+def ordered_key_mapping(block: str, depths: Sequence[int]) -> KeyMapping:
+    """Return the mapping from layers in the order of creation to canonical names."""
     places = _places(block, depths)
     norms = [place.replace("conv", "bn").replace("downsample.0", "downsample.1") for place in places]
     rules = (
         kernels(r".*/kernel"),
-        *parts("conv2d", CONVOLUTION),
-        *parts("batch_normalization", NORM),
+        *layer_variables("conv2d", CONVOLUTION),
+        *layer_variables("batch_normalization", NORM),
         *created("conv2d", places),
         *created("batch_normalization", norms),
     )
@@ -50,7 +58,7 @@ def ordered_naming(block: str, depths: Sequence[int]) -> KeyMapping:
 
 
 def _places(block: str, depths: Sequence[int]) -> list[str]:
-    """Canonical names of the convolutions in the order of creation: shortcuts come first in a group."""
+    """Return canonical names of the convolutions in the order of creation: shortcuts come first in a group."""
     places = ["conv1"]
     for layer, unit in ((layer, unit) for layer, depth in enumerate(depths, 1) for unit in range(depth)):
         places += [] if unit else [f"layer{layer}.0.downsample.0"]
@@ -59,7 +67,7 @@ def _places(block: str, depths: Sequence[int]) -> list[str]:
 
 
 def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """Block and depths of the smallest network that has all blocks which TensorFlow 2's names count."""
+    """Return block and depths of the smallest network that has all blocks which TensorFlow 2's names count."""
     names = list(names)
     kind = "basic" if any(f"/{LISTS['basic'][0]}/" in name for name in names) else "bottleneck"
     numbers = [(int(n[1]), int(n[2])) for name in names if (n := re.match(r"block_groups/(\d)/layers/(\d+)/", name))]
@@ -69,13 +77,13 @@ def object_network(names: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     return next(fitting, DEPTHS[-1])
 
 
-def object_naming(block: str) -> KeyMapping:
-    """From paths through the objects of a network to canonical names."""
+def object_key_mapping(block: str) -> KeyMapping:
+    """Return the mapping from paths through the objects of a network to canonical names."""
     rules = (
         Rename(rf"(.*){re.escape(VALUE)}", r"\1"),
         kernels(r".*/kernel"),
-        *parts("/conv2d", CONVOLUTION),
-        *parts("/bn", NORM),
+        *layer_variables("/conv2d", CONVOLUTION),
+        *layer_variables("/bn", NORM),
         Rename(r"initial_conv_relu_max_pool/0/conv2d\.(.*)", r"conv1.\1"),
         Rename(r"initial_conv_relu_max_pool/2/bn\.(.*)", r"bn1.\1"),
         *(rule for group in range(4) for rule in _group_rules(group, block)),

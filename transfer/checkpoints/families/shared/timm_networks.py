@@ -1,4 +1,4 @@
-"""timm's networks by their registered names, without storage: what they are is asked of timm, not of a table."""
+"""Ask timm about its networks by their registered names: they are built without storage, no table is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 
 def outline_by_timm(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
-    """timm's network without classifier and storage; None for unknown names and arguments that do not fit it."""
+    """Return timm's network without classifier and storage; None for unknown names or arguments that do not fit."""
     if not timm.is_model(arch):
         return None
     with torch.device("meta"), warnings.catch_warnings():
@@ -25,14 +25,14 @@ def outline_by_timm(arch: str, args: Mapping[str, Any]) -> nn.Module | None:
 
 
 def resnet_options(network: Any) -> dict[str, Any]:
-    """Options of `build_resnet` that leave no trace in weights, where timm's network has unusual ones."""
+    """Return options of `build_resnet` that leave no trace in weights, where timm's network has unusual ones."""
     averages = isinstance(network.layer2[0].aa, nn.AvgPool2d)
     stride = network.feature_info[-1]["reduction"]
     return ({"antialias": True} if averages else {}) | ({} if stride == 32 else {"output_stride": stride})
 
 
 def vit_options(network: Any) -> dict[str, Any]:
-    """Options of `build_vit` that leave no trace in weights, where timm's network has unusual ones."""
+    """Return options of `build_vit` that leave no trace in weights, where timm's network has unusual ones."""
     block = network.blocks[0]
     gelu = _gelu(getattr(block.mlp, "act", None))
     eps = block.norm1.eps

@@ -1,4 +1,13 @@
-"""Zip archives, read strictly: an archive that two readers could understand differently is refused."""
+"""Read zip archives strictly: an archive that two readers could understand differently is refused.
+
+A zip lists its entries twice: in the directory at its end, and in a header in front of each entry. Python's `zipfile`
+trusts the directory, torch's reader checks other things, and scanners others again, so that a file can show harmless
+weights to one and something else to another. Only archives for which all agree are read: headers repeat the directory's
+names, entries neither overlap nor share a name, every entry has its declared size, and what is unpacked its checksum.
+Sizes are summed before anything is unpacked, since a few kilobytes can unpack to terabytes.
+
+Entries that are stored, not compressed (torch stores all of them), are views of the mapped file.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +50,7 @@ class Archive:
     entries: dict[str, Entry]
 
     def start(self, entry: Entry) -> int:
-        """Where the entry's bytes begin."""
+        """Return where the entry's bytes begin."""
         name = entry.name.encode("utf-8", "surrogateescape")
         header = self.source.read(entry.offset, LOCAL.size + len(name))
         mark, *_, name_length, extra = LOCAL.unpack_from(header)
@@ -51,16 +60,16 @@ class Archive:
         return start
 
     def view(self, entry: Entry) -> memoryview:
-        """The entry's bytes: mapped where they are stored as they are, unpacked otherwise."""
+        """Return the entry's bytes: mapped where they are stored as they are, unpacked otherwise."""
         return memoryview(self.unpacker(entry)())
 
     def unpacker(self, entry: Entry) -> Callable[[], memoryview | bytearray]:
-        """What gives the entry's bytes, also after the file was closed."""
+        """Return a function that gives the entry's bytes, also after the file was closed."""
         packed = self.source.view(self.start(entry), entry.packed)
         return lambda: packed if entry.method == STORED else _inflate(packed, entry)
 
     def read(self, entry: Entry, most: int | None = None) -> bytes:
-        """The entry's bytes, or the first `most` of them, copied."""
+        """Return the entry's bytes, or the first `most` of them, copied."""
         size = entry.size if most is None else min(most, entry.size)
         if entry.method == STORED:
             return self.source.read(self.start(entry), size)
@@ -70,7 +79,7 @@ class Archive:
 
 
 def _inflate(packed: memoryview, entry: Entry) -> bytearray:
-    """Never more than the size that the directory declares."""
+    """Unpack an entry, never more than the size that the directory declares."""
     unpacked = bytearray()
     stream = zlib.decompressobj(-zlib.MAX_WBITS)
     rest = bytes(packed)
@@ -85,7 +94,10 @@ def _inflate(packed: memoryview, entry: Entry) -> bytearray:
 
 
 def read_archive(source: Source) -> Archive:
-    """The directory of a zip archive. Raises EOFError for a truncated one, UnreadableCheckpoint for a hostile one."""
+    """Read the directory of a zip archive.
+
+    Raises EOFError for a truncated one, UnreadableCheckpoint for a hostile one.
+    """
     count, size, start = _end(source)
     directory = source.read(start, size)
     found = list(_entries(directory, count))
@@ -112,8 +124,9 @@ def _by_name(found: list[Entry], ends: list[int]) -> dict[str, Entry]:
 
 
 def _end(source: Source) -> tuple[int, int, int]:
-    """Number of entries, size and start of the directory."""
+    """Return the number of entries, the size and the start of the directory."""
     tail_start = max(0, len(source) - END.size - LONGEST_COMMENT)
+    # a comment of up to 64 KiB may follow the end record, so it is searched for backwards
     tail = source.read(tail_start, len(source) - tail_start)
     place = tail.rfind(b"PK\5\6")
     if place < 0 or place + END.size > len(tail):
@@ -144,13 +157,13 @@ def _entries(directory: bytes, count: int) -> Iterator[Entry]:
         extra = directory[name_end : name_end + lengths[1]]
         name = directory[place + CENTRAL.size : name_end].decode("utf-8", "surrogateescape")
         size, packed, offset = _sizes64(extra, size, packed, offset)
-        _refuse_odd(mark, name, flags, method, packed, size)
+        _check_entry(mark, name, flags, method, packed, size)
         yield Entry(name, method, crc, packed, size, offset, 0)
         place = name_end + lengths[1] + lengths[2]
 
 
 def _sizes64(extra: bytes, *sizes: int) -> list[int]:
-    """Sizes of 4 GiB and more stand in the extra field 1, in this order, those that need it."""
+    """Replace sizes of 4 GiB and more, which stand in the extra field 1, in this order, if they need it."""
     place, wide = 0, b""
     while place + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, place)
@@ -161,7 +174,7 @@ def _sizes64(extra: bytes, *sizes: int) -> list[int]:
     return [next(numbers, size) if size == 0xFFFFFFFF else size for size in sizes]
 
 
-def _refuse_odd(mark: bytes, name: str, flags: int, method: int, packed: int, size: int) -> None:
+def _check_entry(mark: bytes, name: str, flags: int, method: int, packed: int, size: int) -> None:
     if mark != b"PK\1\2":
         raise EOFError("the zip directory is damaged")
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):

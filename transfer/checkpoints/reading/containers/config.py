@@ -1,4 +1,4 @@
-"""What stands beside the weights in a folder."""
+"""Read the configuration files that stand next to the weights in a folder."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ LARGEST = 2**24
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:
-    """`config.json` of timm or transformers, and what else stands beside it; empty without them.
+    """Read `config.json` of timm or transformers, and what else stands next to it; empty without them.
 
     `preprocessor_config.json` is under `preprocessor`, OpenCLIP's `open_clip_config.json` under `open_clip`.
     Raises UnreadableCheckpoint if one is damaged.
     """
-    beside = {"preprocessor": read_object(folder / PREPROCESSOR), "open_clip": read_object(folder / OPEN_CLIP)}
-    return {**read_object(folder / CONFIG), **{key: value for key, value in beside.items() if value}}
+    others = {"preprocessor": read_object(folder / PREPROCESSOR), "open_clip": read_object(folder / OPEN_CLIP)}
+    return {**read_object(folder / CONFIG), **{key: value for key, value in others.items() if value}}
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is no file or something else in it."""
+    """Read a JSON object, empty where there is no file or something else in it."""
     if not path.is_file():
         return {}
     try:
@@ -33,6 +33,6 @@ def read_object(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise UnreadableCheckpoint(
-            f"{path} beside the weights is not valid JSON ({error}). Repair or remove it."
+            f"{path} next to the weights is not valid JSON ({error}). Repair or remove it."
         ) from error
     return value if isinstance(value, dict) else {}

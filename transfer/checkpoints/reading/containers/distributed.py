@@ -28,7 +28,7 @@ Box = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def read_distributed(plan: Path) -> tuple[Content, tuple[Path, ...]]:
-    """The tree with its tensors assembled from their chunks, and the files that hold them.
+    """Return the tree with its tensors assembled from their chunks, and the files that hold them.
 
     Raises UnreadableCheckpoint for a chunk that is missing, of another size than planned, or outside the folder.
     """
@@ -62,7 +62,7 @@ def _assembled(plan: Path, metadata: Any) -> tuple[Content, tuple[Path, ...]]:
 
 
 def _chunks(storage_data: Mapping[Any, Any]) -> dict[str, dict[Any, Any]]:
-    """Name → offsets of the chunk (None for what is no tensor) → place in a file."""
+    """Group chunks: name → offsets of the chunk (None for what is no tensor) → place in a file."""
     chunks: dict[str, dict[Any, Any]] = {}
     for index, info in storage_data.items():
         chunks.setdefault(index["fqn"], {})[index.get("offset")] = info
@@ -91,7 +91,7 @@ class _Places:
         self._read: dict[tuple[str, int, int], Any] = {}
 
     def read(self, place: Mapping[str, Any]) -> Any:
-        """The value there."""
+        """Return the value that stands at a place."""
         key = file, offset, length = place["relative_path"], int(place["offset"]), int(place["length"])
         if key not in self._read:
             part = self._sources[file].part(offset, length)
@@ -99,7 +99,7 @@ class _Places:
         return self._read[key]
 
     def size(self) -> int:
-        """Bytes of all files."""
+        """Return the bytes of all files."""
         return sum(map(len, self._sources.values()))
 
 
@@ -119,8 +119,8 @@ def _value(name: str, info: Inert, chunks: Mapping[Any, Any], places: _Places) -
 
 
 def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
-    """Chunks must fill the tensor: inside it, as many numbers as it has, none of them twice."""
-    nested = all(
+    """Check that chunks fill the tensor: inside it, as many values as it has, none of them twice."""
+    all_inside = all(
         len(offsets) == len(sizes) == len(size)
         and all(
             start >= 0 and n >= 0 and start + n <= side for start, n, side in zip(offsets, sizes, size, strict=True)
@@ -128,7 +128,7 @@ def _check_boxes(name: str, size: tuple[int, ...], boxes: list[Box]) -> None:
         for offsets, sizes in boxes
     )
     count = sum(math.prod(sizes) for _, sizes in boxes)
-    if not nested or count != math.prod(size) or (len(boxes) > 1 and not _covered(size, boxes)):
+    if not all_inside or count != math.prod(size) or (len(boxes) > 1 and not _covered(size, boxes)):
         raise UnreadableCheckpoint(f"the planned chunks of {name} do not fill its {size}: the plan is damaged")
 
 
@@ -149,16 +149,16 @@ def _joined(size: tuple[int, ...], parts: Mapping[Box, Tensor]) -> Tensor:
     dtype = next(iter(parts.values())).dtype
 
     def join() -> Tensor:
-        whole = torch.empty(size, dtype=dtype)
+        joined = torch.empty(size, dtype=dtype)
         for box, part in parts.items():
-            whole[_slices(box)] = loaded(part)
-        return whole
+            joined[_slices(box)] = loaded(part)
+        return joined
 
     return Deferred(size, None, dtype, join)
 
 
 def _unflattened(values: Mapping[str, Any], paths: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree that was saved, its lists as dicts by position."""
+    """Return the tree that was saved, its lists as dicts by position."""
     tree: dict[str, Any] = {}
     for name, value in values.items():
         *folders, last = [str(part) for part in paths.get(name, (name,))]

@@ -1,4 +1,4 @@
-"""One file, told by its first bytes, → what it holds."""
+"""Read one file, whose container is told by its first bytes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from transfer.checkpoints.reading.containers.archive import read_archive
-from transfer.checkpoints.reading.containers.nested import read_nested
 from transfer.checkpoints.reading.containers.npz import MAGIC, is_npz, read_npy, read_npz
 from transfer.checkpoints.reading.containers.safetensors import tensors_in
-from transfer.checkpoints.reading.containers.torch_legacy import read_legacy
+from transfer.checkpoints.reading.containers.torch_legacy import read_legacy, read_nested
 from transfer.checkpoints.reading.containers.torch_zip import read_torch_zip
 from transfer.checkpoints.reading.pickles.modules import with_state_dicts
 from transfer.checkpoints.reading.source import Source, opened
@@ -43,7 +42,7 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
 
 @dataclass(frozen=True)
 class Content:
-    """What a container holds: any value, and a safetensors file's own metadata."""
+    """The content of a container: any value, and a safetensors file's own metadata."""
 
     container: str
     value: Any
@@ -51,7 +50,7 @@ class Content:
 
 
 def is_file_name(name: Any) -> bool:
-    """Whether a name that stands in a file leads to a neighbour of that file, and nowhere else."""
+    """Tell whether a name that stands in a file leads to a neighbour of that file, and nowhere else."""
     return (
         isinstance(name, str)
         and name not in ("", ".", "..")
@@ -61,7 +60,7 @@ def is_file_name(name: Any) -> bool:
 
 
 def read_file(file: Path) -> Content:
-    """The content of one file.
+    """Read the content of one file.
 
     Raises UnreadableCheckpoint for what is damaged or no checkpoint, UnsafeCheckpoint for a file that tries to run
     code; both name the file.
@@ -71,7 +70,7 @@ def read_file(file: Path) -> Content:
 
 
 def read_source(source: Source, file: Path) -> Content:
-    """The content of bytes that stand in `file`. Raises as `read_file`."""
+    """Read the content of bytes that stand in `file`. Raises as `read_file`."""
     try:
         return _read(source, file)
     except UnsafeCheckpoint as error:

@@ -1,4 +1,4 @@
-"""Which file of a folder holds its weights."""
+"""Find the file of a folder that holds its weights."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ WEIGHTS = (
 
 
 def weights_file(path: Path) -> Path:
-    """`path`, or the one file of its kind in a folder. Raises UnreadableCheckpoint where there is none, or several."""
+    """Return `path`, or the one file of its kind in a folder.
+
+    Raises UnreadableCheckpoint where there is none, or several.
+    """
     if path.is_file():
         return path
     if not path.is_dir():

@@ -1,4 +1,4 @@
-"""NumPy's `.npz` and `.npy`: arrays behind a header of type, order and shape (numpy/lib/format.py).
+"""Read NumPy's `.npz` and `.npy`: arrays behind a header of type, order and shape (numpy/lib/format.py).
 
 Arrays of objects are pickles; they go through the unpickler that runs nothing.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from transfer.checkpoints.reading.containers.archive import STORED, Archive, Entry
 from transfer.checkpoints.reading.deferred import Deferred, loaded
-from transfer.checkpoints.reading.pickles.arrays import ArrayType, array, numbers_in
+from transfer.checkpoints.reading.pickles.arrays import ArrayType, array, values_in
 from transfer.checkpoints.reading.pickles.unpickling import unpickle
 
 MAGIC = b"\x93NUMPY"
@@ -21,12 +21,12 @@ HEADER = re.compile(r"\{'descr': '([^']{1,20})', 'fortran_order': (True|False), 
 
 
 def is_npz(archive: Archive) -> bool:
-    """Whether an archive holds arrays and nothing else."""
+    """Tell whether an archive holds arrays and nothing else."""
     return bool(archive.entries) and all(name.endswith(SUFFIX) for name in archive.entries)
 
 
 def read_npz(archive: Archive) -> dict[str, Any]:
-    """Name → tensor; names may have slashes. What is compressed is unpacked when it is used."""
+    """Read tensors by name; names may have slashes. What is compressed is unpacked when it is used."""
     return {name.removesuffix(SUFFIX): _entry(archive, entry) for name, entry in archive.entries.items()}
 
 
@@ -38,12 +38,12 @@ def _entry(archive: Archive, entry: Entry) -> Any:
         raise EOFError(f"{entry.name} of shape {shape} and type {kind.code} has {entry.size - start:,} bytes")
     unpack = archive.unpacker(entry)
     return Deferred(
-        shape, None, kind.torch, lambda: loaded(numbers_in(memoryview(unpack())[start:], kind, shape, fortran))
+        shape, None, kind.torch, lambda: loaded(values_in(memoryview(unpack())[start:], kind, shape, fortran))
     )
 
 
 def read_npy(data: memoryview, name: str) -> Any:
-    """The tensor, or the value in an array of objects. Raises ValueError for a header that numpy does not write."""
+    """Read a tensor, or the value in an array of objects. Raises ValueError for a header that numpy does not write."""
     kind, fortran, shape, start = _header(data[:LONGEST_HEADER], name)
     if kind.code == "O":
         value, _ = unpickle(data, start=start)

@@ -1,4 +1,4 @@
-"""safetensors: a JSON header of names, types, shapes and places, then the numbers, mapped into memory on demand.
+"""Read safetensors: a JSON header of names, types, shapes and places, then the values, mapped on demand.
 
 Format: https://github.com/huggingface/safetensors#format.
 """
@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from transfer.checkpoints.reading.source import Source, numbers_of, opened, strides_of
+from transfer.checkpoints.reading.source import Source, opened, strides_of, values_of
 
 LONGEST_HEADER = 2**24
 MOST_DIMENSIONS = 64
@@ -30,13 +30,13 @@ TYPES = {
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Names → tensors and the file's metadata. Raises OSError or SafetensorError."""
+    """Read tensors by name, and the file's metadata. Raises OSError or SafetensorError."""
     with opened(path) as source:
         return tensors_in(source)
 
 
 def tensors_in(source: Source) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Names → tensors and metadata. Raises SafetensorError where header and file contradict each other."""
+    """Return tensors by name, and metadata. Raises SafetensorError where header and file contradict each other."""
     header, start = _header(source)
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -71,14 +71,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _place(name: str, value: Any) -> tuple[int, int]:
-    """Begin and end behind the header, which must agree with type and shape."""
+    """Return begin and end behind the header, which must agree with type and shape."""
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise SafetensorError(f"{name:.80} has no type, shape and place")
     dtype, shape, offsets = TYPES.get(str(value["dtype"])), value["shape"], value["data_offsets"]
     if dtype is None:
         raise SafetensorError(f"{name:.80} is of type {value['dtype']!r:.20}, which torch does not know")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2 or len(shape) > MOST_DIMENSIONS:
-        raise SafetensorError(f"{name:.80} has no shape and place in whole numbers")
+        raise SafetensorError(f"{name:.80} has no shape and place in integers")
     if math.prod(shape) * dtype.itemsize != offsets[1] - offsets[0]:
         raise SafetensorError(f"{name:.80} of shape {shape!s:.80} has {offsets[1] - offsets[0]:,} bytes")
     return offsets[0], offsets[1]
@@ -90,6 +90,6 @@ def _counts(value: Any) -> bool:
 
 def _tensor(source: Source, start: int, value: Mapping[str, Any]) -> Tensor:
     (begin, end), shape, dtype = value["data_offsets"], value["shape"], TYPES[value["dtype"]]
-    return numbers_of(source.view(start + begin, end - begin), dtype, math.prod(shape)).as_strided(
+    return values_of(source.view(start + begin, end - begin), dtype, math.prod(shape)).as_strided(
         shape, strides_of(shape), 0
     )

@@ -1,4 +1,4 @@
-"""Hugging Face checkpoints in several files: an index says which tensor stands in which shard."""
+"""Read Hugging Face checkpoints in several files: an index says which tensor stands in which shard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ SHOWN = 5
 
 
 def read_shards(index: Path) -> tuple[Content, tuple[Path, ...]]:
-    """All tensors that the index lists, and the shards. Raises UnreadableCheckpoint where index and shards differ."""
+    """Read all tensors that the index lists; also return the shards.
+
+    Raises UnreadableCheckpoint where index and shards differ.
+    """
     places = _weight_map(index)
     shards = {name: read_file(_shard(index, name)) for name in sorted(set(places.values()))}
     lacking = [f"{name} in {shard}" for name, shard in places.items() if name not in _tensors(shards[shard], shard)]
@@ -27,7 +30,7 @@ def read_shards(index: Path) -> tuple[Content, tuple[Path, ...]]:
         raise UnreadableCheckpoint(
             f"{index} and its shards differ: "
             + _listed("lack", lacking)
-            + _listed("have besides", extra)
+            + _listed("have in addition", extra)
             + ". Download "
             "the folder again: its files belong to different checkpoints."
         )

@@ -1,4 +1,4 @@
-"""torch >= 1.6: a zip archive of one pickle and one stored record per storage, mapped into memory on demand.
+"""Read files of torch >= 1.6: a zip archive of one pickle and one stored record per storage, mapped on demand.
 
 TorchScript programs are archives of the same kind; their weights are read, their code is not.
 """
@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from transfer.checkpoints.reading.containers.archive import Archive, Entry
-from transfer.checkpoints.reading.containers.nested import read_nested
+from transfer.checkpoints.reading.containers.torch_legacy import read_nested
 from transfer.checkpoints.reading.deferred import Unaligned
 from transfer.checkpoints.reading.pickles.inert import Inert
 from transfer.checkpoints.reading.pickles.modules import script_state_dict
 from transfer.checkpoints.reading.pickles.unpickling import unpickle
-from transfer.checkpoints.reading.source import numbers_of
+from transfer.checkpoints.reading.source import values_of
 from transfer.errors import UnreadableCheckpoint, UnsafeCheckpoint
 
 READ_WHOLE = 2**24
@@ -23,7 +23,7 @@ READ_WHOLE = 2**24
 
 
 def read_torch_zip(archive: Archive, name: str) -> tuple[str, Any]:
-    """`torch zip` or `torchscript`, and what it holds."""
+    """Return `torch zip` or `torchscript`, and the value that the archive holds."""
     records = _records(archive, name)
     tree = _tree(archive, records)
     if "constants.pkl" not in records:
@@ -38,13 +38,13 @@ def read_torch_zip(archive: Archive, name: str) -> tuple[str, Any]:
 
 
 def _records(archive: Archive, name: str) -> dict[str, Entry]:
-    """Entries by their names within the archive's one folder."""
+    """Return entries by their names within the archive's one folder."""
     folders = [entry.removesuffix("data.pkl") for entry in archive.entries if entry.count("/") == 1]
     folder = next((f for f in folders if f + "data.pkl" in archive.entries), None)
     if folder is None:
-        nested = ", ".join(list(archive.entries)[:3]) or "nothing"
+        names = ", ".join(list(archive.entries)[:3]) or "nothing"
         raise UnreadableCheckpoint(
-            f"{name} is a zip archive, but not one that torch.save wrote: it holds {nested}. If the checkpoint "
+            f"{name} is a zip archive, but not one that torch.save wrote: it holds {names}. If the checkpoint "
             "is inside, unpack it first."
         )
     return {n.removeprefix(folder): entry for n, entry in archive.entries.items() if n.startswith(folder)}
@@ -62,7 +62,7 @@ def _tree(archive: Archive, records: dict[str, Entry]) -> Any:
                 raise EOFError(f"record data/{key} is missing")
             seen[key] = archive.view(records[f"data/{key}"])
         if (key, dtype, numel) not in typed:
-            typed[key, dtype, numel] = numbers_of(seen[key], dtype, numel)
+            typed[key, dtype, numel] = values_of(seen[key], dtype, numel)
         return typed[key, dtype, numel]
 
     entry = records["data.pkl"]

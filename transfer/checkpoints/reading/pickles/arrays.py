@@ -1,4 +1,4 @@
-"""NumPy arrays in pickles and .npy files become tensors.
+"""Turn NumPy arrays in pickles and .npy files into tensors.
 
 The pickle of an array names `_reconstruct`, a dtype, and a state of version, shape, dtype, order and raw bytes
 (numpy/core/src/multiarray/methods.c, array_setstate).
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transfer.checkpoints.reading.pickles.inert import Inert, InertClass
 from transfer.checkpoints.reading.pickles.keys import name_of
-from transfer.checkpoints.reading.source import numbers_of, strides_of
+from transfer.checkpoints.reading.source import strides_of, values_of
 
 MOST_DIMENSIONS = 64
 
@@ -40,28 +40,28 @@ class ArrayType:
 
     @property
     def torch(self) -> torch.dtype | None:
-        """None for objects, texts, dates and records."""
+        """Type of a tensor's values; None for objects, texts, dates and records."""
         return TYPES.get(self.code)
 
     def fill(self, state: Any) -> None:
-        """`(version, order, ...)`, from a pickle."""
+        """Take the byte order from a pickle's state `(version, order, ...)`."""
         self.order = name_of(state[1])
 
 
 class Shell:
-    """An array that is not filled yet; `remembered` are the numbers under which a pickle knows it."""
+    """An array that is not filled yet; `remembered` are the indices under which a pickle knows it."""
 
     def __init__(self) -> None:
         self.remembered: list[int] = []
 
     def filled(self, state: Any) -> Any:
-        """The array, from `(version, shape, dtype, fortran, raw)`."""
+        """Build the array from a pickle's state `(version, shape, dtype, fortran, raw)`."""
         shape, kind, fortran, raw = state[-4:]
         return array(raw, kind, shape, bool(fortran))
 
 
 def array(raw: Any, kind: Any, shape: Any, fortran: bool) -> Any:
-    """A tensor, the items of an array of objects, or an inert array of what is no number."""
+    """Return a tensor, the items of an array of objects, or an inert array where the values are not numeric."""
     shape = tuple(map(int, shape))
     if not isinstance(kind, ArrayType):
         raise pickle.UnpicklingError(f"an array whose type is a {type(kind).__name__}")
@@ -74,59 +74,59 @@ def array(raw: Any, kind: Any, shape: Any, fortran: bool) -> Any:
     data = memoryview(raw.encode("latin-1") if isinstance(raw, str) else raw)
     if len(data) != math.prod(shape) * kind.torch.itemsize:
         raise EOFError(f"an array of shape {shape} and type {kind.code} has {len(data):,} bytes")
-    return numbers_in(data, kind, shape, fortran)
+    return values_in(data, kind, shape, fortran)
 
 
-def numbers_in(data: memoryview, kind: ArrayType, shape: Sequence[int], fortran: bool) -> Tensor:
-    """The tensor whose bytes `data` are."""
+def values_in(data: memoryview, kind: ArrayType, shape: Sequence[int], fortran: bool) -> Tensor:
+    """Return the tensor whose bytes `data` are."""
     dtype = kind.torch or torch.uint8
     strides = strides_of(shape[::-1])[::-1] if fortran else strides_of(shape)
-    numbers = numbers_of(data, dtype, math.prod(shape)).as_strided(shape, strides, 0)
+    values = values_of(data, dtype, math.prod(shape)).as_strided(shape, strides, 0)
     width = dtype.itemsize // (2 if dtype.is_complex else 1)
-    return numbers if kind.order != ">" or width == 1 else _swapped(numbers, width)
+    return values if kind.order != ">" or width == 1 else _swapped(values, width)
 
 
-def _swapped(numbers: Tensor, width: int) -> Tensor:
-    """Little-endian from big-endian."""
+def _swapped(values: Tensor, width: int) -> Tensor:
+    """Turn big-endian values into little-endian ones."""
     return (
-        numbers.contiguous()
+        values.contiguous()
         .flatten()
         .view(torch.uint8)
         .reshape(-1, width)
         .flip(1)
         .flatten()
-        .view(numbers.dtype)
-        .reshape(numbers.shape)
+        .view(values.dtype)
+        .reshape(values.shape)
     )
 
 
 def reconstruct(_kind: Any, _shape: Any, _code: Any) -> Shell:
-    """`numpy.core.multiarray._reconstruct`."""
+    """Stand in for `numpy.core.multiarray._reconstruct`."""
     return Shell()
 
 
 def array_type(code: Any, *_: Any) -> ArrayType:
-    """`numpy.dtype`, of a code or of a class such as ml_dtypes.bfloat16."""
+    """Stand in for `numpy.dtype`, of a code or of a class such as ml_dtypes.bfloat16."""
     return ArrayType(code.origin.rpartition(".")[2] if isinstance(code, InertClass) else name_of(code))
 
 
 def from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> Any:
-    """`numpy.core.numeric._frombuffer`."""
+    """Stand in for `numpy.core.numeric._frombuffer`."""
     return array(raw, kind, shape, order == "F")
 
 
 def scalar(kind: Any, raw: Any = b"") -> Any:
-    """`numpy.core.multiarray.scalar`: a Python number, or what stands for something else."""
+    """Stand in for `numpy.core.multiarray.scalar`: a Python number, or what stands for something else."""
     value = array(raw, kind, (), False) if isinstance(raw, bytes | str) else raw
     return value.item() if isinstance(value, Tensor) else value
 
 
 def dill_array(function: Any, args: Any, state: Any, _attributes: Any = None) -> Any:
-    """`dill._dill._create_array`."""
+    """Stand in for `dill._dill._create_array`."""
     del function, args
     return Shell().filled(state)
 
 
 def jax_array(_function: Any, _args: Any, state: Any, *_: Any) -> Any:
-    """`jax._src.array._reconstruct_array` and its predecessors."""
+    """Stand in for `jax._src.array._reconstruct_array` and its predecessors."""
     return Shell().filled(state)

@@ -1,4 +1,4 @@
-"""Globals that weights have no use for: a pickle that names one is an attack or a program."""
+"""Refuse globals that weights have no use for: a pickle that names one is an attack or a program."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ DANGEROUS_NAMES = (
     "cloudpickle.cloudpickle",
 )
 HARMLESS = ("torch.jit._pickle", "torch.fx.immutable_collections")
-"""Exceptions: TorchScript's marks of the types of lists, and plain containers."""
+"""Exceptions: TorchScript's marks of the types of lists, and ordinary containers."""
 
 
 def refuse_dangerous(module: str, name: str) -> None:

@@ -1,7 +1,11 @@
-"""How long a value would be, were everything in it written out as often as it occurs.
+"""Bound how long a value would be if everything in it were written out as often as it occurs.
 
 A pickle may put a tuple twice into a tuple, that one twice into another, and so on: a few bytes for a value that takes
 forever to print, to hash or to compare. Behind this check, every value can be handled like any other.
+
+The extent of an item is 1 + the extents of its parts, computed once for each distinct object (by `id`, since hashing is
+what must be avoided) after those of its parts: a depth-first walk with an explicit stack, on which a container is
+pushed a second time to be summed up when its parts are done. Recursion would let a deep value overflow Python's stack.
 """
 
 from __future__ import annotations
@@ -14,14 +18,16 @@ from torch import Tensor
 from transfer.checkpoints.reading.pickles.inert import Inert
 from transfer.checkpoints.reading.pickles.keys import refuse
 
-FREE = 1_000_000
-COPIES = 4
-"""So often everything may occur, on average, beyond FREE items and letters."""
+FREE_ITEMS = 1_000_000
+MOST_REPEATS = 4
+"""How many times, on average, each item may be repeated once FREE_ITEMS items and letters are used up."""
 
 MOST_BITS = 8192
-"""Of an integer; Python refuses to write out much longer ones."""
+"""Most bits of an integer; Python refuses to write out much longer ones."""
 
 ENOUGH = 2**62
+"""Extents are not counted beyond this."""
+
 SINGLE = frozenset((float, bool, type(None), Tensor))
 """Types of which every value is one item."""
 
@@ -46,7 +52,7 @@ def check_extent(value: Any) -> None:
             if parts := _parts(item):
                 waiting.append((item, True))
                 waiting.extend((part, False) for part in parts if type(part) not in SINGLE)
-    if longest > FREE + COPIES * held:
+    if longest > FREE_ITEMS + MOST_REPEATS * held:
         refuse("repeats values inside one another until they have no end")
 
 

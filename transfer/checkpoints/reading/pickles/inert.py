@@ -9,7 +9,7 @@ from typing import Any
 class Inert(Mapping[str, Any]):
     """Stands for an object that is not loaded, such as an argparse.Namespace: its state, as a mapping.
 
-    `origin` is the name of its class; arguments of its construction are kept under `args`, items of a list or set under
+    `origin` is the name of its class; arguments of its construction stand under `args`, items of a list or set under
     `items`.
     """
 
@@ -65,7 +65,7 @@ class InertClass:
         self.origin, self.names = origin, names
 
     def build(self, args: tuple[Any, ...], options: Mapping[Any, Any]) -> Inert:
-        """An object from the arguments of its construction; a lone mapping is taken for its items."""
+        """Build an object from the arguments of its construction; a lone mapping is taken for its items."""
         if self.names:
             return Inert(self.origin, dict(zip(self.names, args, strict=False)))
         if len(args) == 1 and isinstance(args[0], Mapping):
@@ -76,8 +76,8 @@ class InertClass:
         return f"<inert class {self.origin}>"
 
 
-class Plain(dict[Any, Any]):
-    """A dict to which a pickle gives attributes (a state dict's `_metadata`), which are not kept."""
+class BareDict(dict[Any, Any]):
+    """A dict that drops the attributes which a pickle gives it, such as a state dict's `_metadata`."""
 
 
 class Rebuilder:

@@ -1,4 +1,4 @@
-"""Which values may become names, keys of a dict or members of a set.
+"""Limit which values may become names, keys of a dict or members of a set.
 
 Writing out and hashing are where a small pickle can take forever: a tuple is hashed by walking everything in it, and
 numbers can be chosen to collide.
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from transfer.errors import UnreadableCheckpoint
 
 LARGEST_KEY = 1000
-MOST_ODD = 100
+MOST_COLLIDING = 100
 DISTINCT = 2**60
 """Integers below this have hashes of their own."""
 
@@ -27,7 +27,7 @@ def refuse(what: str) -> NoReturn:
 
 
 def name_of(value: Any) -> str:
-    """A text or a small number as text. Raises UnpicklingError for anything else."""
+    """Return a text, or a small number as text. Raises UnpicklingError for anything else."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if not isinstance(value, str) and not (isinstance(value, int) and abs(value) < DISTINCT):
@@ -35,8 +35,11 @@ def name_of(value: Any) -> str:
     return str(value)
 
 
-def is_odd(key: Any) -> bool:
-    """Whether many such keys could be made to collide. Raises UnreadableCheckpoint for what must not be hashed."""
+def may_collide(key: Any) -> bool:
+    """Tell whether many such keys could be made to collide.
+
+    Raises UnreadableCheckpoint for what must not be hashed.
+    """
     if isinstance(key, str | bytes | bool | None) or (isinstance(key, int) and abs(key) < DISTINCT):
         return False
     if isinstance(key, tuple | frozenset):
@@ -45,10 +48,13 @@ def is_odd(key: Any) -> bool:
 
 
 def checked(keys: Iterable[Any]) -> list[Any]:
-    """The keys of one set or dict that a call makes. Raises UnreadableCheckpoint for those that must not be hashed."""
+    """Return the keys of one set or dict that a call makes.
+
+    Raises UnreadableCheckpoint for those that must not be hashed.
+    """
     found = list(keys)
-    if sum(map(is_odd, found)) > MOST_ODD:
-        refuse(f"has a set of more than {MOST_ODD} items that are neither names nor small numbers")
+    if sum(map(may_collide, found)) > MOST_COLLIDING:
+        refuse(f"has a set of more than {MOST_COLLIDING} items that are neither names nor small numbers")
     return found
 
 

@@ -1,7 +1,7 @@
-"""The state of a pickle machine, and everything that it may do.
+"""The state of the machine that runs a pickle, everything that it may do, and its budgets.
 
-Only rebuilding functions of this package and inert classes are ever called, and what is built is bounded by the length
-of the pickle.
+Only rebuilding functions of this package and inert classes are ever called. What is built is bounded by counters, and
+what is copied by a budget that grows with the length of the pickle: the package's docstring says why.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ import torch
 from transfer.checkpoints.reading.deferred import Unaligned
 from transfer.checkpoints.reading.pickles.arrays import Shell
 from transfer.checkpoints.reading.pickles.inert import Inert, InertClass, Rebuilder
-from transfer.checkpoints.reading.pickles.keys import is_odd, name_of, refuse
-from transfer.checkpoints.reading.pickles.names import resolve
-from transfer.checkpoints.reading.pickles.rebuilding import StorageType
+from transfer.checkpoints.reading.pickles.keys import may_collide, name_of, refuse
+from transfer.checkpoints.reading.pickles.rebuilding import StorageType, resolve
 
 MOST_CONTAINERS = 1_000_000
 MOST_TENSORS = 400_000
 MOST_REMEMBERED = 2_000_000
 MOST_OPEN = MOST_NAMES = 10_000
-MOST_ODD_KEYS = 10_000
+MOST_COLLIDING_KEYS = 10_000
 MOST_REPEATED = 2**28
-FREE = 2**20
+FREE_COPIES = 2**20
 """Items that calls may copy however short the pickle is."""
 
-COPIES = 3
-"""How often calls may copy a whole pickle."""
+MOST_COPIES = 3
+"""How many times the length of the pickle calls may copy."""
 
 SIZED = (str, bytes, bytearray, memoryview, list, tuple, dict, set, frozenset, Inert)
 LOAD = "torch.storage._load_from_bytes"
 
-Numbers = torch.Tensor | Unaligned
-Storage = Callable[[str, torch.dtype, int, Any], Numbers]
+StorageValues = torch.Tensor | Unaligned
+Storage = Callable[[str, torch.dtype, int, Any], StorageValues]
 """`(key, dtype, numel, view)` → the 1-D data of tensors."""
 Nested = Callable[[bytes], Any]
 """A torch file inside a pickle → its value."""
@@ -51,11 +50,12 @@ class Machine:
         self.memo: dict[int, Any] = {}
         self._storage, self._nested = storage, nested
         self._globals: dict[tuple[str, str], Any] = {}
-        self._containers = self._tensors = self._odd_keys = self._repeated = 0
-        self._all_weights = FREE + COPIES * len(data)
+        self._containers = self._tensors = self._colliding_keys = self._repeated = 0
+        # A call may copy its arguments, and `memo` hands out the same long argument to any number of calls.
+        self._copy_budget = FREE_COPIES + MOST_COPIES * len(data)
 
     def take(self, size: int) -> memoryview:
-        """The next `size` bytes."""
+        """Return the next `size` bytes."""
         start = self.position
         self.position = end = start + size
         if not start <= end <= self._length:
@@ -63,7 +63,7 @@ class Machine:
         return self.data[start:end]
 
     def line(self) -> bytes:
-        """The bytes up to the end of the line, which is passed."""
+        """Return the bytes up to the end of the line, which is passed."""
         size = 100
         while True:
             piece = bytes(self.data[self.position : self.position + size])
@@ -82,7 +82,7 @@ class Machine:
             refuse(f"opens more than {MOST_OPEN:,} lists in one another")
 
     def since_mark(self) -> list[Any]:
-        """The operands since the last mark."""
+        """Return the operands since the last mark."""
         items, self.stack = self.stack, self._marks.pop()
         return items
 
@@ -103,12 +103,12 @@ class Machine:
 
     def check_keys(self, keys: Iterable[Any]) -> None:
         """Count keys that could be made to collide."""
-        self._odd_keys += sum(is_odd(key) for key in keys if type(key) is not str)
-        if self._odd_keys > MOST_ODD_KEYS:
-            refuse(f"has more than {MOST_ODD_KEYS:,} keys that are neither names nor small numbers")
+        self._colliding_keys += sum(may_collide(key) for key in keys if type(key) is not str)
+        if self._colliding_keys > MOST_COLLIDING_KEYS:
+            refuse(f"has more than {MOST_COLLIDING_KEYS:,} keys that are neither names nor small numbers")
 
     def find(self, module: str, name: str) -> Any:
-        """What stands for a global. Raises UnsafeCheckpoint for a dangerous one."""
+        """Return what stands for a global. Raises UnsafeCheckpoint for a dangerous one."""
         known = self._globals.get((module, name))
         if known is None:
             if len(self._globals) >= MOST_NAMES:
@@ -121,7 +121,7 @@ class Machine:
         """Call a rebuilding function, or construct an inert object."""
         if not isinstance(args, tuple):
             raise pickle.UnpicklingError(f"arguments that are a {type(args).__name__}")
-        self.pay(args)
+        self.charge(args)
         if isinstance(function, InertClass):
             return function.build(args, options or {})
         if not isinstance(function, Rebuilder):
@@ -131,26 +131,30 @@ class Machine:
             self._count_tensor(made)
         return made
 
-    def pay(self, values: Iterable[Any]) -> None:
+    def charge(self, values: Iterable[Any]) -> None:
         """Count what a call may copy: all calls together no more than a few times the pickle's own length.
 
         An array of protocol 2 is copied twice: from text to bytes, and into its tensor.
         """
-        self._all_weights -= sum(len(value) for value in values if isinstance(value, SIZED))
-        if self._all_weights < 0:
+        self._copy_budget -= sum(len(value) for value in values if isinstance(value, SIZED))
+        if self._copy_budget < 0:
             refuse("copies the same values again and again")
 
     def _count_tensor(self, tensor: torch.Tensor | None = None) -> None:
         self._tensors += 1
         if self._tensors > MOST_TENSORS:
             refuse(f"builds more than {MOST_TENSORS:,} tensors")
+        # strides of 0 show few bytes as a tensor of any size, which whoever makes it contiguous would have to hold
         if tensor is not None and not tensor.is_contiguous():
             self._repeated += max(0, tensor.numel() * tensor.itemsize - tensor.untyped_storage().nbytes())
         if self._repeated > MOST_REPEATED:
             refuse(f"repeats the numbers of small tensors to more than {MOST_REPEATED:,} bytes")
 
     def reference(self, pid: Any) -> Any:
-        """`("storage", type, key, location, numel[, view])` → its data; `("module", class, ...)` → the class."""
+        """Return the data of a storage, or the class of a module.
+
+        A persistent id is `("storage", type, key, location, numel[, view])` or `("module", class, ...)`.
+        """
         if not isinstance(pid, tuple) or not pid:
             raise pickle.UnpicklingError(f"a reference that is a {type(pid).__name__}")
         if pid[0] == "module":

@@ -1,4 +1,4 @@
-"""Whole networks in a pickle become state dicts: their classes are not loaded, but their attributes are there."""
+"""Turn pickled networks into state dicts: their classes are not loaded, but their attributes are there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEEPEST_TREE = 4
 
 
 def with_state_dicts(tree: Any, depth: int = DEEPEST_TREE) -> Any:
-    """`tree` with each torch.nn.Module that stands under names replaced by its state dict."""
+    """Return `tree` with each torch.nn.Module that stands under names replaced by its state dict."""
     if _is_module(tree):
         return state_dict(tree)
     if depth and isinstance(tree, dict) and any(isinstance(value, Mapping) for value in tree.values()):
@@ -29,17 +29,20 @@ def _is_module(value: Any) -> bool:
 
 
 def state_dict(module: Inert) -> dict[str, Tensor]:
-    """What `module.state_dict()` would return: parameters and persistent buffers by their dotted names."""
+    """Return what `module.state_dict()` would: parameters and persistent buffers by their dotted names."""
     return _bounded(_named(module, "", DEEPEST_MODULE))
 
 
 def script_state_dict(module: Inert) -> dict[str, Tensor]:
-    """The tensors of a TorchScript module by their dotted names: its attributes are not told apart."""
+    """Return the tensors of a TorchScript module by their dotted names: its attributes are not told apart."""
     return _bounded(_attributes(module, "", DEEPEST_MODULE))
 
 
 def _bounded(named: Iterator[tuple[str, Tensor | None]]) -> dict[str, Tensor]:
-    """Modules may be shared, so that few of them could have endless names. Modules without tensors count, too."""
+    """Collect tensors, but refuse endless names: a few modules that are shared could have them.
+
+    Modules without tensors count, too.
+    """
     found: dict[str, Tensor] = {}
     for count, (name, tensor) in enumerate(named):
         if count > MOST_TENSORS:

@@ -1,4 +1,4 @@
-"""What each instruction of a pickle does to the machine. Every one accepts only the types it was made for."""
+"""The instructions of a pickle: what each does to the machine. Every one accepts only the types it was made for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from transfer.checkpoints.reading.pickles.arrays import ArrayType, Shell
-from transfer.checkpoints.reading.pickles.inert import Inert, InertClass, Plain
+from transfer.checkpoints.reading.pickles.inert import BareDict, Inert, InertClass
 from transfer.checkpoints.reading.pickles.machine import Machine
 
 LONGEST_NUMBER = 100
-"""Bytes or digits."""
+"""Most bytes or digits of a number."""
 INLINE = 4096
-"""Bytes that are copied; longer data stay where they are."""
+"""Most bytes that are copied; longer data stay where they are."""
 
 Handler = Callable[[Machine], None]
 
@@ -47,7 +47,7 @@ def _number(form: str) -> Handler:
 
 
 def _sized(form: str, convert: Callable[[memoryview], Any]) -> Handler:
-    """An operand behind its length."""
+    """Push an operand that stands behind its length."""
     code = struct.Struct(form)
 
     def push(machine: Machine) -> None:
@@ -69,7 +69,7 @@ def _bytes(data: memoryview) -> bytes | memoryview:
 
 
 def _old_string(data: memoryview) -> str | memoryview:
-    """Python 2's: text or bytes, nobody knows; latin-1 loses nothing, and long ones are arrays."""
+    """Read a string of Python 2, text or bytes: latin-1 loses nothing, and long ones are arrays."""
     return str(data, "latin-1") if len(data) <= INLINE else data
 
 
@@ -213,7 +213,7 @@ def _call_with_options(machine: Machine) -> None:
     options, args, kind = machine.stack.pop(), machine.stack.pop(), machine.stack.pop()
     if not isinstance(kind, InertClass) or not isinstance(options, dict):
         raise pickle.UnpicklingError("a construction with options of what is no class")
-    machine.pay([options])
+    machine.charge([options])
     machine.push_new(machine.call(kind, args, options))
 
 
@@ -221,13 +221,13 @@ def _build(machine: Machine) -> None:
     """Give an object its state. Tensors and dicts keep their contents only."""
     state = machine.stack.pop()
     target = machine.stack[-1]
-    machine.pay(state if isinstance(state, tuple) else (state,))
+    machine.charge(state if isinstance(state, tuple) else (state,))
     if isinstance(target, Inert | ArrayType):
         target.fill(state)
     elif isinstance(target, Shell):
         machine.stack[-1] = target.filled(state)
         machine.memo.update(dict.fromkeys(target.remembered, machine.stack[-1]))
-    elif not isinstance(target, Plain | torch.Tensor | InertClass):
+    elif not isinstance(target, BareDict | torch.Tensor | InertClass):
         raise pickle.UnpicklingError(f"a state for a {type(target).__name__}, which a pickle may not alter")
 
 
@@ -342,4 +342,4 @@ def _unknown(machine: Machine) -> None:
 
 
 OPCODES: tuple[Handler, ...] = tuple(HANDLERS.get(bytes([code]), _unknown) for code in range(256))
-"""By the instruction's byte; STOP is the loop's."""
+"""What to do, by the instruction's byte; STOP belongs to the loop."""

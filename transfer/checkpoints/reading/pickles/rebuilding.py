@@ -1,4 +1,4 @@
-"""What stands in for the few functions that a checkpoint's pickle may call."""
+"""Stand-ins for the few functions that a checkpoint's pickle may call, and for all other globals."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import torch
 
 from transfer.checkpoints.reading.deferred import Unaligned
 from transfer.checkpoints.reading.pickles import arrays
-from transfer.checkpoints.reading.pickles.inert import Inert, InertClass, Plain
+from transfer.checkpoints.reading.pickles.dangerous import refuse_dangerous
+from transfer.checkpoints.reading.pickles.inert import BareDict, Inert, InertClass, Rebuilder
 from transfer.checkpoints.reading.pickles.keys import checked, name_of
 from transfer.errors import UnsafeCheckpoint
 
 MOST_DIMENSIONS = 64
 
 
-def _dict(items: Any = (), *_: Any) -> Plain:
+def _dict(items: Any = (), *_: Any) -> BareDict:
     if isinstance(items, Mapping):
-        return Plain(items)
+        return BareDict(items)
     pairs = [(key, value) for key, value in items]
-    return Plain(zip(checked(key for key, _ in pairs), (value for _, value in pairs), strict=True))
+    return BareDict(zip(checked(key for key, _ in pairs), (value for _, value in pairs), strict=True))
 
 
-def _default_dict(*_factory: Any) -> Plain:
-    return Plain()
+def _default_dict(*_factory: Any) -> BareDict:
+    return BareDict()
 
 
 def _set(items: Iterable[Any] = ()) -> set[Any]:
@@ -49,14 +50,14 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _byte_string(value: Any = b"", *_encoding: Any) -> bytes:
-    """`bytes` and `bytearray`; a number would ask for that many zeros."""
+    """Stand in for `bytes` and `bytearray`; a number would ask for that many zeros."""
     return value.encode("latin1") if isinstance(value, str) else bytes(memoryview(value))
 
 
 def _rebuild_tensor(
     storage: Any, offset: Any, size: Any, stride: Any, _grad: Any = None, _hooks: Any = None, metadata: Any = None
 ) -> torch.Tensor:
-    """A view of `storage` (1-D). Raises UnpicklingError where it would leave the storage."""
+    """Return a view of `storage` (1-D). Raises UnpicklingError where it would leave the storage."""
     size, stride, offset = tuple(map(int, size)), tuple(map(int, stride)), int(offset)
     if not isinstance(storage, torch.Tensor | Unaligned) or len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
         raise pickle.UnpicklingError("a tensor without storage")
@@ -71,17 +72,20 @@ def _rebuild_tensor(
 def _rebuild_cast(
     storage: Any, offset: Any, size: Any, stride: Any, _grad: Any, _hooks: Any, dtype: Any, metadata: Any = None
 ) -> torch.Tensor:
-    """A view of a storage without type."""
+    """Return a view of a storage without type."""
     return _rebuild_tensor(storage.view(dtype), offset, size, stride, metadata=metadata)
 
 
 def _rebuild_quantised(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> torch.Tensor:
-    """The integers, without scale and zero point: matching refuses them by name."""
+    """Return the integers, without scale and zero point: matching refuses them by name."""
     return _rebuild_tensor(storage, offset, size, stride)
 
 
 def _rebuild_subclass(function: Any, _kind: Any, args: Any, state: Any = None) -> Any:
-    """A tensor with attributes, without them; of a distributed tensor, the part that the file holds if it is all."""
+    """Return a tensor with attributes without them.
+
+    Of a distributed tensor, return the part that the file holds, if it is all.
+    """
     made = function.function(*args) if not isinstance(function, InertClass) else function.build(args, {})
     local = state.get("_local_tensor") if isinstance(state, Mapping) else None
     if isinstance(made, Inert) and isinstance(local, torch.Tensor) and tuple(local.shape) == made.get("shape"):
@@ -90,7 +94,7 @@ def _rebuild_subclass(function: Any, _kind: Any, args: Any, state: Any = None) -
 
 
 def _without_values(origin: str, shape_at: int) -> Callable[..., Inert]:
-    """A tensor whose values a file does not hold as plain numbers."""
+    """Stand in for a tensor whose values a file does not hold as an array."""
 
     def build(*args: Any) -> Inert:
         return Inert(origin, {"shape": tuple(args[shape_at]) if shape_at < len(args) else None})
@@ -103,7 +107,10 @@ def _from_numpy(data: Any, dtype: Any, *_: Any) -> Any:
 
 
 def _attribute(target: Any, name: Any) -> Inert:
-    """`getattr`, by which Python 3.11 pickles members of enumerations: of a class that is not loaded, nothing else."""
+    """Stand in for `getattr`, by which Python 3.11 pickles members of enumerations.
+
+    It reads attributes of a class that is not loaded, nothing else.
+    """
     name = name_of(name)
     if not isinstance(target, InertClass) or not name.isidentifier() or name.startswith("__"):
         raise UnsafeCheckpoint(
@@ -114,7 +121,7 @@ def _attribute(target: Any, name: Any) -> Inert:
 
 
 def _reconstructor(kind: Any, _base: Any = None, state: Any = None) -> Any:
-    """Protocol 0 and 1's construction of an object; `state` are the items of a dict subclass."""
+    """Construct an object as protocols 0 and 1 do; `state` are the items of a dict subclass."""
     return kind.build((state,) if isinstance(state, Mapping) else (), {})
 
 
@@ -123,7 +130,7 @@ def _new(kind: Any, *args: Any) -> Any:
 
 
 def _named_tuple(name: Any, fields: Any, module: Any = "", *_: Any) -> InertClass:
-    """`dill._dill._create_namedtuple`."""
+    """Stand in for `dill._dill._create_namedtuple`."""
     return InertClass(f"{name_of(module)}.{name_of(name)}", tuple(map(name_of, fields)))
 
 
@@ -220,3 +227,23 @@ REBUILDERS: dict[str, Callable[..., Any]] = {
     "torch.jit._pickle.restore_type_tag": _first,
 }
 """Global → what stands in for it. Constructors of builtin types only build values."""
+
+OLD_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Names that moved; torch's default protocol still writes Python 2's."""
+
+
+def resolve(module: str, name: str) -> Any:
+    """Return what stands for a global: a table entry or an inert class.
+
+    Raises UnsafeCheckpoint for a dangerous name.
+    """
+    refuse_dangerous(module, name)
+    module = module.replace("numpy._core", "numpy.core")
+    dotted = f"{OLD_MODULES.get(module, module)}.{name}"
+    if module in ("torch", "torch.storage", "torch.cuda") and name in STORAGES:
+        return StorageType(STORAGES[name])
+    if module == "torch" and name in DTYPES:
+        return DTYPES[name]
+    if dotted in REBUILDERS:
+        return Rebuilder(REBUILDERS[dotted])
+    return InertClass(dotted)

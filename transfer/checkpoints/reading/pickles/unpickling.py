@@ -1,4 +1,4 @@
-"""Reading a pickle of any protocol without running anything.
+"""Read a pickle of any protocol without running anything.
 
 A global is one of the rebuilding functions defined in this package, or an inert class that swallows what it is
 constructed with; names that only an attack would use are refused. Opcodes: Python's pickletools.
@@ -19,14 +19,14 @@ MOST_INSTRUCTIONS = 10_000_000
 
 
 def no_storage(*_: Any) -> Any:
-    """For pickles that hold no tensors."""
+    """Refuse storages, for pickles that hold no tensors."""
     raise pickle.UnpicklingError("a storage where none can be")
 
 
 def unpickle(
     data: bytes | memoryview, storage: Storage = no_storage, nested: Nested = no_storage, start: int = 0
 ) -> tuple[Any, int]:
-    """The value of the pickle that begins at `start`, and where it ends.
+    """Return the value of the pickle that begins at `start`, and where it ends.
 
     `storage` provides the 1-D data of tensors, `nested` reads a torch file inside the pickle. Raises UnsafeCheckpoint
     for a dangerous name, UnpicklingError and other exceptions for damage.

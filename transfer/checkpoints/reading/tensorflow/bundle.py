@@ -1,4 +1,4 @@
-"""V2 checkpoints, "tensor bundles": an index, which is a table of BundleEntryProto, and shards of plain bytes.
+"""V2 checkpoints, "tensor bundles": an index, which is a table of BundleEntryProto, and shards of bytes.
 
 The protocol is tensorflow/core/protobuf/tensor_bundle.proto: the empty key has the header.
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from transfer.checkpoints.reading.source import map_file
 from transfer.checkpoints.reading.tensorflow.crc32c import masked_crc32c
 from transfer.checkpoints.reading.tensorflow.dtypes import WITHOUT_NUMBERS, dtype_of, tensor_of
-from transfer.checkpoints.reading.tensorflow.mapping import mapped
 from transfer.checkpoints.reading.tensorflow.object_graph import GRAPH, own_names
 from transfer.checkpoints.reading.tensorflow.protobuf import Message, decoded, parse, varint
 from transfer.checkpoints.reading.tensorflow.slices import Extent, assembled, extents_of, shape_of
@@ -30,7 +30,7 @@ SLICE_KEY = b"\x00"
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor is, or of which `parts` it is made."""
+    """An entry of the index: the place of a tensor, or the `parts` that it is made of."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -42,8 +42,8 @@ class Entry:
 
 
 def read_bundle(index: Path) -> dict[str, Tensor]:
-    """Names → tensors, views of the mapped shards where aligned. Raises UnreadableCheckpoint."""
-    messages = {key: parse(value) for key, value in read_table(mapped(index))}
+    """Read tensors by name, views of the mapped shards where aligned. Raises UnreadableCheckpoint."""
+    messages = {key: parse(value) for key, value in read_table(map_file(index))}
     count = _shard_count(messages.pop(b"", Message(())))
     everything = {key: _entry(message) for key, message in messages.items()}
     entries = {key: entry for key, entry in everything.items() if entry.dtype not in WITHOUT_NUMBERS}
@@ -58,8 +58,9 @@ def read_bundle(index: Path) -> dict[str, Tensor]:
     for key, entry in entries.items():
         if not key.startswith(SLICE_KEY):
             name = decoded(key)
-            whole = assembled(name, entry.shape, entry.parts, part) if entry.parts else _tensor(name, entry, shards)
-            tensors[name] = whole
+            tensors[name] = (
+                assembled(name, entry.shape, entry.parts, part) if entry.parts else _tensor(name, entry, shards)
+            )
     names = own_names(tensors, _text(everything[GRAPH], shards)) if GRAPH in everything else {}
     return {names.get(name, name): tensor for name, tensor in tensors.items()}
 
@@ -85,7 +86,7 @@ def _entry(message: Message) -> Entry:
 
 
 def _shards(index: Path, count: int, entries: Mapping[bytes, Entry]) -> dict[int, memoryview]:
-    """The files that the entries point to, each large enough to hold every entry once."""
+    """Map the files that the entries point to, each large enough to hold every entry once."""
     prefix = index.name.removesuffix(INDEX)
     taken = Counter[int]()
     for entry in entries.values():
@@ -94,10 +95,10 @@ def _shards(index: Path, count: int, entries: Mapping[bytes, Entry]) -> dict[int
     missing = [file.name for file in files.values() if not file.is_file()]
     if missing:
         raise UnreadableCheckpoint(
-            f"its data is in {len(files)} files beside it, without {', '.join(missing[:5])}"
+            f"its data is in {len(files)} files next to it, without {', '.join(missing[:5])}"
             f"{' and more' if len(missing) > 5 else ''}. Copy them into the same folder"
         )
-    data = {shard: mapped(file) for shard, file in files.items()}
+    data = {shard: map_file(file) for shard, file in files.items()}
     for shard, size in taken.items():
         if size > len(data[shard]):
             raise UnreadableCheckpoint(
@@ -108,7 +109,10 @@ def _shards(index: Path, count: int, entries: Mapping[bytes, Entry]) -> dict[int
 
 
 def _text(entry: Entry, shards: Mapping[int, memoryview]) -> memoryview:
-    """A scalar string: its length, the checksum of that, its bytes; the entry's checksum is of a fixed-size length."""
+    """Read a scalar string: its length, the checksum of that, its bytes.
+
+    The entry's checksum is of the length in fixed size, not as it is stored.
+    """
     data = _bytes("a string", entry, shards)
     length, at = varint(data, 0)
     text, checksum = data[at + 4 :], data[at : at + 4]

@@ -5,7 +5,7 @@ A checksum is the remainder of the message, read as a polynomial over GF(2), by 
     Q = x^209 + x^144 + x^54 + x^39 + x^14 + 1,
 
 and therefore Q^64s = x^(64s * 209) + x^(64s * 144) + ... + 1 for every power of two s: squaring over GF(2) only spreads
-the exponents. In units of 64-bit words a long message is thus reduced to 209 words by XORs of whole arrays; only those
+the exponents. In units of 64-bit words a long message is thus reduced to 209 words by XORs of arrays; only those
 go through the table.
 """
 
@@ -35,7 +35,7 @@ TABLE = _table()
 
 
 def crc32c(data: memoryview | bytes) -> int:
-    """The checksum of `data`."""
+    """Return the checksum of `data`."""
     view = memoryview(data)
     state = 0xFFFFFFFF
     for start in range(0, len(view), PIECE):
@@ -44,7 +44,7 @@ def crc32c(data: memoryview | bytes) -> int:
 
 
 def masked_crc32c(data: memoryview | bytes) -> int:
-    """The checksum as TensorFlow stores it: rotated, so that data which holds checksums has an unlike one."""
+    """Return the checksum as TensorFlow stores it: rotated, so that data which holds checksums has an unlike one."""
     value = crc32c(data)
     return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -62,7 +62,7 @@ def _advanced(state: int, piece: memoryview) -> int:
 
 
 def _folded(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """At most DEGREE words with the same remainder; `words` is overwritten."""
+    """Return at most DEGREE words with the same remainder; `words` is overwritten."""
     for scale in SCALES:
         degree, step = DEGREE * scale, (DEGREE - TAIL[0]) * scale
         surplus = len(words) - degree

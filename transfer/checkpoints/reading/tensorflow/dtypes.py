@@ -31,7 +31,7 @@ WITHOUT_NUMBERS = {7: "string", 20: "resource", 21: "variant"}
 
 
 def dtype_of(name: str, code: int) -> torch.dtype:
-    """Raises UnreadableCheckpoint for quantised and unknown types."""
+    """Return the type of TensorFlow's `code`. Raises UnreadableCheckpoint for quantised and unknown types."""
     if code not in DTYPES:
         raise UnreadableCheckpoint(
             f"{name} has TensorFlow's data type {code}, which is not read here: quantised or newer than this reader"
@@ -40,7 +40,7 @@ def dtype_of(name: str, code: int) -> torch.dtype:
 
 
 def tensor_of(data: memoryview, dtype: torch.dtype, shape: tuple[int, ...], name: str) -> Tensor:
-    """A view of the little-endian bytes, or a copy where they are not aligned. Raises UnreadableCheckpoint."""
+    """View the little-endian bytes as a tensor, or copy them if they are not aligned. Raises UnreadableCheckpoint."""
     expected = math.prod(shape) * dtype.itemsize
     if len(data) != expected:
         raise UnreadableCheckpoint(f"{name} has {len(data):,} bytes; {shape} of {dtype} takes {expected:,}")

@@ -1,4 +1,4 @@
-"""Names for variables that TensorFlow 2 has numbered: what the objects that own them call them.
+"""Name the variables that TensorFlow 2 has numbered after the objects that own them.
 
 A checkpoint keeps a variable under the shortest path through the objects, which a SavedModel's lists of variables make
 `variables/17`. The graph of the objects (tensorflow/core/protobuf/trackable_object_graph.proto) has the others.
@@ -32,7 +32,7 @@ class Node:
 
 
 def own_names(keys: Iterable[str], graph: memoryview) -> dict[str, str]:
-    """Key → the shortest path on which the variable is no number in a list, for numbered keys that have one.
+    """Map numbered keys to the shortest path on which the variable is no number in a list, if there is one.
 
     Raises UnreadableCheckpoint for a damaged graph, and if two variables would get one name.
     """
@@ -51,7 +51,7 @@ def _node(message: Message) -> Node:
 
 
 def _paths(nodes: list[Node]) -> dict[int, str]:
-    """Number of a variable's node → its shortest path by names, breadth first from the root."""
+    """Return the shortest path by names to each variable's node, by its number, breadth first from the root."""
     paths = {0: ""} if nodes else {}
     queue = list(paths)
     for number in queue:

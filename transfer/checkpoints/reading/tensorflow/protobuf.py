@@ -13,37 +13,37 @@ LONGEST_VARINT = 10
 
 @dataclass(frozen=True)
 class Message:
-    """The fields of one message, in the order of the file: numbers, or bytes yet to be taken apart."""
+    """The fields of one message, in the order of the file: integers, or bytes yet to be taken apart."""
 
     fields: Sequence[tuple[int, int | memoryview]]
 
     def integer(self, number: int, default: int = 0) -> int:
-        """The last integer of that field, unsigned. Raises UnreadableCheckpoint if it is something else."""
+        """Return the last integer of that field, unsigned. Raises UnreadableCheckpoint if it is something else."""
         return next((_integer(value) for found, value in reversed(self.fields) if found == number), default)
 
     def signed(self, number: int, default: int = 0) -> int:
-        """The last integer of that field as a 64-bit two's complement."""
+        """Return the last integer of that field as a 64-bit two's complement."""
         value = self.integer(number, default)
         return value - (1 << 64) if value >= 1 << 63 else value
 
     def blocks(self, number: int) -> list[memoryview]:
-        """The bytes of every occurrence of that field."""
+        """Return the bytes of every occurrence of that field."""
         return [_block(value) for found, value in self.fields if found == number]
 
     def messages(self, number: int) -> list[Message]:
-        """Every occurrence of that field, taken apart."""
+        """Take every occurrence of that field apart."""
         return [parse(block) for block in self.blocks(number)]
 
     def message(self, number: int) -> Message:
-        """The last occurrence of that field, empty where there is none."""
+        """Take the last occurrence of that field apart; the message is empty where there is none."""
         return next(reversed(self.messages(number)), Message(()))
 
     def text(self, number: int) -> str:
-        """The last string of that field, empty where there is none."""
+        """Return the last string of that field, empty where there is none."""
         return decoded(next(reversed(self.blocks(number)), memoryview(b"")))
 
     def has(self, number: int) -> bool:
-        """Whether the field is there."""
+        """Tell whether the field is there."""
         return any(found == number for found, _ in self.fields)
 
 
@@ -53,7 +53,7 @@ def parse(data: memoryview) -> Message:
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """The number that begins at byte `at`, and where it ends. Raises UnreadableCheckpoint."""
+    """Return the number that begins at byte `at`, and where it ends. Raises UnreadableCheckpoint."""
     value = 0
     for shift, byte in enumerate(data[at : at + LONGEST_VARINT]):
         value |= (byte & 127) << 7 * shift
@@ -63,7 +63,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def varints(data: memoryview) -> Iterator[int]:
-    """The numbers of a packed field, unsigned."""
+    """Yield the integers of a packed field, unsigned."""
     at = 0
     while at < len(data):
         value, at = varint(data, at)
@@ -71,7 +71,7 @@ def varints(data: memoryview) -> Iterator[int]:
 
 
 def decoded(data: memoryview | bytes) -> str:
-    """UTF-8, or UnreadableCheckpoint."""
+    """Decode UTF-8. Raises UnreadableCheckpoint for anything else."""
     try:
         return bytes(data).decode("utf-8")
     except UnicodeDecodeError as error:

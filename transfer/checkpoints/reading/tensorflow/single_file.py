@@ -1,4 +1,6 @@
-"""V1 checkpoints: tables of SavedTensorSlices (tensorflow/core/util/saved_tensor_slice.proto), in one file or several.
+"""Read V1 checkpoints: tables of SavedTensorSlices, in one file or several.
+
+Format: tensorflow/core/util/saved_tensor_slice.proto.
 
 The empty key has the names, shapes and parts of all variables; every part is a TensorProto under its own key.
 """
@@ -15,18 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transfer.checkpoints.reading.source import map_file
 from transfer.checkpoints.reading.tensorflow.dtypes import WITHOUT_NUMBERS, dtype_of, tensor_of
-from transfer.checkpoints.reading.tensorflow.mapping import mapped
 from transfer.checkpoints.reading.tensorflow.protobuf import Message, parse, varints
 from transfer.checkpoints.reading.tensorflow.slices import Extent, assembled, extents_of, shape_of
 from transfer.checkpoints.reading.tensorflow.table import read_table
 from transfer.errors import UnreadableCheckpoint
 
 CONTENT = 4
-PLAIN = {torch.float32: 5, torch.float64: 6}
-"""TensorProto's fields of numbers as they are in memory."""
+FIXED_FIELDS = {torch.float32: 5, torch.float64: 6}
+"""TensorProto's fields of values as they are in memory."""
 
-VARIED = {
+VARINT_FIELDS = {
     torch.int32: (7, np.int32),
     torch.uint8: (7, np.uint8),
     torch.int16: (7, np.int16),
@@ -36,16 +38,16 @@ VARIED = {
     torch.float16: (13, np.uint16),
     torch.bfloat16: (13, np.uint16),
 }
-"""Its fields of numbers of varying length, and what they are numbers of; halves are their bits."""
+"""TensorProto's fields of varints, and the type of their values; halves are stored as their bits."""
 
 
 def read_single_files(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Names → tensors of the shards of one checkpoint, usually one file. Raises UnreadableCheckpoint."""
+    """Read tensors by name from the shards of one checkpoint, usually one file. Raises UnreadableCheckpoint."""
     values: dict[bytes, memoryview] = {}
     variables: dict[str, tuple[int, tuple[int, ...]]] = {}
     parts: dict[str, list[tuple[Extent, ...]]] = {}
     for file in files:
-        shard = dict(read_table(mapped(file)))
+        shard = dict(read_table(map_file(file)))
         for meta in parse(shard.pop(b"", memoryview(b""))).message(1).messages(1):
             name = meta.text(1)
             variables[name] = meta.integer(3), shape_of(meta.message(2))
@@ -76,11 +78,11 @@ def _variable(
 def _tensor(name: str, dtype: torch.dtype, shape: tuple[int, ...], message: Message) -> Tensor:
     if message.has(CONTENT):
         return tensor_of(message.blocks(CONTENT)[0], dtype, shape, name)
-    if dtype in PLAIN:
-        return tensor_of(memoryview(bytearray().join(message.blocks(PLAIN[dtype]))), dtype, shape, name)
-    if dtype not in VARIED:
+    if dtype in FIXED_FIELDS:
+        return tensor_of(memoryview(bytearray().join(message.blocks(FIXED_FIELDS[dtype]))), dtype, shape, name)
+    if dtype not in VARINT_FIELDS:
         raise UnreadableCheckpoint(f"{name} holds {dtype}, which V1 checkpoints are not read with; save it as V2")
-    field, kind = VARIED[dtype]
+    field, kind = VARINT_FIELDS[dtype]
     wide = np.fromiter((v for block in message.blocks(field) for v in varints(block)), np.uint64).view(np.int64)
     narrow: NDArray[Any] = wide.astype(kind)
     if len(wide) != math.prod(shape) or not np.array_equal(narrow, wide):

@@ -23,7 +23,7 @@ MOST_DIMENSIONS = 32
 
 
 def shape_of(message: Message) -> tuple[int, ...]:
-    """A TensorShapeProto. Raises UnreadableCheckpoint for unknown or impossible sizes."""
+    """Read a TensorShapeProto. Raises UnreadableCheckpoint for unknown or impossible sizes."""
     shape = tuple(dimension.signed(1) for dimension in message.messages(2))
     possible = len(shape) <= MOST_DIMENSIONS and math.prod(max(size, 1) for size in shape) < LARGEST
     if message.integer(3) or not possible or min(shape, default=0) < 0:
@@ -32,12 +32,12 @@ def shape_of(message: Message) -> tuple[int, ...]:
 
 
 def extents_of(message: Message) -> tuple[Extent, ...]:
-    """A TensorSliceProto."""
+    """Read a TensorSliceProto."""
     return tuple((extent.signed(1), extent.signed(2, -1)) for extent in message.messages(1))
 
 
 def sizes_of(extents: Sequence[Extent], shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of a part of a tensor of `shape`. Raises UnreadableCheckpoint for a part beyond it."""
+    """Return the shape of a part of a tensor of `shape`. Raises UnreadableCheckpoint for a part beyond it."""
     sizes = tuple(size if length == -1 else length for (_, length), size in zip(extents, shape, strict=False))
     beyond = (
         start < 0 or length < 0 or start + length > size
@@ -49,7 +49,7 @@ def sizes_of(extents: Sequence[Extent], shape: Sequence[int]) -> tuple[int, ...]
 
 
 def key_of(name: str, extents: Sequence[Extent]) -> bytes:
-    """The key of a part."""
+    """Return the key of a part."""
     text = name.encode().replace(b"\x00", b"\x00\xff") + b"\x00\x01"
     count = len(extents).to_bytes(1, "big") if extents else b""
     numbers = b"".join(_signed(number) for extent in extents for number in extent)
@@ -57,7 +57,7 @@ def key_of(name: str, extents: Sequence[Extent]) -> bytes:
 
 
 def _signed(number: int) -> bytes:
-    """Two's complement in as few bytes as leave room for a unary count of the bytes in front, and the sign."""
+    """Encode two's complement in as few bytes as leave space for a unary count of the bytes in front, and the sign."""
     bits = (number if number >= 0 else ~number).bit_length()
     size = bits // 7 + 1
     header = ((1 << size) - 1) << 7 * size
@@ -70,18 +70,18 @@ def assembled(
     parts: Sequence[tuple[Extent, ...]],
     part: Callable[[bytes, tuple[int, ...]], Tensor],
 ) -> Tensor:
-    """The whole of a variable; `part` gives the tensor under a key, of a shape. Raises UnreadableCheckpoint."""
+    """Assemble a variable; `part` gives the tensor under a key, of a shape. Raises UnreadableCheckpoint."""
     sizes = [sizes_of(extents, shape) for extents in parts]
     if not sizes or sum(math.prod(size) for size in sizes) != math.prod(shape):
         raise UnreadableCheckpoint(f"the parts of {name} do not make up its shape {shape}")
     tensors = [part(key_of(name, extents), size) for extents, size in zip(parts, sizes, strict=True)]
     if len(tensors) == 1:
         return tensors[0]
-    whole = torch.empty(shape, dtype=tensors[0].dtype)
+    tensor = torch.empty(shape, dtype=tensors[0].dtype)
     filled = torch.zeros(shape, dtype=torch.bool)
-    for extents, tensor in zip(parts, tensors, strict=True):
-        where = tuple(slice(start, start + size) for (start, _), size in zip(extents, tensor.shape, strict=True))
-        whole[where], filled[where] = tensor, True
+    for extents, values in zip(parts, tensors, strict=True):
+        where = tuple(slice(start, start + size) for (start, _), size in zip(extents, values.shape, strict=True))
+        tensor[where], filled[where] = values, True
     if not filled.all():
         raise UnreadableCheckpoint(f"the parts of {name} overlap")
-    return whole
+    return tensor

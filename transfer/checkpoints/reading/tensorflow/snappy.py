@@ -1,4 +1,7 @@
-"""Snappy's raw format (github.com/google/snappy, format_description.txt), which a table's blocks may be packed with."""
+"""Unpack Snappy's raw format, which a table's blocks may be packed with.
+
+Format: github.com/google/snappy, format_description.txt.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ EXPANSION = 32
 
 
 def decompress(data: memoryview) -> memoryview:
-    """Unpacked bytes. Raises UnreadableCheckpoint for a stream that is damaged or lies about its length."""
+    """Return the unpacked bytes. Raises UnreadableCheckpoint for a stream that is damaged or lies about its length."""
     length, at = varint(data, 0)
     if length > EXPANSION * len(data):
         raise UnreadableCheckpoint(f"{len(data):,} packed bytes claim to hold {length:,}")
     out = bytearray()
     while at < len(data):
         kind = data[at] & 3
-        at = _literal(data, at, out) if kind == 0 else _weights_of(data, at, kind, out)
+        at = _literal(data, at, out) if kind == 0 else _back_reference(data, at, kind, out)
         if len(out) > length:
             break
     if len(out) != length:
@@ -37,7 +40,7 @@ def _literal(data: memoryview, at: int, out: bytearray) -> int:
     return end
 
 
-def _weights_of(data: memoryview, at: int, kind: int, out: bytearray) -> int:
+def _back_reference(data: memoryview, at: int, kind: int, out: bytearray) -> int:
     """Repeat `size` bytes from `back` bytes before the end; they may overlap what they produce."""
     tag, extra = data[at], (0, 1, 2, 4)[kind]
     back = int.from_bytes(data[at + 1 : at + 1 + extra], "little")

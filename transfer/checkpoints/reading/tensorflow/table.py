@@ -1,4 +1,4 @@
-"""Sorted string tables, LevelDB's file format (github.com/google/leveldb, doc/table_format.md), as TensorFlow has them.
+"""Read sorted string tables: LevelDB's file format as TensorFlow has it (google/leveldb, doc/table_format.md).
 
     data blocks | metaindex block | index block | footer of 48 bytes: two block handles, padding, magic number
 
@@ -19,11 +19,11 @@ MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER = 48
 TRAILER = 5
 SHARED = 16
-"""Entries between two whole keys; thus what all keys take together, in bytes of their block."""
+"""Entries between two complete keys; thus also the most bytes of all keys together, in bytes of their block."""
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file ends as tables do."""
+    """Tell whether a file ends as tables do."""
     size = path.stat().st_size
     if size < FOOTER:
         return False
@@ -33,7 +33,7 @@ def is_table(path: Path) -> bool:
 
 
 def read_table(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Keys and values of a whole file in their order, every block checked. Raises UnreadableCheckpoint."""
+    """Yield keys and values of a file in their order, every block checked. Raises UnreadableCheckpoint."""
     if len(data) < FOOTER or data[-len(MAGIC) :] != MAGIC:
         raise UnreadableCheckpoint("it does not end as TensorFlow's tables do, so its end is missing or overwritten")
     footer = data[-FOOTER:]
@@ -66,7 +66,7 @@ def _block(data: memoryview, offset: int, size: int) -> memoryview:
 
 
 def _entries(block: memoryview) -> Iterator[tuple[bytes, memoryview]]:
-    """Each key is stored as what it shares with the one before, and the rest."""
+    """Yield entries; each key is stored as what it shares with the one before, and the rest."""
     restarts = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (restarts + 1)
     if end < 0:

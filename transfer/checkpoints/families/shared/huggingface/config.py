@@ -1,4 +1,4 @@
-"""What `config.json` says about a network, as options of ours; a key that it lacks leaves the matter to shapes.
+"""Read `config.json` of transformers as options of our networks; keys that it lacks are left to shapes.
 
 Sizes that both tell are taken from the config: the exact match then names the tensors that contradict it.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfer.backbones.resnet import STANDARD_WIDTHS
-from transfer.errors import WeightMismatch
+from transfer.errors import UnsupportedNetwork
 
 Config = Mapping[str, Any]
 Options = dict[str, Any]
@@ -19,26 +19,26 @@ GELUS |= dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_pyth
 """transformers' names (activations.py) → ours."""
 
 
-def refuse(key: str, value: Any, expected: str) -> WeightMismatch:
-    """The error for a network that has no canonical form."""
-    return WeightMismatch(
+def refuse(key: str, value: Any, expected: str) -> UnsupportedNetwork:
+    """Return the error for a network that has no canonical form."""
+    return UnsupportedNetwork(
         f"config.json says {key} {value!r}; a canonical network has {expected}. Other networks cannot be evaluated; if "
-        "the config does not belong to these weights, put theirs beside them."
+        "the config does not belong to these weights, put theirs next to them."
     )
 
 
 def picked(config: Config, **keys: str) -> Options:
-    """`option=key` for the keys that the config has."""
+    """Return options from `option=key`, for the keys that the config has."""
     return {option: config[key] for option, key in keys.items() if config.get(key) is not None}
 
 
 def vit_options(config: Config) -> Options:
-    """ViT, DeiT, MAE, MSN, I-JEPA, CLIP, SigLIP."""
+    """Return options of ViT, DeiT, MAE, MSN, I-JEPA, CLIP and SigLIP."""
     return _transformer(config) | _hidden(config) | picked(config, eps="layer_norm_eps") | _gelu(config)
 
 
 def dinov2_options(config: Config) -> Options:
-    """DINOv2 with and without registers; the gated MLP's width is rounded up to eights."""
+    """Return options of DINOv2 with or without registers; the gated MLP's width is rounded up to eights."""
     options = _transformer(config) | picked(config, eps="layer_norm_eps", registers="num_register_tokens")
     dim, ratio = config.get("hidden_size"), config.get("mlp_ratio")
     if config.get("use_swiglu_ffn"):
@@ -48,7 +48,7 @@ def dinov2_options(config: Config) -> Options:
 
 
 def beit_options(config: Config) -> Options:
-    """BEiT and data2vec."""
+    """Return options of BEiT and data2vec."""
     _refuse_activation(config)
     options = _transformer(config) | _hidden(config) | picked(config, eps="layer_norm_eps")
     if "use_absolute_position_embeddings" in config:
@@ -61,7 +61,7 @@ def beit_options(config: Config) -> Options:
 
 
 def dinov3_options(config: Config) -> Options:
-    """DINOv3: rotary positions as the paper has them."""
+    """Return options of DINOv3, with rotary positions as the paper has them."""
     _refuse_activation(config, "silu" if config.get("use_gated_mlp") else "gelu")
     if config.get("rope_theta", 100) != 100:
         raise refuse("rope_theta", config["rope_theta"], "100")
@@ -72,7 +72,7 @@ def dinov3_options(config: Config) -> Options:
 
 
 def swin_options(config: Config) -> Options:
-    """Swin."""
+    """Return options of Swin."""
     _refuse_activation(config)
     options = picked(config, dim="embed_dim", depths="depths", heads="num_heads", window="window_size")
     options |= picked(config, patch="patch_size", eps="layer_norm_eps") | {"last_window": None}
@@ -82,7 +82,7 @@ def swin_options(config: Config) -> Options:
 
 
 def convnext_options(config: Config) -> Options:
-    """ConvNeXt; the epsilon of its backbone's norms is fixed, `layer_norm_eps` is that of the pooled one."""
+    """Return options of ConvNeXt; `layer_norm_eps` is the pooled norm's, that of the backbone's norms is fixed."""
     _refuse_activation(config)
     options = picked(config, depths="depths", widths="hidden_sizes")
     if "patch_size" in config:
@@ -93,7 +93,7 @@ def convnext_options(config: Config) -> Options:
 
 
 def resnet_options(config: Config) -> Options:
-    """ResNet; `downsample_in_bottleneck` puts the stride into the 1x1 convolution."""
+    """Return options of ResNet; `downsample_in_bottleneck` puts the stride into the 1x1 convolution."""
     _refuse_activation(config, "relu")
     if config.get("downsample_in_first_stage"):
         raise refuse("downsample_in_first_stage", True, "no stride in its first stage")
@@ -143,5 +143,5 @@ def _refuse_activation(config: Config, expected: str = "gelu") -> None:
 
 
 def _unusual(value: Any, usual: Any) -> Any:
-    """`value`, None where it is what the builder takes without being told."""
+    """Return `value`, None where it is the builder's default."""
     return None if value == usual else value

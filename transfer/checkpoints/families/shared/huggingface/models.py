@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfer.checkpoints.families.shared.huggingface import config as read
-from transfer.checkpoints.families.shared.huggingface import convolutional, transformers
+from transfer.checkpoints.families.shared.huggingface import names
 from transfer.checkpoints.keys.rules import Rule
 from transfer.schemas.checkpoint import IMAGENET_MEAN, IMAGENET_STD, InputContract
 
@@ -23,7 +23,7 @@ class Model:
     """A network under one generation of names.
 
     `types` are values of `model_type` in config.json, with the input that each is usually trained on; `prefixes` may
-    stand before all its names; a name that matches `body` behind one of them tells it. `options` reads a config,
+    begin all its names; a name that matches `body` behind one of them tells it. `options` reads a config,
     `usual` holds what leaves no trace and what a config may overrule.
     """
 
@@ -36,10 +36,10 @@ class Model:
     options: Callable[[Mapping[str, Any]], dict[str, Any]]
     usual: Mapping[str, Any] = field(default_factory=dict)
 
-    def prefix(self, names: Iterable[str]) -> str | None:
-        """The prefix of most names of this model, None if there is no such name."""
+    def prefix(self, tensors: Iterable[str]) -> str | None:
+        """Return the prefix of most names of this model, None if there is no such name."""
         places = "|".join(re.escape(prefix) for prefix in self.prefixes)
-        found = (re.match(f"({places})(?:{self.body})", name) for name in names)
+        found = (re.match(f"({places})(?:{self.body})", name) for name in tensors)
         counted = Counter(match[1] for match in found if match).most_common(1)
         return counted[0][0] if counted else None
 
@@ -53,7 +53,7 @@ _STAGE = r"encoder\.stages\.\d\.layers\.\d+\."
 def _generations(
     name: str, old: tuple[str, tuple[Rule, ...]], new: tuple[str, tuple[Rule, ...]], **shared: Any
 ) -> tuple[Model, Model]:
-    """One network under two generations of names: `body` and `rules` of each."""
+    """Return one network under two generations of names: `body` and `rules` of each."""
     return (
         Model(f"{name} of transformers 5", body=new[0], rules=new[1], **shared),
         Model(name, body=old[0], rules=old[1], **shared),
@@ -64,7 +64,7 @@ _BICUBIC = {"position_interpolation": "bicubic"}
 _CLIP: dict[str, Any] = {
     "kind": "vit",
     "prefixes": ("", "vision_model.", "clip.vision_model."),
-    "rules": transformers.CLIP,
+    "rules": names.CLIP,
     "options": read.vit_options,
 }
 _DINOV3: dict[str, Any] = {
@@ -77,8 +77,8 @@ _DINOV3: dict[str, Any] = {
 MODELS: tuple[Model, ...] = (
     *_generations(
         "BEiT",
-        (_OLD + "(lambda_|.*relative_position_bias)", transformers.OLD_BEIT),
-        (_NEW + "(lambda_|relative_position_bias)", transformers.NEW_BEIT),
+        (_OLD + "(lambda_|.*relative_position_bias)", names.OLD_BEIT),
+        (_NEW + "(lambda_|relative_position_bias)", names.NEW_BEIT),
         kind="beit",
         types={"beit": INCEPTION, "data2vec-vision": INCEPTION},
         prefixes=("", "beit.", "data2vec_vision."),
@@ -87,8 +87,8 @@ MODELS: tuple[Model, ...] = (
     ),
     *_generations(
         "DINOv2",
-        (_OLD + r"(layer_scale[12]|mlp)\.", transformers.OLD_DINOV2),
-        (_OLD + r"attention\.[qkv]_proj\.", transformers.NEW_DINOV2),
+        (_OLD + r"(layer_scale[12]|mlp)\.", names.OLD_DINOV2),
+        (_OLD + r"attention\.[qkv]_proj\.", names.NEW_DINOV2),
         kind="vit",
         types={"dinov2": IMAGENET, "dinov2_with_registers": IMAGENET},
         prefixes=("", "dinov2.", "dinov2_with_registers."),
@@ -97,8 +97,8 @@ MODELS: tuple[Model, ...] = (
     ),
     *_generations(
         "ViT",
-        (_OLD + r"(attention\.attention|intermediate)\.", transformers.OLD_VIT),
-        (_NEW + r"(attention\.[qkv]_proj|layernorm_before)\.", transformers.NEW_VIT),
+        (_OLD + r"(attention\.attention|intermediate)\.", names.OLD_VIT),
+        (_NEW + r"(attention\.[qkv]_proj|layernorm_before)\.", names.NEW_VIT),
         kind="vit",
         types={"vit": INCEPTION, **dict.fromkeys(("deit", "vit_mae", "vit_msn", "ijepa"), IMAGENET)},
         prefixes=("", "vit.", "deit.", "ijepa."),
@@ -107,8 +107,8 @@ MODELS: tuple[Model, ...] = (
     ),
     *_generations(
         "Swin",
-        (_SWIN_BLOCK + r"attention\.self\.", transformers.OLD_SWIN),
-        (_SWIN_BLOCK + r"attention\.[qkv]_proj\.", transformers.NEW_SWIN),
+        (_SWIN_BLOCK + r"attention\.self\.", names.OLD_SWIN),
+        (_SWIN_BLOCK + r"attention\.[qkv]_proj\.", names.NEW_SWIN),
         kind="swin",
         types={"swin": IMAGENET},
         prefixes=("", "swin."),
@@ -132,17 +132,17 @@ MODELS: tuple[Model, ...] = (
     Model(
         name="DINOv3, gated",
         body=r"(model\.)?layer\.\d+\.mlp\.gate_proj\.",
-        rules=transformers.GATED_DINOV3,
+        rules=names.GATED_DINOV3,
         **_DINOV3,
     ),
-    Model(name="DINOv3", body=r"(model\.)?layer\.\d+\.attention\.", rules=transformers.DINOV3, **_DINOV3),
+    Model(name="DINOv3", body=r"(model\.)?layer\.\d+\.attention\.", rules=names.DINOV3, **_DINOV3),
     Model(
         name="ConvNeXt",
         kind="convnext",
         types={"convnext": IMAGENET, "convnextv2": IMAGENET},
         prefixes=("", "convnext.", "convnextv2."),
         body=_STAGE + "(dwconv|pwconv1)",
-        rules=convolutional.CONVNEXT,
+        rules=names.CONVNEXT,
         options=read.convnext_options,
     ),
     Model(
@@ -151,7 +151,7 @@ MODELS: tuple[Model, ...] = (
         types={"resnet": IMAGENET},
         prefixes=("", "resnet."),
         body=_STAGE + r"layer\.\d\.",
-        rules=convolutional.RESNET,
+        rules=names.RESNET,
         options=read.resnet_options,
     ),
 )

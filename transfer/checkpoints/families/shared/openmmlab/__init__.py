@@ -1,1 +1,1 @@
-"""What files of OpenMMLab's libraries look like: their names, and the config text that they carry."""
+"""Files of OpenMMLab's libraries: the names of their tensors, and the config text that they carry."""

@@ -1,4 +1,4 @@
-"""What the text of a config says about the backbone. It is parsed, never run."""
+"""Read what the text of a config says about the backbone. It is parsed, never run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 2_000_000
 
 
 def config_text(tree: Mapping[Any, Any]) -> str:
-    """The config in `meta` or in the message hub, empty where there is none."""
+    """Return the config in `meta` or in the message hub, empty where there is none."""
     meta, hub = (tree.get(key) for key in ("meta", "message_hub"))
     infos = hub.get("runtime_info") if isinstance(hub, Mapping) else None
     places = [place for place in (meta, infos) if isinstance(place, Mapping)]
@@ -23,7 +23,7 @@ def config_text(tree: Mapping[Any, Any]) -> str:
 
 
 def dicts_in(text: str) -> list[dict[str, Any]]:
-    """The literal entries of every `dict(...)` and `{...}` in a config's text, outer ones first."""
+    """Return the literal entries of every `dict(...)` and `{...}` in a config's text, outer ones first."""
     try:
         nodes = ast.walk(ast.parse(text))
         return [dict(_entries(node)) for node in nodes if isinstance(node, (ast.Call, ast.Dict))]
@@ -49,18 +49,18 @@ def _entries(node: ast.Call | ast.Dict) -> Iterator[tuple[str, Any]]:
 
 
 def contract_in(dicts: list[dict[str, Any]]) -> InputContract | None:
-    """The statistics that images were normalised with: of pixels from 0 to 255 that were read as BGR."""
+    """Return the statistics that images were normalised with: of pixels from 0 to 255 that were read as BGR."""
     for entries in dicts:
         mean, std = triple(entries.get("mean")), triple(entries.get("std"))
         if mean and std:
-            turned = entries.get("bgr_to_rgb", entries.get("to_rgb", False))
-            order: ChannelOrder = "RGB" if turned else "BGR"
+            converted = entries.get("bgr_to_rgb", entries.get("to_rgb", False))
+            order: ChannelOrder = "RGB" if converted else "BGR"
             return InputContract(mean, std, "0-255", order, source="file")
     return None
 
 
 def backbone_in(dicts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The entries of the backbone's own dict: the first that names a type of backbone."""
+    """Return the entries of the backbone's own dict: the first that names a type of backbone."""
     types = ("ResNet", "ResNeXt", "ResNetV1", "SwinTransformer", "VisionTransformer", "BEiT", "ConvNeXt", "MAEViT")
     named = (entries for entries in dicts if isinstance(entries.get("type"), str))
     return next((entries for entries in named if entries["type"].rpartition(".")[2].startswith(types)), {})

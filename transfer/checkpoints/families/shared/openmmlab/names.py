@@ -1,4 +1,4 @@
-"""Names of OpenMMLab's backbones → canonical names."""
+"""Rules from the names of OpenMMLab's backbones to canonical names."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ BODIES: tuple[tuple[str, str, tuple[Rule, ...]], ...] = (
 """Names that tell a kind of backbone, in the order in which they are tried."""
 
 
-def openmmlab_naming(names: Iterable[str]) -> KeyMapping | None:
-    """How a backbone without prefix is named, None if it is none of OpenMMLab's here."""
+def openmmlab_key_mapping(names: Iterable[str]) -> KeyMapping | None:
+    """Return the key mapping of names without prefix, None if they are none of OpenMMLab's backbones here."""
     names = list(names)
     for body, kind, rules in BODIES:
         if any(re.match(body, name) for name in names):

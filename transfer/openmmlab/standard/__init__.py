@@ -1,0 +1,1 @@
+"""What heads have in common: models, pipelines and schedules as plain functions that return config dicts."""
