@@ -11,7 +11,7 @@ import torch
 
 from transfer.checkpoints.keys.contents import Contents, StateDict, contents_of
 from transfer.checkpoints.keys.declared import contract_of, declared_contract, triple
-from transfer.checkpoints.keys.family import Plan
+from transfer.checkpoints.keys.family import FamilyDefaults, Plan, plan_weights
 from transfer.checkpoints.keys.layouts import (
     BEIT,
     CONVNEXT,
@@ -23,19 +23,19 @@ from transfer.checkpoints.keys.layouts import (
     Layout,
     averages,
     canonical_rules,
+    generic_network,
+    generic_state_dicts,
     has_deep_stem,
     has_head,
     is_average,
-    is_plain_resnet,
+    is_torchvision_resnet,
     layout_of,
     legacy_batchnorm,
     names_under,
-    plain_network,
-    plain_state_dicts,
 )
 from transfer.checkpoints.keys.matching import match
-from transfer.checkpoints.keys.rules import Drop, apply_rules
-from transfer.checkpoints.keys.weights import FamilyDefaults, KeyMapping, Weights, plan_weights, with_average
+from transfer.checkpoints.keys.rules import Drop, Rename, apply_rules
+from transfer.checkpoints.keys.weights import KeyMapping, Weights, networks_under, with_average
 from transfer.checkpoints.keys.wrappers import unwrapped
 from transfer.checkpoints.reading.checkpoint import RawCheckpoint
 from transfer.errors import UnknownName, UnreadableCheckpoint
@@ -81,7 +81,7 @@ def test_beit_is_told_before_a_vit_by_its_biases(name: str) -> None:
 
 def canonical(layout: Layout, *names: str) -> tuple[list[str], dict[str, str]]:
     renamed = apply_rules(state(names), canonical_rules(names, layout))
-    return list(renamed.kept), dict(renamed.dropped)
+    return list(renamed.sources), dict(renamed.dropped)
 
 
 HEADS: Mapping[Layout, tuple[str, ...]] = {
@@ -147,8 +147,8 @@ def test_convnexts_of_the_paper_are_timms() -> None:
     renamed = apply_rules(
         {**tensors, "norm.weight": ONE, "norms.3.bias": ONE}, canonical_rules(pairs, ORIGINAL_CONVNEXT)
     )
-    assert [source.name for source in renamed.kept.values()] == list(pairs)
-    assert list(renamed.kept) == list(pairs.values())
+    assert [source.name for source in renamed.sources.values()] == list(pairs)
+    assert list(renamed.sources) == list(pairs.values())
     assert (
         renamed.shapes["stages.0.blocks.1.mlp.grn.weight"] == renamed.shapes["stages.0.blocks.1.mlp.grn.bias"] == (4,)
     )
@@ -166,13 +166,17 @@ def test_counts_of_batches_may_be_missing_where_there_is_none() -> None:
 def test_stems_and_prefixes() -> None:
     plain, deep = (StateDict("", state([name, "layer1.0.bn1.weight"])) for name in ("conv1.weight", "conv1.0.weight"))
     assert (has_deep_stem(plain), has_deep_stem(deep)) == (False, True)
-    assert is_plain_resnet(plain, RESNET) and not is_plain_resnet(deep, RESNET) and not is_plain_resnet(plain, VIT)
+    assert (
+        is_torchvision_resnet(plain, RESNET)
+        and not is_torchvision_resnet(deep, RESNET)
+        and not is_torchvision_resnet(plain, VIT)
+    )
     assert names_under(StateDict("", state(["q.a.q.b", "qa", "k.a"])), "q.") == ["a.q.b"]
 
 
-def test_plain_state_dicts_outer_and_preferred_first_and_the_root_last() -> None:
+def test_generic_state_dicts_outer_and_preferred_first_and_the_root_last() -> None:
     inner = {"model": state(["w"]), "state_dict": {"net": state(["w"])}, "net": state(["w"]), "teacher": state(["w"])}
-    found = plain_state_dicts(contents({**inner, "v": ONE}))
+    found = generic_state_dicts(contents({**inner, "v": ONE}))
     assert [state_dict.path for state_dict in found] == ["model", "net", "state_dict.net", ""]
 
 
@@ -204,11 +208,11 @@ def test_an_average_counts_where_there_is_no_other_network() -> None:
     names = [BODY[VIT]]
     both = contents({"ema": {"shadow": state(names)}, "model": state(names)})
     assert [state_dict.path for state_dict in averages(both)] == ["ema.shadow"]
-    found = plain_network(both)
+    found = generic_network(both)
     assert found is not None and (found[0].path, found[1]) == ("model", VIT)
-    alone = plain_network(contents({"ema": {"shadow": state(names)}, "model": state(["other"])}))
+    alone = generic_network(contents({"ema": {"shadow": state(names)}, "model": state(["other"])}))
     assert alone is not None and alone[0].path == "ema.shadow"
-    assert plain_network(both, iter([SWIN])) is None and plain_network(contents({"teacher": state(names)})) is None
+    assert generic_network(both, iter([SWIN])) is None and generic_network(contents({"teacher": state(names)})) is None
 
 
 def test_the_copies_of_a_file() -> None:
@@ -220,7 +224,7 @@ def test_the_copies_of_a_file() -> None:
     assert model.names == names
     copies = with_average(model, tree)
     assert list(copies) == ["model", "ema"] and copies["model"] is model
-    assert (copies["ema"].state_dict.path, copies["ema"].prefix, copies["ema"].beside) == ("ema", "net.", model.beside)
+    assert (copies["ema"].state_dict.path, copies["ema"].prefix, copies["ema"].rest) == ("ema", "net.", model.rest)
     assert list(with_average(Weights(tree.state_dicts["ema"]), tree)) == ["ema"]
 
 
@@ -250,9 +254,10 @@ def test_a_copy_is_chosen_and_the_others_are_kept() -> None:
         CONTRACT,
     )
     assert (other.which, other.state_dict) == ("teacher", two)
-    assert [(each.label, each.tensors) for each in first.other_weights] == [("the teacher", two.tensors)]
-    assert first.other_weights[0].rules == first.rules and first.allowed_missing == () and first.warnings == ()
-    assert list(apply_rules(one.tensors, first.rules).kept) == [name.removeprefix("net.") for name in names]
+    (label, left), *none = first.other_weights.items()
+    assert (label, left.state_dict, none) == ("teacher", two, [])
+    assert left.rules == first.rules and first.allowed_missing == () and first.warnings == ()
+    assert list(apply_rules(one.tensors, first.rules).sources) == [name.removeprefix("net.") for name in names]
     with pytest.raises(UnknownName, match="Available: student, teacher"):
         plan(all_weights, "ema")
 
@@ -315,15 +320,18 @@ def test_counters_of_averages_go_and_tensors_of_their_names_stay() -> None:
         "layer1.0.conv1.weight": ONE,
         "n_averaged": torch.tensor(1),
     }
-    renamed = apply_rules(tensors, Weights(StateDict("a", tensors)).strip)
-    assert list(renamed.kept) == ["decay", "layer1.0.conv1.weight"] and set(renamed.dropped) == {"step", "n_averaged"}
+    renamed = apply_rules(tensors, Weights(StateDict("a", tensors)).rules)
+    assert list(renamed.sources) == ["decay", "layer1.0.conv1.weight"] and set(renamed.dropped) == {
+        "step",
+        "n_averaged",
+    }
 
 
 def test_wrappers_are_said_where_no_prefix_says_whose_names_they_are() -> None:
     wrapped = StateDict("a", state(["w"]), "module.", inner=("_orig_mod.",))
-    (warning,) = Weights(wrapped).wrapped
+    (warning,) = Weights(wrapped).warnings
     assert warning.startswith("the names in `a` stood inside of module., _orig_mod.,")
-    assert Weights(wrapped, "net.").wrapped == () and Weights(StateDict("a", state(["w"]))).wrapped == ()
+    assert Weights(wrapped, "net.").warnings == () and Weights(StateDict("a", state(["w"]))).warnings == ()
 
 
 def test_all_wrappers_go_in_any_nesting_but_counters_have_none() -> None:
@@ -389,3 +397,18 @@ def test_a_declared_contract() -> None:
 def test_a_contract_that_cannot_be_is_refused_with_the_file(given: Any) -> None:
     with pytest.raises(UnreadableCheckpoint, match=r"^a\.json: `input` should say mean and std.*Error: "):
         declared_contract(given, Path("a.json"))
+
+
+def test_networks_below_prefixes_leave_each_other_out() -> None:
+    whole = StateDict("a", state(["q.w", "k.w", "k+w", "queue"]))
+    networks = networks_under(whole, {"student": "q.", "teacher": "k."}, (Drop("queue", "negatives"),))
+    assert list(networks) == ["student", "teacher"] and networks["student"].names == ["w"]
+    for name, other in (("student", "k.w"), ("teacher", "q.w")):
+        renamed = apply_rules(whole.tensors, networks[name].rules)
+        assert list(renamed.sources) == ["w"] and set(renamed.dropped) == {"queue", other}
+        assert list(renamed.unexpected) == ["k+w"] and f"the {name} network was chosen" in renamed.dropped[other]
+
+
+def test_renaming_comes_last() -> None:
+    weights = Weights(StateDict("a", state(["q.w", "head"])), "q.", (Drop("head", "why"),), (Rename("w", "v"),))
+    assert list(apply_rules(weights.state_dict.tensors, weights.rules).sources) == ["v"]

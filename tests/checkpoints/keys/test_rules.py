@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from transfer.checkpoints.keys.matching import AllowedMissing, Matched, match, share
+from transfer.checkpoints.keys.matching import AllowedMissing, Matched, filled_share, match
+from transfer.checkpoints.keys.reverse import name_in_file
 from transfer.checkpoints.keys.rules import (
     Apply,
     Drop,
@@ -20,7 +21,6 @@ from transfer.checkpoints.keys.rules import (
     Rule,
     Split,
     apply_rules,
-    name_in_file,
 )
 from transfer.errors import WeightMismatch
 
@@ -29,7 +29,7 @@ QKV = Join(r"(.*)\.(?P<part>q|k|v)\.(w|b)", ("q", "k", "v"), r"\1.qkv.\3")
 
 
 def value(renamed: Renamed, name: str) -> torch.Tensor:
-    return renamed.kept[name].value.load()
+    return renamed.sources[name].value.load()
 
 
 @pytest.mark.parametrize(
@@ -44,40 +44,40 @@ def test_values_are_changed_when_they_are_asked_for(rule: Rule, expected: torch.
     renamed = apply_rules({"w": GRID, "w2": GRID}, (rule,))
     assert torch.equal(value(renamed, "w"), expected) and torch.equal(value(renamed, "w2"), GRID)
     assert renamed.shapes == {"w": tuple(expected.shape), "w2": (2, 3)}
-    assert (renamed.kept["w"].name, renamed.kept["w"].value.fault) == ("w", None)
+    assert (renamed.sources["w"].name, renamed.sources["w"].value.fault) == ("w", None)
 
 
 @pytest.mark.parametrize("dim", [0, 1])
 def test_what_is_split_can_be_joined(dim: int) -> None:
     whole = torch.arange(36.0).reshape(6, 6)
     apart = apply_rules({"a.qkv.w": whole}, (Split(r"(.*)\.qkv\.w", (r"\1.q.w", r"\1.k.w", r"\1.v.w"), dim),))
-    assert list(apart.kept) == ["a.q.w", "a.k.w", "a.v.w"]
+    assert list(apart.sources) == ["a.q.w", "a.k.w", "a.v.w"]
     assert all(torch.equal(value(apart, f"a.{n}.w"), part) for n, part in zip("qkv", whole.chunk(3, dim), strict=True))
-    assert {source.name for source in apart.kept.values()} == {"a.qkv.w"}
-    parts = {name: value(apart, name) for name in reversed(apart.kept)}
+    assert {source.name for source in apart.sources.values()} == {"a.qkv.w"}
+    parts = {name: value(apart, name) for name in reversed(apart.sources)}
     together = apply_rules(parts, (Join(QKV.pattern, QKV.parts, QKV.replacement, dim),))
     assert torch.equal(value(together, "a.qkv.w"), whole)
-    assert together.kept["a.qkv.w"].name == "a.q.w + a.k.w + a.v.w"
+    assert together.sources["a.qkv.w"].name == "a.q.w + a.k.w + a.v.w"
 
 
 def test_tensors_are_split_and_joined_along_the_first_dimension_unless_told() -> None:
     whole = torch.arange(12.0).reshape(6, 2)
     apart = apply_rules({"a.qkv.w": whole}, (Split(r"a\.qkv\.w", ("a.q.w", "a.k.w", "a.v.w")),))
     assert torch.equal(value(apart, "a.k.w"), whole[2:4])
-    together = apply_rules({name: value(apart, name) for name in apart.kept}, (QKV,))
+    together = apply_rules({name: value(apart, name) for name in apart.sources}, (QKV,))
     assert torch.equal(value(together, "a.qkv.w"), whole)
 
 
 def test_a_whole_without_a_part_is_not_made_and_others_are() -> None:
     names = ("a.q.w", "a.k.w", "b.v.w", "b.q.w", "b.k.w", "c.x.w", "other")
     renamed = apply_rules(dict.fromkeys(names, GRID), (QKV,))
-    assert list(renamed.kept) == ["a.q.w", "a.k.w", "b.qkv.w", "c.x.w", "other"]
+    assert list(renamed.sources) == ["a.q.w", "a.k.w", "b.qkv.w", "c.x.w", "other"]
 
 
 def test_parts_that_the_rule_does_not_list_stay() -> None:
     rule = Join(r"(.*)\.(?P<part>\w)\.w", ("q", "k"), r"\1.qk.w")
     renamed = apply_rules(dict.fromkeys(("a.q.w", "a.k.w", "a.z.w"), GRID), (rule,))
-    assert list(renamed.kept) == ["a.qk.w", "a.z.w"]
+    assert list(renamed.sources) == ["a.qk.w", "a.z.w"]
 
 
 @pytest.mark.parametrize(
@@ -91,19 +91,19 @@ def test_parts_that_the_rule_does_not_list_stay() -> None:
 )
 def test_a_rule_that_does_not_fit_is_a_fault_of_its_value(rule: Rule, fault: str) -> None:
     renamed = apply_rules({"w": GRID}, (rule,))
-    source = next(iter(renamed.kept.values()))
+    source = next(iter(renamed.sources.values()))
     assert str(source.value.fault).startswith(fault) and "\n" not in str(source.value.fault)
     assert source.value.shape == (2, 3) and source.value.dtype == torch.float32
 
 
 def test_the_first_fault_stays() -> None:
     renamed = apply_rules({"w": GRID}, (Reshape("w", (4,)), Permute("w", (1, 0))))
-    assert str(renamed.kept["w"].value.fault).startswith("the shape (4,)")
+    assert str(renamed.sources["w"].value.fault).startswith("the shape (4,)")
 
 
 def test_parts_of_other_shapes_do_not_join() -> None:
     tensors = {"a.q.w": torch.ones(2, 3), "a.k.w": torch.ones(2, 4), "a.v.w": torch.ones(2, 3)}
-    fault = apply_rules(tensors, (QKV,)).kept["a.qkv.w"].value.fault
+    fault = apply_rules(tensors, (QKV,)).sources["a.qkv.w"].value.fault
     assert str(fault).startswith("joining does not fit (2, 3), (2, 4), (2, 3): ")
 
 
@@ -116,20 +116,20 @@ def test_two_names_that_become_one_are_both_named() -> None:
 def test_patterns_match_whole_names() -> None:
     rules = (Drop("ab", "gone"), Rename("cd", "x"), Reshape("ef", (6,)))
     renamed = apply_rules(dict.fromkeys(("abc", "zab", "cde", "efg"), GRID), rules)
-    assert list(renamed.kept) == ["abc", "zab", "cde", "efg"] and renamed.dropped == {}
+    assert list(renamed.sources) == ["abc", "zab", "cde", "efg"] and renamed.dropped == {}
     assert set(renamed.shapes.values()) == {(2, 3)} and renamed.rules == rules
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.int64])
 @pytest.mark.parametrize("rule", [Permute("w", (1, 0)), Reshape("w", (6,)), Split("w", ("w", "v"))])
 def test_rules_keep_the_precision(rule: Rule, dtype: torch.dtype) -> None:
-    source = apply_rules({"w": GRID.to(dtype)}, (rule,)).kept["w"]
+    source = apply_rules({"w": GRID.to(dtype)}, (rule,)).sources["w"]
     assert source.value.dtype == source.value.load().dtype == dtype
 
 
 def test_what_was_left_out_is_told_by_its_name_in_the_file() -> None:
     renamed = apply_rules({"m.a": GRID, "m.b": GRID, "n": GRID}, (RemovePrefix("m."), Drop("a", "why")))
-    assert renamed.dropped == {"m.a": "why"} and list(renamed.kept) == ["b"] and list(renamed.foreign) == ["n"]
+    assert renamed.dropped == {"m.a": "why"} and list(renamed.sources) == ["b"] and list(renamed.unexpected) == ["n"]
 
 
 BACKWARD: Sequence[tuple[str, tuple[Rule, ...], str]] = [
@@ -157,7 +157,7 @@ def test_rules_are_read_backwards(name: str, rules: tuple[Rule, ...], expected: 
 @pytest.mark.parametrize(("name", "rules", "expected"), [case for case in BACKWARD if case[0] != case[2]])
 def test_what_is_read_backwards_leads_there(name: str, rules: tuple[Rule, ...], expected: str) -> None:
     tensors = dict.fromkeys(expected.split(" + "), GRID)
-    assert list(apply_rules(tensors, rules).kept) == [name]
+    assert list(apply_rules(tensors, rules).sources) == [name]
 
 
 def matched(
@@ -223,7 +223,7 @@ def test_forty_lines_are_shown_and_forty_of_the_file() -> None:
 
 def test_a_stale_excuse_is_named_with_its_reason_and_family() -> None:
     text = refusal({"a": meta(1)}, {"a": torch.ones(1)}, AllowedMissing("a|b", "why"))
-    assert text.startswith("file → net: the excuse 'a|b' (why) excuses nothing")
+    assert text.startswith("file → net: 'a|b' is allowed to be missing (why), but no such tensor")
     assert "families/moco.py" in text
 
 
@@ -246,7 +246,7 @@ def test_counts_are_integers() -> None:
     found = matched(target, file)
     assert (found.load("n.num_batches_tracked").dtype, found.load("w").dtype) == (torch.int64, torch.float32)
     assert found.warnings == ("float16 weights were cast to float32", "int32 weights were cast to int64")
-    assert dict(found.numbers) == {"w": 3} and list(found.sources) == list(target)
+    assert dict(found.elements) == {"w": 3} and list(found.sources) == list(target)
     assert "holds torch.float32, expected torch.int64" in refusal(
         target, {**file, "n.num_batches_tracked": torch.ones(())}
     )
@@ -266,4 +266,4 @@ def test_what_is_loaded_lies_in_one_piece() -> None:
     [({"a": 3, "b": 1}, ["a"], 0.75), ({"a": 3}, ["a", "z"], 1), ({"a": 3}, [], 0), ({}, ["a"], 1), ({"a": 0}, [], 1)],
 )
 def test_shares_count_elements(numbers: dict[str, int], filled: list[str], expected: float) -> None:
-    assert share(numbers, filled) == expected
+    assert filled_share(numbers, filled) == expected

@@ -17,9 +17,9 @@ from transfer.checkpoints.keys.variables import (
     created,
     instead_of_average,
     kernels,
+    layer_variables,
     named_as_averaged,
     numbered,
-    parts,
     without_average,
 )
 
@@ -28,22 +28,25 @@ AVERAGE = "ExponentialMovingAverage"
 
 
 def renamed(rules: tuple[Rule, ...], *names: str) -> list[str]:
-    return list(apply_rules(dict.fromkeys(names, ONE), rules).kept)
+    return list(apply_rules(dict.fromkeys(names, ONE), rules).sources)
 
 
 def test_variables_of_layers_have_the_names_of_canonical_networks() -> None:
     norm = [f"net/bn_2/{name}" for name in ("gamma", "beta", "moving_mean", "moving_variance")]
     expected = [f"net/bn_2.{name}" for name in ("weight", "bias", "running_mean", "running_var")]
-    assert renamed(parts("bn", NORM), *norm, "net/conv/gamma") == [*expected, "net/conv/gamma"]
-    assert renamed(parts("conv", CONVOLUTION), "a/conv/kernel", "conv_1/bias") == ["a/conv.weight", "conv_1.bias"]
-    assert renamed(parts("", SLIM_CONVOLUTION), "a/b/weights", "a/b/biases") == ["a/b.weight", "a/b.bias"]
+    assert renamed(layer_variables("bn", NORM), *norm, "net/conv/gamma") == [*expected, "net/conv/gamma"]
+    assert renamed(layer_variables("conv", CONVOLUTION), "a/conv/kernel", "conv_1/bias") == [
+        "a/conv.weight",
+        "conv_1.bias",
+    ]
+    assert renamed(layer_variables("", SLIM_CONVOLUTION), "a/b/weights", "a/b/biases") == ["a/b.weight", "a/b.bias"]
 
 
 def test_kernels_become_output_first() -> None:
     kernel = torch.arange(120.0).reshape(2, 3, 4, 5)
     found = apply_rules({"conv.weight": kernel, "fc.weight": kernel}, (kernels(r"conv\..*"),))
     assert found.shapes == {"conv.weight": (5, 4, 2, 3), "fc.weight": (2, 3, 4, 5)}
-    assert found.kept["conv.weight"].value.load()[4, 3, 1, 2] == kernel[1, 2, 3, 4]
+    assert found.sources["conv.weight"].value.load()[4, 3, 1, 2] == kernel[1, 2, 3, 4]
 
 
 def test_what_training_keeps_beside_a_network_is_left_out() -> None:
@@ -70,7 +73,7 @@ def test_either_the_variables_or_their_averages() -> None:
     assert renamed((without_average(),), *names) == ["a/kernel", "b/bias", "c/kernel", "c/mean"]
     rules = (instead_of_average(having), *named_as_averaged(having))
     found = apply_rules({name: ONE for name in names}, rules)
-    assert {name: source.name for name, source in found.kept.items()} == {
+    assert {name: source.name for name, source in found.sources.items()} == {
         **{name: f"{name}/{AVERAGE}" for name in ("a/kernel", "b/bias", "c/kernel")},
         "c/mean": "c/mean",
     }
