@@ -15,6 +15,7 @@ from transfer import cli
 from transfer.checkpoints.families import families_table
 from transfer.datasets.declaration import find_declaration
 from transfer.files.places import head_path, suite_path
+from transfer.metrics.registry import find_metric
 from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.user_heads import UserHead
 from transfer.schemas.suite import load_suite
@@ -66,7 +67,8 @@ def test_the_suite_and_the_head_of_the_example_are_read(folder: Path, monkeypatc
     (folder / "data" / "suites" / "streets.toml").write_text(text, encoding="utf-8")
     (task,) = load_suite(suite_path("streets")).tasks
     config = load_head(head_path(task.head)).config(task.size, task.arguments)
-    assert config.train_cfg.max_iters == 500 and task.kind in find_declaration(task.dataset, folder / "data").kinds
+    assert config.train_cfg.max_iters == 500
+    assert find_metric(task.metric).annotations in find_declaration(task.dataset, folder / "data").annotations
     (head,) = re.findall(r"```python\n(.*?)```", TEXTS["suites.md"], re.DOTALL)
     for name, base in (("retinanet", RETINANET), ("coco_detection", COCO_DETECTION)):
         (folder / f"{name}.py").write_text(base, encoding="utf-8")

@@ -90,10 +90,10 @@ def test_scores_as_json_have_the_names_of_coco(scored: tuple[str, str], capsys: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--metric", "boxes"], "UnknownName: there is no kind of predictions 'boxes'"),
+        (["--metric", "boxes"], "UnknownName: there is no metric 'boxes'"),
         (["--metric", "bbox", "--classes", "3"], "BadOption: --classes and --ignore are for label maps"),
         (["--metric", "keypoints"], "entry 0 lacks keypoints"),
-        (["--metric", "miou"], "BadOption: --metric miou needs --classes"),
+        (["--metric", "miou"], "BadOption: label maps need --classes"),
         (["--metric", "miou", "--classes", "3"], "MissingData: .*expected a folder of label maps"),
     ],
 )

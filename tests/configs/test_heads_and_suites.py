@@ -8,18 +8,12 @@ import pytest
 
 from transfer.datasets.declaration import find_declaration
 from transfer.files.places import head_names, head_path, load_suites
+from transfer.metrics.registry import METRICS, find_metric
 from transfer.openmmlab.head_files import Head, load_head
 from transfer.openmmlab.tasks import TASKS, task_type
-from transfer.schemas.suite import KINDS, Suite
+from transfer.schemas.annotations import ANNOTATIONS
+from transfer.schemas.suite import Suite
 
-BOXES = {"AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"}
-SCORES = {
-    "bbox": BOXES,
-    "segm": BOXES | {f"bbox/{score}" for score in BOXES},
-    "voc": {"AP50", "AP50_07", "AP_07", "AP75_07"},
-    "keypoints": {"AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl"},
-    "miou": {"mIoU", "aAcc", "mAcc"},
-}
 HEADS: Mapping[str, Head] = {name: load_head(head_path(name)) for name in head_names()}
 SIZED = [(name, size) for name, head in HEADS.items() for size in head.sizes]
 
@@ -55,8 +49,8 @@ def test_sizes_are_built_anew_each_time(name: str) -> None:
     assert HEADS[name].config("mini", {}).model
 
 
-def test_every_metric_scores_one_task_type() -> None:
-    assert sorted(metric for task in TASKS for metric in task.metrics) == sorted(KINDS)
+def test_every_metric_scores_what_a_task_type_finds() -> None:
+    assert {metric.annotations for metric in METRICS} == {task.annotations for task in TASKS} == set(ANNOTATIONS)
 
 
 @pytest.mark.parametrize("suite", load_suites(), ids=lambda suite: suite.name)
@@ -64,9 +58,10 @@ def test_a_suite_binds_heads_data_and_scores_that_exist(suite: Suite, tmp_path: 
     assert len({task.name for task in suite.tasks}) == len(suite.tasks)
     for task in suite.tasks:
         config = HEADS[task.head].config(task.size, task.arguments)
-        assert task.kind in task_type(config.task.name).metrics
-        assert task.kind in find_declaration(task.dataset, tmp_path).kinds
-        assert set(task.scores) <= SCORES[task.kind]
+        metric = find_metric(task.metric)
+        assert metric.annotations == task_type(config.task.name).annotations
+        assert metric.annotations in find_declaration(task.dataset, tmp_path).annotations
+        assert set(task.scores) <= set(metric.scores) and task.scores[0] in metric.headline
 
 
 def test_every_head_is_in_a_suite() -> None:

@@ -46,9 +46,18 @@ def _write(folder: Path, text: str, name: str = "mine") -> Path:
         ('layout = "masks"', 'layout = "masks"\nvalues = [1, 1]', "occurs twice"),
         ('layout = "masks"', 'layout = "masks"\nignore = [256]', "integers from 0 to 255"),
         ('annotations = "masks/test"', "", "[test] has no annotations"),
-        ('annotations = "masks/test"', 'annotations = { boxes = "x" }', "kind must be one of bbox"),
+        (
+            'annotations = "masks/test"',
+            'annotations = { box = "x" }',
+            "expected boxes, masks, keypoints, label_maps, found 'box'",
+        ),
+        (
+            'annotations = "masks/test"',
+            'annotations = { bbox = "x", voc = "y" }',
+            "bbox and voc both mean boxes; name one file, as boxes",
+        ),
         ('annotations = "masks/test"', "annotations = 7", "annotations must be a path"),
-        ('annotations = "masks/test"', 'annotations = { bbox = "x" }', "no kind of annotations in common"),
+        ('annotations = "masks/test"', 'annotations = { bbox = "x" }', "no type of annotations in common"),
         (
             'images = "photos/test"',
             'images = "photos/test"\nlists = "a"',
@@ -79,8 +88,10 @@ def test_masks_of_the_user_are_found_beside_their_declaration(tmp_path: Path) ->
     path = _write(tmp_path, MASKS)
     assert "mine" in dataset_names(tmp_path)
     by_name, by_path = find_declaration("mine", tmp_path), find_declaration(str(path), tmp_path / "elsewhere")
-    assert by_name == by_path and by_name.kinds == ("miou",)
-    train, test = (check_split(s, "miou") for s in open_splits(by_path, "miou", tmp_path / "elsewhere", tmp_path))
+    assert by_name == by_path and by_name.annotations == ("label_maps",)
+    train, test = (
+        check_split(s, "label_maps") for s in open_splits(by_path, "label_maps", tmp_path / "elsewhere", tmp_path)
+    )
     assert (train.images, train.counts, test.counts) == (3, (1, 1), (0, 1))
 
 
@@ -101,11 +112,11 @@ def test_a_coco_json_of_the_user_restricted_by_a_list(tmp_path: Path) -> None:
     part = '[{}]\nimages = "."\nannotations = "all.json"\n'
     path = _write(tmp_path, 'layout = "coco"\n' + part.format("train") + part.format("test") + 'list = "minival.txt"\n')
     (tmp_path / "minival.txt").write_text("3\n1.jpg\n2\n")
-    _, test = open_splits(load_declaration(path, tmp_path), "bbox", tmp_path, tmp_path / "work")
-    manifest = check_split(test, "bbox")
+    _, test = open_splits(load_declaration(path, tmp_path), "boxes", tmp_path, tmp_path / "work")
+    manifest = check_split(test, "boxes")
     assert (manifest.images, manifest.classes, manifest.counts) == (3, ("thing", "never"), (3, 0))
     assert manifest.hashes.keys() == {"1.jpg", "2.jpg", "3.jpg"}
     (tmp_path / "minival.txt").write_text("3\n7\n9.jpg\n")
-    _, test = open_splits(load_declaration(path, tmp_path), "bbox", tmp_path, tmp_path / "work")
+    _, test = open_splits(load_declaration(path, tmp_path), "boxes", tmp_path, tmp_path / "work")
     with pytest.raises(BrokenAnnotation, match=r"(?s)2 problems.*lists 7.*lists 9\.jpg"):
-        check_split(test, "bbox")
+        check_split(test, "boxes")

@@ -40,7 +40,7 @@ def test_coco_lies_in_its_folder_or_in_the_root(tmp_path: Path, home: str) -> No
 def test_voc_lies_with_or_without_its_devkit(tmp_path: Path, home: str) -> None:
     lists = (f"ImageSets/Segmentation/{name}.txt" for name in ("trainaug", "val"))
     _touch(tmp_path / home, "JPEGImages/", "SegmentationClassAug/", *lists)
-    train, test = _open("voc2012", "miou", tmp_path, tmp_path / "work")
+    train, test = _open("voc2012", "label_maps", tmp_path, tmp_path / "work")
     assert train.listing == tmp_path / home / "ImageSets/Segmentation/trainaug.txt"
     assert test.annotations == tmp_path / home / "SegmentationClassAug"
     assert len(train.classes) == 21 and train.classes[0] == "background"
@@ -68,14 +68,14 @@ def test_a_data_set_says_how_to_obtain_it_and_its_terms(name: str, tmp_path: Pat
 def test_real_coco_never_passes_for_mini(tmp_path: Path) -> None:
     _coco(tmp_path / "mini")
     with pytest.raises(MissingData, match=r"mini\.json"):
-        find_home(find_declaration("mini", tmp_path), "bbox", tmp_path)
+        find_home(find_declaration("mini", tmp_path), "boxes", tmp_path)
 
 
 def test_a_missing_file_is_named_with_the_tree_and_the_variable(tmp_path: Path) -> None:
     _coco(tmp_path)
     (tmp_path / "annotations/instances_val2017.json").unlink()
     with pytest.raises(MissingData) as caught:
-        _open("coco", "bbox", tmp_path, tmp_path / "work")
+        _open("coco", "boxes", tmp_path, tmp_path / "work")
     message = str(caught.value)
     assert f"- {tmp_path / 'annotations/instances_val2017.json'}" in message
     assert f"- {tmp_path / 'annotations/instances_train2017.json'}" not in message
@@ -83,7 +83,7 @@ def test_a_missing_file_is_named_with_the_tree_and_the_variable(tmp_path: Path) 
     assert "TRANSFER_DATA" in message and "cocodataset.org" in message
 
 
-@pytest.mark.parametrize("dataset, kind", [("coco", "bbox"), ("voc0712", "voc"), ("voc2012", "miou")])
+@pytest.mark.parametrize("dataset, kind", [("coco", "boxes"), ("voc0712", "boxes"), ("voc2012", "label_maps")])
 def test_a_missing_root_is_missing_data(tmp_path: Path, dataset: str, kind: str) -> None:
     with pytest.raises(MissingData, match="TRANSFER_DATA"):
         _open(dataset, kind, tmp_path / "nowhere", tmp_path / "work")
@@ -97,8 +97,8 @@ def test_a_data_set_that_does_not_exist_suggests_the_nearest(tmp_path: Path) -> 
 
 
 def test_a_pair_that_does_not_exist_says_who_has_it(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="with 'bbox': bccd, coco, coco-mini, mini, voc0712"):
-        _open("voc2012", "bbox", tmp_path, tmp_path)
+    with pytest.raises(BadOption, match=r"not boxes\. Data sets with boxes: bccd, coco, coco-mini, mini, voc0712"):
+        _open("voc2012", "boxes", tmp_path, tmp_path)
 
 
 def test_the_tree_names_every_path_once(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def voc(tmp_path: Path) -> Path:
 
 
 def test_two_years_of_voc_are_one_training_set(voc: Path, tmp_path: Path) -> None:
-    train, test = _open("voc0712", "voc", voc, tmp_path / "work")
-    in_train, in_test = check_splits(train, test, "voc")
+    train, test = _open("voc0712", "boxes", voc, tmp_path / "work")
+    in_train, in_test = check_splits(train, test, "boxes")
     assert (in_train.images, in_test.images, len(in_train.classes)) == (3, 1, 20)
     truth = json.loads(train.annotations.read_text(encoding="utf-8"))
     assert [image["file_name"] for image in truth["images"]] == [
@@ -80,9 +80,9 @@ def test_all_that_is_wrong_with_both_splits_of_voc_is_one_error(voc: Path, tmp_p
     (base / "JPEGImages/2008_000002.jpg").unlink()
     (base / "ImageSets/Main/trainval.txt").write_text("2008_000001\n2008_000002\n2008_000003\n2008_000001\n")
     (voc / "VOCdevkit/VOC2007/Annotations/000002.xml").unlink()
-    splits = _open("voc0712", "voc", voc, tmp_path / "work")
+    splits = _open("voc0712", "boxes", voc, tmp_path / "work")
     with pytest.raises(BrokenAnnotation) as caught:
-        check_splits(*splits, "voc")
+        check_splits(*splits, "boxes")
     message = str(caught.value)
     for expected in (
         *("class 'unicorn' is not one of", "2008_000001.jpg is listed more than once", "has no area"),
@@ -97,9 +97,9 @@ def test_a_repaired_file_is_converted_anew(voc: Path, tmp_path: Path) -> None:
     good = path.read_text()
     path.write_text("<annotation>")
     with pytest.raises(BrokenAnnotation, match="no element found"):
-        check_split(_open("voc0712", "voc", voc, tmp_path / "work")[0], "voc")
+        check_split(_open("voc0712", "boxes", voc, tmp_path / "work")[0], "boxes")
     path.write_text(good)
-    assert check_split(_open("voc0712", "voc", voc, tmp_path / "work")[0], "voc").images == 3
+    assert check_split(_open("voc0712", "boxes", voc, tmp_path / "work")[0], "boxes").images == 3
 
 
 def _tree(root: Path) -> dict[str, bytes]:
@@ -119,33 +119,33 @@ def cityscapes(tmp_path: Path) -> Path:
 
 def test_cityscapes_gets_its_train_ids_and_one_folder(cityscapes: Path, tmp_path: Path) -> None:
     before = _tree(cityscapes / "cityscapes")
-    train, test = _open("cityscapes", "miou", cityscapes, tmp_path / "work")
+    train, test = _open("cityscapes", "label_maps", cityscapes, tmp_path / "work")
     assert [path.name for path in train.annotations.iterdir()] == ["aachen_000000_000019.png"]
     assert _values(train.annotations / "aachen_000000_000019.png") == [0, 10, 255]
-    manifests = check_splits(train, test, "miou")
+    manifests = check_splits(train, test, "label_maps")
     assert [manifest.images for manifest in manifests] == [1, 1]
     assert sum(manifests[0].counts) == manifests[0].counts[0] + manifests[0].counts[10] == 2
     assert _tree(cityscapes / "cityscapes") == before
 
 
 def test_what_was_derived_is_not_derived_again(cityscapes: Path, tmp_path: Path) -> None:
-    first = _open("cityscapes", "miou", cityscapes, tmp_path / "work")
+    first = _open("cityscapes", "label_maps", cityscapes, tmp_path / "work")
     written = {path: path.lstat().st_mtime_ns for path in (tmp_path / "work").rglob("*")}
-    assert _open("cityscapes", "miou", cityscapes, tmp_path / "work") == first
+    assert _open("cityscapes", "label_maps", cityscapes, tmp_path / "work") == first
     assert {path: path.lstat().st_mtime_ns for path in (tmp_path / "work").rglob("*")} == written
 
 
 def test_the_hash_of_derived_masks_does_not_depend_on_their_encoder(cityscapes: Path, tmp_path: Path) -> None:
-    train, _ = _open("cityscapes", "miou", cityscapes, tmp_path / "work")
-    expected = check_split(train, "miou").sha256
+    train, _ = _open("cityscapes", "label_maps", cityscapes, tmp_path / "work")
+    expected = check_split(train, "label_maps").sha256
     path = train.annotations / "aachen_000000_000019.png"
     with Image.open(path) as image:
         pixels = np.array(image)
     before = path.read_bytes()
     Image.fromarray(pixels).save(path, compress_level=0)
-    assert path.read_bytes() != before and check_split(train, "miou").sha256 == expected
+    assert path.read_bytes() != before and check_split(train, "label_maps").sha256 == expected
     Image.fromarray(pixels[:, ::-1]).save(path)
-    assert check_split(train, "miou").sha256 != expected
+    assert check_split(train, "label_maps").sha256 != expected
 
 
 def test_ade20k_begins_at_one_and_ignores_zero(tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_ade20k_begins_at_one_and_ignores_zero(tmp_path: Path) -> None:
     for split in ("training", "validation"):
         _picture(base / f"images/{split}/ADE_1.jpg", len(split))
         _mask(base / f"annotations/{split}/ADE_1.png", [0, 1, 150])
-    train, test = _open("ade20k", "miou", tmp_path, tmp_path / "work")
+    train, test = _open("ade20k", "label_maps", tmp_path, tmp_path / "work")
     assert _values(train.annotations / "ADE_1.png") == [0, 149, 255]
-    assert [manifest.images for manifest in check_splits(train, test, "miou")] == [1, 1]
+    assert [manifest.images for manifest in check_splits(train, test, "label_maps")] == [1, 1]
 
 
 def test_all_that_is_wrong_with_masks_is_one_error(tmp_path: Path) -> None:
@@ -169,21 +169,21 @@ def test_all_that_is_wrong_with_masks_is_one_error(tmp_path: Path) -> None:
     (base / "annotations/training/2.png").write_bytes(b"<html>")
     (base / "annotations/training/3.png").unlink()
     (base / "images/validation/1.jpg").unlink()
-    splits = _open("ade20k", "miou", tmp_path, tmp_path / "work")
+    splits = _open("ade20k", "label_maps", tmp_path, tmp_path / "work")
     with pytest.raises(BrokenAnnotation) as caught:
-        check_splits(*splits, "miou")
+        check_splits(*splits, "label_maps")
     for expected in (
         *("training/0.png holds the unknown values 151", "training/1.png: a mask has one channel"),
         *("training/2.png cannot be decoded", "training/3.jpg has no mask", "1.jpg is named by the annotations"),
     ):
         assert expected in str(caught.value)
     _picture(base / "images/validation/1.jpg", 10)
-    _, test = _open("ade20k", "miou", tmp_path, tmp_path / "work")
-    assert check_split(test, "miou").images == 4
+    _, test = _open("ade20k", "label_maps", tmp_path, tmp_path / "work")
+    assert check_split(test, "label_maps").images == 4
 
 
 def test_camvid_ignores_its_twelfth_value(shared_data: Path, tmp_path: Path) -> None:
-    train, _ = _open("camvid", "miou", shared_data, tmp_path)
+    train, _ = _open("camvid", "label_maps", shared_data, tmp_path)
     source = shared_data / "camvid_subset/trainannot"
     for path in sorted(source.glob("*.png"))[:5]:
         with Image.open(path) as image, Image.open(train.annotations / path.name) as derived:
@@ -198,10 +198,10 @@ def test_folders_that_tell_files_apart_stay_in_the_name(name: str, expected: str
 
 def test_an_image_of_train_in_test_is_noted(voc: Path, tmp_path: Path) -> None:
     declared = find_declaration("voc0712", voc)
-    notes = check_dataset(declared, ("voc",), voc, tmp_path / "work")["voc"]["notes"]
+    notes = check_dataset(declared, ("boxes",), voc, tmp_path / "work")["boxes"]["notes"]
     assert not any("same bytes" in note for note in notes)
     assert any("train has 3 images, the published data set 16,551" in note for note in notes)
     base = voc / "VOCdevkit/VOC2007/JPEGImages"
     (base / "000002.jpg").write_bytes((base / "000001.jpg").read_bytes())
-    notes = check_dataset(declared, ("voc",), voc, tmp_path / "work")["voc"]["notes"]
+    notes = check_dataset(declared, ("boxes",), voc, tmp_path / "work")["boxes"]["notes"]
     assert "1 images of test have the same bytes as one of train: VOC2007/JPEGImages/000002.jpg" in notes

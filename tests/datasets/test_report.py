@@ -38,10 +38,10 @@ def test_a_real_set_is_summed_up_by_class(
     assert cli.main(check) == 0
     text = capsys.readouterr().out
     assert "nothing is wrong" in text and "3,350       805" in text
-    assert cli.main([*check, "--json", "--kind", "voc"]) == 0
+    assert cli.main([*check, "--json", "--kind", "boxes"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["voc"] and found["voc"]["notes"] == []
-    counts = (found["voc"][split]["counts"] for split in ("train", "test"))
+    assert list(found) == ["boxes"] and found["boxes"]["notes"] == []
+    counts = (found["boxes"][split]["counts"] for split in ("train", "test"))
     assert [sum(pair) for pair in zip(*(c.values() for c in counts), strict=True)] == [4155, 372, 361]
 
 
@@ -60,6 +60,6 @@ def test_a_broken_copy_of_a_real_set_fails_with_all_that_is_wrong(
     message = capsys.readouterr().err
     assert (
         message.count("half-downloaded? 1 files are missing") == 3
-    )  # bbox and segm share theirs, one json is unreadable
+    )  # boxes and masks share theirs, one json is unreadable
     assert message.count("is empty") == 2 and message.count("is not an image") == 2 * 2
     assert "person_keypoints_val2017.json is not valid JSON" in message

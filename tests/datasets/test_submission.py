@@ -75,7 +75,7 @@ def test_what_is_no_submission_is_refused(tmp_path: Path) -> None:
         write_submission(tmp_path / "none.json", output, "bbox", "a")
     with pytest.raises(BrokenPredictions, match="list of COCO results"):
         write_submission(_predictions(tmp_path, []), output, "bbox", "a")
-    with pytest.raises(BadOption, match="not of kind 'miou'"):
+    with pytest.raises(BadOption, match="not of label_maps"):
         write_submission(_predictions(tmp_path, [ENTRIES["bbox"]]), output, "miou", "a")
     with pytest.raises(BadOption, match="letters, digits"):
         write_submission(_predictions(tmp_path, [ENTRIES["bbox"]]), output, "bbox", "a_b/c")

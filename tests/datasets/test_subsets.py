@@ -96,7 +96,7 @@ def _open(dataset: str, kind: str, root: Path, work: Path) -> Pair:
     return open_splits(find_declaration(dataset, root), kind, root, work)
 
 
-@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints", "miou"])
+@pytest.mark.parametrize("kind", ["boxes", "masks", "keypoints", "label_maps"])
 def test_a_part_of_mini_is_a_data_set_with_the_same_labels(mini_root: Path, kind: str) -> None:
     work = mini_root.parent
     train, _ = _open("mini", kind, work, work)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as rle
 
-from transfer.metrics.agreement import agree_on_labels, agree_on_objects, decode_mask, surest, to_find
+from transfer.metrics.agreement import BOXES, KEYPOINTS, MASKS, agree_on_labels, decode_mask, surest
 
 SIZE = (60, 80)
 sides = st.integers(1, 30)
@@ -28,9 +28,9 @@ def polygons(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @given(objects)
 def test_the_truth_agrees_with_itself(entries: list[dict[str, Any]]) -> None:
-    assert agree_on_objects(entries, scored(entries), "bbox", SIZE) == pytest.approx(1)
+    assert BOXES.agreement(entries, scored(entries), SIZE) == pytest.approx(1)
     masks = polygons(entries)
-    assert agree_on_objects(masks, scored(masks), "segm", SIZE) == pytest.approx(1)
+    assert MASKS.agreement(masks, scored(masks), SIZE) == pytest.approx(1)
 
 
 @given(objects, objects, st.randoms())
@@ -38,34 +38,34 @@ def test_agreement_is_a_share_and_ignores_the_order_of_the_file(
     truth: list[dict[str, Any]], found: list[dict[str, Any]], random: Any
 ) -> None:
     predictions = scored(found)
-    agreement = agree_on_objects(truth, predictions, "bbox", SIZE)
+    agreement = BOXES.agreement(truth, predictions, SIZE)
     random.shuffle(predictions)
-    assert 0 <= agreement <= 1 and agree_on_objects(truth, predictions, "bbox", SIZE) == pytest.approx(agreement)
+    assert 0 <= agreement <= 1 and BOXES.agreement(truth, predictions, SIZE) == pytest.approx(agreement)
 
 
 def test_a_box_of_another_category_or_below_the_cut_finds_nothing() -> None:
     box = {"bbox": [0, 0, 10, 10], "category_id": 1}
     half = {"bbox": [0, 0, 10, 5], "category_id": 1}
-    assert agree_on_objects([box], [{**box, "category_id": 2, "score": 1.0}], "bbox", SIZE) == 0
-    assert agree_on_objects([box], [], "bbox", SIZE) == 0
-    assert agree_on_objects([box], [{**half, "score": 0.9}, {**box, "score": 0.8}], "bbox", SIZE) == pytest.approx(0.5)
+    assert BOXES.agreement([box], [{**box, "category_id": 2, "score": 1.0}], SIZE) == 0
+    assert BOXES.agreement([box], [], SIZE) == 0
+    assert BOXES.agreement([box], [{**half, "score": 0.9}, {**box, "score": 0.8}], SIZE) == pytest.approx(0.5)
     assert [entry["score"] for entry in surest([{"score": 0.1}, {"score": 0.3}, {"score": 0.2}], 2)] == [0.3, 0.2]
 
 
 def test_joints_agree_by_object_keypoint_similarity() -> None:
     person = {"keypoints": [10, 10, 2] * 16 + [0, 0, 0], "area": 100.0, "category_id": 1, "num_keypoints": 16}
     hidden = [10, 10, 0.9] * 16 + [70, 50, 0.9]
-    assert agree_on_objects([person], [{**person, "keypoints": hidden, "score": 1.0}], "keypoints", SIZE) == 1
+    assert KEYPOINTS.agreement([person], [{**person, "keypoints": hidden, "score": 1.0}], SIZE) == 1
     nose_only = {**person, "keypoints": [10, 10, 2] + [0, 0, 0] * 16}
     off = {**person, "keypoints": [13, 14, 0.9] * 17, "score": 1.0}
     expected = np.exp(-25 / (2 * 0.026) ** 2 / 100 / 2)
-    assert agree_on_objects([nose_only], [off], "keypoints", SIZE) == pytest.approx(expected)
+    assert KEYPOINTS.agreement([nose_only], [off], SIZE) == pytest.approx(expected)
 
 
 def test_what_should_be_found() -> None:
     odd = [{"iscrowd": 1}, {"ignore": 1}, {"difficult": 1}]
-    assert to_find([*odd, {"iscrowd": 0, "difficult": 0}], "bbox") == [{"iscrowd": 0, "difficult": 0}]
-    assert to_find([{"num_keypoints": 0}, {"num_keypoints": 3}], "keypoints") == [{"num_keypoints": 3}]
+    assert BOXES.to_find([*odd, {"iscrowd": 0, "difficult": 0}]) == [{"iscrowd": 0, "difficult": 0}]
+    assert KEYPOINTS.to_find([{"num_keypoints": 0}, {"num_keypoints": 3}]) == [{"num_keypoints": 3}]
 
 
 def test_labels_agree_by_mean_iou_of_the_classes_shown() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfer.metrics.boxes import BOX_SCORES, score_boxes
+from transfer.metrics.boxes import BOX_SCORES, METRIC, score_boxes
 from transfer.metrics.invariants import check_scores
 
 IMAGES = [3, 1, 7]
@@ -61,7 +61,7 @@ def test_equals_the_definition(precision_and_recall, written, targets, found):
     scores = score_boxes(*written(found, truth))
     assert scores == pytest.approx(reference(precision_and_recall, truth, found), abs=1e-9)
     if not any(target["iscrowd"] for target in targets):  # see SLACK
-        check_scores("bbox", scores)
+        check_scores(METRIC, scores)
 
 
 def test_crowds_bend_the_order_of_thresholds(written):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.keypoints import KEYPOINT_SCORES, score_keypoints
+from transfer.metrics.keypoints import KEYPOINT_SCORES, METRIC, score_keypoints
 
 JOINTS = 17
 # cocodataset.org, keypoint evaluation: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles
@@ -114,7 +114,7 @@ def test_equals_the_definition(precision_and_recall, written, targets, others):
     scores = score_keypoints(*written(found, truth))
     assert scores == pytest.approx(reference(precision_and_recall, truth, found), abs=1e-9)
     if all(person["visible"] and not person["iscrowd"] for person in targets):
-        check_scores("keypoints", scores)
+        check_scores(METRIC, scores)
 
 
 PERSON = {"image_id": 4, "at": (0, 0), "side": 80, "visible": 17, "iscrowd": 0, "shake": 0, "score": 0.5}

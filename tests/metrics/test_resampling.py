@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import random
-import tomllib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.metrics.bootstrap import bootstrap_interval
-from tests.metrics.test_parts import CLASSES, SCORE, name_of, random_maps, sample_set, write_maps
+from tests.metrics.samples import CLASSES, name_of, random_maps, sample_set, write_maps
+from tests.metrics.test_subset import BOXES, each_metric
 from transfer.errors import BadOption, BrokenAnnotation, BrokenPredictions, UnknownName
-from transfer.metrics import hot
+from transfer.metrics import coco_types, hotcoco, keypoints, semantic
 from transfer.metrics.curves import Curves
-from transfer.metrics.parts import score_part
+from transfer.metrics.metric import Files
 from transfer.metrics.rankings import Ranking
+from transfer.metrics.registry import find_metric
 from transfer.metrics.resampling import Gap, gap_intervals
-from transfer.metrics.rescoring import COCO_RECALLS, RESCORED, VOC_RECALLS, maps_rescorer, objects_rescorer
-from transfer.metrics.semantic import score_label_maps
-from transfer.schemas.suite import KINDS
+from transfer.metrics.rescoring import COCO_RECALLS
+from transfer.metrics.subset import score_part
+from transfer.metrics.voc import RECALLS
 
 CLEAN = [name_of(image) for image in (1, 2, 4, 5, 8)]
 ROUNDING = 1e-12
@@ -29,43 +29,36 @@ ROUNDING = 1e-12
 seeds = st.integers(0, 10**6)
 
 
-def rescored(kind, files, images, weights):
-    places = {image: place for place, image in enumerate(images)}
-    return objects_rescorer(kind, *files, places, RESCORED[kind])(np.asarray(weights, float))
+def rescored(metric, files, weights):
+    scores = metric.resample(files, metric.headline)(np.asarray(weights, float))
+    return {name: scores[name] for name in metric.headline}
 
 
-def chosen(kind, scores):
-    return pytest.approx({name: scores[name] for name in RESCORED[kind]}, rel=0, abs=ROUNDING)
-
-
-def test_every_declared_score_can_be_resampled():
-    assert set(RESCORED) == set(KINDS)
-    for path in Path("configs/suites").glob("*.toml"):
-        for task in tomllib.loads(path.read_text())["tasks"]:
-            assert set(task["scores"]) <= set(RESCORED[task["kind"]])
+def chosen(metric, scores):
+    return pytest.approx({name: scores[name] for name in metric.headline}, rel=0, abs=ROUNDING)
 
 
 @pytest.mark.parametrize("quick", [True, False])
-@pytest.mark.parametrize("kind", SCORE)
+@each_metric
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds, ties=st.booleans())
-def test_at_equal_weights_the_scores_are_the_scorers(written, kind, quick, seed, ties):
+def test_at_equal_weights_the_scores_are_the_scorers(written, metric, quick, seed, ties):
     truth, found = sample_set(seed, images=5, ties=ties)
-    files = written(found, truth)
+    files = Files(*written(found, truth))
     with pytest.MonkeyPatch.context() as patch:
         if not quick:
-            patch.setattr(hot, "hotcoco", None)
-        assert rescored(kind, files, range(1, 6), [1] * 5) == chosen(kind, SCORE[kind](*files))
+            patch.setattr(hotcoco, "hotcoco", None)
+        assert rescored(metric, files, [1] * 5) == chosen(metric, metric.evaluate(files))
 
 
-@pytest.mark.parametrize("kind", SCORE)
+@each_metric
 @settings(max_examples=20, deadline=None)
 @given(seed=seeds, counts=st.lists(st.integers(0, 3), min_size=5, max_size=5))
-def test_weights_are_copies_of_images(written, kind, seed, counts):
+def test_weights_are_copies_of_images(written, metric, seed, counts):
     """Copies are neighbours in order of image id, and so among equal scores, which are those of copies only."""
     truth, found = sample_set(seed, images=5)
-    weighted = rescored(kind, written(found, truth), range(1, 6), counts)
-    assert weighted == chosen(kind, SCORE[kind](*written(*copied(found, truth, counts))))
+    weighted = rescored(metric, Files(*written(found, truth)), counts)
+    assert weighted == chosen(metric, metric.evaluate(Files(*written(*copied(found, truth, counts)))))
 
 
 def copied(found, truth, counts):
@@ -81,7 +74,7 @@ def copied(found, truth, counts):
     return found, {**truth, "images": images, "annotations": numbered}
 
 
-@pytest.mark.parametrize("recalls", [COCO_RECALLS, VOC_RECALLS])
+@pytest.mark.parametrize("recalls", [COCO_RECALLS, RECALLS])
 @pytest.mark.parametrize("objects", [1, 10, 30, 50, 100, 200])  # 0.29 × 100 < 29
 def test_a_recall_counts_where_it_is_reached_as_floats_compare(objects, recalls):
     for found in range(objects + 1):
@@ -98,8 +91,9 @@ def test_weights_are_copies_of_label_maps(tmp_path_factory, seed, counts):
     pairs = random_maps(seed, images=4)
     again = {f"{stem}-{copy}": pairs[stem] for stem, count in zip(pairs, counts, strict=True) for copy in range(count)}
     files = write_maps(tmp_path_factory.mktemp("maps"), pairs | again)
-    expected = score_label_maps(*files, stems=list(again), classes=CLASSES)
-    assert maps_rescorer(*files, list(pairs), CLASSES)(np.array(counts, float)) == chosen("miou", expected)
+    expected = semantic.METRIC.evaluate(Files(*files, CLASSES, tuple(again)))
+    weighted = rescored(semantic.METRIC, Files(*files, CLASSES, tuple(pairs)), counts)
+    assert weighted == chosen(semantic.METRIC, expected)
 
 
 @pytest.mark.real_data
@@ -109,12 +103,12 @@ def test_published_results(fixtures, kind):
     truth = folder / "instances_val2014_100.json"
     results = folder / f"instances_val2014_fake{kind}100_results.json"
     part = [image["file_name"] for image in json.loads(truth.read_text())["images"]][:60]
-    gaps = gap_intervals(kind, results, truth, part, scores=["AP", "AP50", "AP75"], draws=20)
-    whole = hot.hot_stats(kind, results, truth)
+    metric, files = find_metric(kind), Files(results, truth)
+    gaps = gap_intervals(metric, files, part, scores=["AP", "AP50", "AP75"], draws=20)
+    whole = hotcoco.hot_stats(coco_types.BOXES if kind == "bbox" else coco_types.MASKS, results, truth)
     assert [gap.full for gap in gaps.values()] == pytest.approx(whole[:3], rel=0, abs=ROUNDING)
-    if kind == "bbox":  # the published masks have no boxes beside them
-        clean = score_part(kind, results, truth, part)
-        assert [gap.clean for gap in gaps.values()] == pytest.approx(list(clean.values())[:3], rel=0, abs=ROUNDING)
+    clean = score_part(metric, files, part)
+    assert [gap.clean for gap in gaps.values()] == pytest.approx(list(clean.values())[:3], rel=0, abs=ROUNDING)
 
 
 @pytest.mark.real_data
@@ -126,71 +120,70 @@ def test_people_in_photographs(shared_data, written):
         | {"score": round(draw.random(), 2), "keypoints": [value * draw.gauss(1, 0.04) for value in entry["keypoints"]]}
         for entry in truth["annotations"] * 2
     ]
-    files = written(found, truth)
-    images = [image["id"] for image in truth["images"]]
-    assert rescored("keypoints", files, images, [1] * len(images)) == chosen("keypoints", SCORE["keypoints"](*files))
+    files, metric = Files(*written(found, truth)), keypoints.METRIC
+    assert rescored(metric, files, [1] * len(truth["images"])) == chosen(metric, metric.evaluate(files))
 
 
-@pytest.mark.parametrize("kind", SCORE)
-def test_full_and_clean_are_the_scores_of_the_set_and_its_part(written, kind):
-    files = written(*reversed(sample_set()))
-    gaps = gap_intervals(kind, *files, CLEAN, scores=RESCORED[kind], draws=50)
-    assert {name: gap.full for name, gap in gaps.items()} == chosen(kind, SCORE[kind](*files))
-    assert {name: gap.clean for name, gap in gaps.items()} == chosen(kind, score_part(kind, *files, CLEAN))
+@each_metric
+def test_full_and_clean_are_the_scores_of_the_set_and_its_part(written, metric):
+    files = Files(*written(*reversed(sample_set())))
+    gaps = gap_intervals(metric, files, CLEAN, scores=metric.headline, draws=50)
+    assert {name: gap.full for name, gap in gaps.items()} == chosen(metric, metric.evaluate(files))
+    assert {name: gap.clean for name, gap in gaps.items()} == chosen(metric, score_part(metric, files, CLEAN))
     for gap in gaps.values():
         assert gap.gap == gap.full - gap.clean and gap.low <= gap.high
 
 
 def test_full_and_clean_of_label_maps(tmp_path):
-    files, names = write_maps(tmp_path, random_maps()), RESCORED["miou"]
-    gaps = gap_intervals("miou", *files, ["00", "03"], scores=names, classes=CLASSES, stems=["03", "00", "01"], draws=9)
-    whole = score_label_maps(*files, stems=["00", "01", "03"], classes=CLASSES)
-    part = score_part("miou", *files, ["00", "03"], classes=CLASSES)
-    assert {name: gap.full for name, gap in gaps.items()} == chosen("miou", whole)
-    assert {name: gap.clean for name, gap in gaps.items()} == chosen("miou", part)
+    metric, files = semantic.METRIC, Files(*write_maps(tmp_path, random_maps()), CLASSES, ("03", "00", "01"))
+    gaps = gap_intervals(metric, files, ["00", "03"], scores=metric.headline, draws=9)
+    assert {name: gap.full for name, gap in gaps.items()} == chosen(metric, metric.evaluate(files))
+    assert {name: gap.clean for name, gap in gaps.items()} == chosen(metric, score_part(metric, files, ["00", "03"]))
 
 
-@pytest.mark.parametrize("kind", SCORE)
-def test_a_seed_decides_and_the_order_of_images_does_not(written, kind):
+@each_metric
+def test_a_seed_decides_and_the_order_of_images_does_not(written, metric):
     truth, found = sample_set()
-    names = RESCORED[kind]
-    first = gap_intervals(kind, *written(found, truth), CLEAN, scores=names, draws=30)
-    again = written(found, {**truth, "images": truth["images"][::-1], "annotations": truth["annotations"][::-1]})
-    assert gap_intervals(kind, *again, set(CLEAN), scores=names, draws=30) == first
-    assert gap_intervals(kind, *again, CLEAN, scores=names, draws=30, seed=1) != first
+    names = metric.headline
+    first = gap_intervals(metric, Files(*written(found, truth)), CLEAN, scores=names, draws=30)
+    again = Files(
+        *written(found, {**truth, "images": truth["images"][::-1], "annotations": truth["annotations"][::-1]})
+    )
+    assert gap_intervals(metric, again, set(CLEAN), scores=names, draws=30) == first
+    assert gap_intervals(metric, again, CLEAN, scores=names, draws=30, seed=1) != first
 
 
-@pytest.mark.parametrize("kind", SCORE)
-def test_duplicates_that_are_found_better_lift_the_score(written, kind):
+@each_metric
+def test_duplicates_that_are_found_better_lift_the_score(written, metric):
     duplicates = range(1, 21)
-    files = written(*reversed(sample_set(images=40, noise=lambda image: 0 if image in duplicates else 0.3)))
+    files = Files(*written(*reversed(sample_set(images=40, noise=lambda image: 0 if image in duplicates else 0.3))))
     clean = [name_of(image) for image in range(21, 41)]
-    for gap in gap_intervals(kind, *files, clean, scores=RESCORED[kind], draws=200).values():
+    for gap in gap_intervals(metric, files, clean, scores=metric.headline, draws=200).values():
         assert 0 < gap.low < gap.gap < gap.high
 
 
-@pytest.mark.parametrize("kind", SCORE)
-def test_duplicates_like_all_others_make_no_difference(written, kind):
-    files = written(*reversed(sample_set(images=60)))
+@each_metric
+def test_duplicates_like_all_others_make_no_difference(written, metric):
+    files = Files(*written(*reversed(sample_set(images=60))))
     clean = [name_of(image) for image in range(1, 61, 2)]
-    for gap in gap_intervals(kind, *files, clean, scores=RESCORED[kind], draws=200).values():
+    for gap in gap_intervals(metric, files, clean, scores=metric.headline, draws=200).values():
         assert gap.low < 0 < gap.high
 
 
-@pytest.mark.parametrize("kind", SCORE)
-def test_all_clean_or_none(written, kind):
-    files, names = written(*reversed(sample_set())), RESCORED[kind]
-    whole = gap_intervals(kind, *files, [name_of(image) for image in range(1, 9)], scores=names, draws=5)
+@each_metric
+def test_all_clean_or_none(written, metric):
+    files, names = Files(*written(*reversed(sample_set()))), metric.headline
+    whole = gap_intervals(metric, files, [name_of(image) for image in range(1, 9)], scores=names, draws=5)
     assert all((gap.gap, gap.low, gap.high) == (0, 0, 0) for gap in whole.values())
-    nothing = gap_intervals(kind, *files, [], scores=names, draws=5)
+    nothing = gap_intervals(metric, files, [], scores=names, draws=5)
     assert nothing == {name: Gap(gap.full, -1.0, None, None, None) for name, gap in whole.items()}
 
 
-@pytest.mark.parametrize("kind", SCORE)
+@each_metric
 @pytest.mark.parametrize("images", [[], [{"id": 1, "file_name": "01.jpg", "height": 9, "width": 9}]])
-def test_nothing_to_find(written, kind, images):
-    files = written([], {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]})
-    gaps = gap_intervals(kind, *files, [], scores=RESCORED[kind], draws=2)
+def test_nothing_to_find(written, metric, images):
+    files = Files(*written([], {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}))
+    gaps = gap_intervals(metric, files, [], scores=metric.headline, draws=2)
     assert set(gaps.values()) == {Gap(-1.0, -1.0, None, None, None)}
 
 
@@ -198,7 +191,7 @@ def test_draws_without_a_clean_image_are_left_out(written):
     """Of two images, one clean, a quarter of the draws has no clean one; it counts as no gap, not as one of 1."""
     truth, found = sample_set(images=2)
     found = [{**entry, "score": 0.5} for entry in truth["annotations"] if entry["image_id"] == 1]
-    gaps = gap_intervals("bbox", *written(found, truth), ["01.jpg"], scores=["AP50"], draws=99)
+    gaps = gap_intervals(BOXES, Files(*written(found, truth)), ["01.jpg"], scores=["AP50"], draws=99)
     assert (gaps["AP50"].clean, gaps["AP50"].high) == (1, 0) and gaps["AP50"].low < 0
 
 
@@ -211,34 +204,33 @@ def test_a_mean_has_the_interval_of_its_own_bootstrap(tmp_path):
         pairs[f"{number:02}"] = hits.astype(np.uint8), np.ones((10, 10), np.uint8)
         right.append(float(hits.mean()))
     clean = list(pairs)[::2]
-    files = write_maps(tmp_path, pairs)
-    gap = gap_intervals("miou", *files, clean, scores=["aAcc"], classes=CLASSES, draws=300, seed=5)["aAcc"]
+    files = Files(*write_maps(tmp_path, pairs), CLASSES)
+    gap = gap_intervals(semantic.METRIC, files, clean, scores=["aAcc"], draws=300, seed=5)["aAcc"]
     assert (gap.low, gap.high) == pytest.approx(bootstrap_interval(right, draws=300, seed=5), abs=ROUNDING)
 
 
 def test_a_level_decides_how_wide(written):
-    files = written(*reversed(sample_set()))
-    narrow, wide = (gap_intervals("bbox", *files, CLEAN, scores=["AP"], draws=99, level=n)["AP"] for n in (0.5, 0.9))
+    files = Files(*written(*reversed(sample_set())))
+    narrow, wide = (gap_intervals(BOXES, files, CLEAN, scores=["AP"], draws=99, level=n)["AP"] for n in (0.5, 0.9))
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "error", "message"),
+    ("options", "error", "message"),
     [
-        ("box", {}, UnknownName, "Did you mean bbox"),
-        ("bbox", {"scores": ["AP5"]}, UnknownName, "resampled score of bbox 'AP5'"),
-        ("bbox", {"draws": 0}, BadOption, "draws > 0"),
-        ("bbox", {"level": 1.0}, BadOption, "level < 1"),
+        ({"scores": ["AP5"]}, UnknownName, "resampled score of bbox 'AP5'"),
+        ({"draws": 0}, BadOption, "draws > 0"),
+        ({"level": 1.0}, BadOption, "level < 1"),
     ],
 )
-def test_options_that_cannot_work(kind, options, error, message):
+def test_options_that_cannot_work(options, error, message):
     with pytest.raises(error, match=message):
-        gap_intervals(kind, None, None, [], **{"scores": ["AP"], **options})
+        gap_intervals(BOXES, None, [], **{"scores": ["AP"], **options})
 
 
 def test_clean_images_that_the_truth_lacks(written):
     with pytest.raises(BadOption, match=r"got 1 that it lacks: 9\.jpg"):
-        gap_intervals("bbox", *written(*reversed(sample_set())), [*CLEAN, "9.jpg"], scores=["AP"])
+        gap_intervals(BOXES, Files(*written(*reversed(sample_set()))), [*CLEAN, "9.jpg"], scores=["AP"])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +245,8 @@ def test_clean_images_that_the_truth_lacks(written):
 def test_broken_files_are_named(written, kind, change, error):
     truth, found = sample_set()
     predictions, annotations = written([found[0] | change, *found[1:]], truth)
+    metric = find_metric(kind)
     with pytest.raises(error, match=f"{predictions}: entry 0"):
-        gap_intervals(kind, predictions, annotations, CLEAN, scores=RESCORED[kind])
+        gap_intervals(metric, Files(predictions, annotations), CLEAN, scores=metric.headline)
     with pytest.raises(BrokenAnnotation, match="images, annotations, categories"):
-        gap_intervals(kind, predictions, predictions, CLEAN, scores=RESCORED[kind])
+        gap_intervals(metric, Files(predictions, predictions), CLEAN, scores=metric.headline)

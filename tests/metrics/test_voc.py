@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.voc import VOC_SCORES, score_voc
+from transfer.metrics.voc import METRIC, VOC_SCORES, score_voc
 
 IMAGES, CATEGORIES = (4, 2), (7, 3, 5)
 NAMES = {7: "cat", 3: "dog", 5: "cow"}
@@ -103,7 +103,7 @@ def test_equals_the_development_kit(written, objects, detections):
     detections = [place for place, _ in objects[::2]] + detections
     scores = score_voc(*written(*files_of(objects, detections)))
     assert scores == pytest.approx(reference(objects, detections), abs=1e-9)
-    check_scores("voc", scores)
+    check_scores(METRIC, scores)
 
 
 def test_hand_computed(written):

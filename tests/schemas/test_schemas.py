@@ -99,8 +99,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         ("title = 'x'\ndescription = ''\nseeds = [0]", "tasks"),
         ("title = 'x'\ndescription = ''\nseeds = []\ntasks = []", "at least one"),
         (
-            "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nhead='h'\ndataset='d'\nsize='full'\nkind='depth'\nscores=['AP']",
-            "kind must be one of",
+            "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nhead='h'\ndataset='d'\nsize='full'\nscores=['AP']",
+            "metric",
         ),
     ],
 )
@@ -109,6 +109,16 @@ def test_a_broken_suite_file_is_named(text: str, problem: str, tmp_path: Path) -
     path.write_text(text, encoding="utf-8")
     with pytest.raises(BadOption, match=problem):
         load_suite(path)
+
+
+def test_the_former_spelling_of_a_metric_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    task = "title='x'\ndescription=''\nseeds=[0]\n[[tasks]]\nname='a'\ntitle='A'\nrecipe='r'\nscores=['AP']\n"
+    found = []
+    for key in ("kind", "metric"):
+        path.write_text(f"{task}{key}='bbox'", encoding="utf-8")
+        found.append(load_suite(path))
+    assert found[0] == found[1] and found[0].tasks[0].metric == "bbox"
 
 
 def test_a_full_disk_is_recognised_behind_any_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Every kind of predictions is scored from files alone, without a model."""
+"""Predictions are scored from files alone, without a model."""
 
 from __future__ import annotations
 
@@ -15,25 +15,21 @@ from transfer.datasets.layouts import Split
 from transfer.datasets.opening import open_splits
 from transfer.metrics.boxes import BOX_SCORES, score_boxes
 from transfer.metrics.masks import score_masks
+from transfer.metrics.registry import find_metric
 from transfer.metrics.voc import VOC_SCORES
 from transfer.schemas.run import RunSpec
-from transfer.schemas.suite import KINDS
 from transfer.stages.job import Job
-from transfer.stages.score import METRIC_VERSION, score
+from transfer.stages.score import score
 
 
-def job(folder: Path, kind: str, truth: Path, classes: tuple[str, ...] = ()) -> Job:
+def job(folder: Path, metric: str, truth: Path, classes: tuple[str, ...] = ()) -> Job:
     run = RunSpec("c", "random", {}, {}, "s", "t", "r", 0, {}, "w", "p")
-    return Job(folder, run, kind, Split(folder, truth), classes, {}, None)
+    return Job(folder, run, find_metric(metric), Split(folder, truth), classes, {}, None)
 
 
 def written(path: Path, value: Any) -> Path:
     path.write_text(json.dumps(value), encoding="utf-8")
     return path
-
-
-def test_every_kind_has_a_definition() -> None:
-    assert set(METRIC_VERSION) == set(KINDS)
 
 
 def test_masks_are_scored_beside_their_boxes(tmp_path: Path) -> None:
@@ -67,7 +63,7 @@ def test_voc_measures_boxes_with_their_last_pixel(tmp_path: Path) -> None:
         (base / f"ImageSets/Main/{part}.txt").write_text(stem)
         (base / f"Annotations/{stem}.xml").write_text(XML)
         Image.new("RGB", (200, 100)).save(base / f"JPEGImages/{stem}.jpg")
-    _, test = open_splits(find_declaration("bccd", tmp_path), "voc", tmp_path, tmp_path / "work")
+    _, test = open_splits(find_declaration("bccd", tmp_path), "boxes", tmp_path, tmp_path / "work")
     asked = job(tmp_path, "voc", test.annotations)
     category = json.loads(test.annotations.read_text(encoding="utf-8"))["annotations"][0]["category_id"]
     for width, expected in ((6, 1.0), (5, 0.0)):

@@ -17,7 +17,7 @@ def test_this_machine_is_ready(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     assert all(finding.ok for finding in findings.values() if finding.needed), findings
     assert findings["torch"].text == metadata.version("torch")
     assert "RoI align run" in findings["operators"].text
-    assert not findings["data coco (bbox)"].ok and "\n" not in findings["data coco (bbox)"].text
+    assert not findings["data coco (boxes)"].ok and "\n" not in findings["data coco (boxes)"].text
 
 
 def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ FEW = ("--set", "model.test_cfg.rpn.max_per_img=4", "--set", "model.test_cfg.rcn
 @pytest.mark.parametrize("task", HEADS.tasks, ids=lambda task: task.name)
 def test_a_step_on_the_embedded_data(task: Task, work_dir: Path, tmp_path: Path) -> None:
     places = ["--work-dir", str(work_dir), "--board", str(tmp_path)]
-    few = FEW if task.kind in ("bbox", "segm") else ()
+    few = FEW if task.metric in ("bbox", "segm") else ()
     assert cli.main(["eval", "random:resnet18", "mini-heads", "--tasks", task.name, *SMALL, *few, *places]) == 0
     (record,) = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "records").glob("*.json")]
     assert record["run"]["task"] == task.name and record["data"]["test"]["images"] == 64

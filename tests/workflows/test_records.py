@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +20,7 @@ from transfer.files.atomic import write_json
 from transfer.files.fingerprint import file_sha256
 from transfer.files.places import suite_path
 from transfer.launch.environment import revision_of
+from transfer.metrics import boxes, registry
 from transfer.openmmlab.overrides import override
 from transfer.openmmlab.resolved import read_config, write_config
 from transfer.schemas.record import Record
@@ -27,9 +29,9 @@ from transfer.schemas.suite import load_suite
 from transfer.stages import convert as converting
 from transfer.stages import fit as fitting
 from transfer.stages import predict as predicting
-from transfer.stages import score as scoring
 from transfer.stages.convert import convert
 from transfer.stages.job import Job, in_use
+from transfer.stages.score import earlier_scores, score
 from transfer.workflows import plan as planning
 from transfer.workflows.evaluate import Request, evaluate, prepare
 from transfer.workflows.plan import Deviations, plan
@@ -53,7 +55,8 @@ def finish(job: Job) -> None:
     job.model.write_bytes(b"weights")
     write_json(job.fit_cost, {"seconds": 1.0, "images": 6, "environment": TRAINED_ON})
     write_json(job.predict_cost, {"seconds": 1.0, "images": 48, "model": file_sha256(job.model)})
-    write_json(job.predictions, [])
+    if not job.predictions.exists():
+        write_json(job.predictions, [])
 
 
 def finished(work_dir: Path, board: Path, seed: int, **overrides: Any) -> tuple[Request, Job, Record]:
@@ -87,13 +90,15 @@ def test_a_metric_defined_anew_scores_the_same_predictions_again(
 ) -> None:
     asked, job, old = finished(work_dir, tmp_path, seed=2)
     forbid(monkeypatch)
-    monkeypatch.setitem(scoring.METRIC_VERSION, "bbox", "box AP, corrected")
-    monkeypatch.setattr(scoring, "score_files", lambda *_: {**old.scores, "AP50": 0.5})
+    anew = replace(boxes.METRIC, definition="box AP, corrected", evaluate=lambda files: {**old.scores, "AP50": 0.5})
+    monkeypatch.setattr(registry, "METRICS", (anew,))
     (new,) = evaluate(asked)
     assert new.scores["AP50"] == 0.5 != old.scores["AP50"]
     assert new.run.protocol != old.run.protocol and new.run.fingerprint == old.run.fingerprint
     assert new.predictions == old.predictions and new.environment == old.environment
     assert published(tmp_path) == [new.to_json()]
+    kept = json.loads(earlier_scores(job, boxes.METRIC.definition).read_text(encoding="utf-8"))
+    assert (kept["metric"], kept["scores"]) == (boxes.METRIC.definition, old.scores)
     assert json.loads((job.folder / "run.json").read_text(encoding="utf-8"))["run"] == new.run.to_json()
 
 
@@ -183,11 +188,21 @@ def test_a_run_survives_its_file_with_any_override(work_dir: Path, tmp_path: Pat
 
 def test_a_tasks_metric_scores_what_its_head_finds(work_dir: Path) -> None:
     suite = load_suite(suite_path("mini"))
-    wrong = replace(suite, tasks=(replace(suite.tasks[0], kind="miou"),))
+    wrong = replace(suite, tasks=(replace(suite.tasks[0], metric="miou"),))
     with pytest.raises(
         BadOption, match=r"scored by 'miou', but its head 'faster_rcnn_fpn' is for detection, .*'bbox' and 'voc'"
     ):
         plan(convert("random:resnet18", work_dir), wrong, Deviations(), work_dir, work_dir)
+
+
+def test_any_metric_over_the_same_annotations_scores_a_recipe(work_dir: Path) -> None:
+    suite = load_suite(suite_path("mini"))
+    anew = replace(suite, tasks=(replace(suite.task("segmentation"), metric="boundary-miou", scores=("mBIoU",)),))
+    (job,) = plan(convert("random:resnet18", work_dir), anew, Deviations(seeds=(11,)), work_dir, work_dir)
+    (usual,) = prepare(request(work_dir, work_dir, 11, "segmentation"))
+    assert usual.run.work == job.run.work and usual.run.protocol != job.run.protocol
+    shutil.copytree(job.test.annotations, job.predictions)
+    assert score(job)["scores"]["mBIoU"] == 1 and "mIoU" not in score(job)["scores"]
 
 
 def test_labels_must_mean_the_same_in_both_splits(

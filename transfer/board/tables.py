@@ -132,7 +132,7 @@ def _group_tables(suite: Suite, records: Sequence[Record]) -> list[Table]:
 
 
 def _protocols(task: Task, records: Iterable[Record]) -> list[str]:
-    """Return the protocols that `task` was run under: what the suite binds first, then the most rows, then the newest."""
+    """Return the protocols of `task`: what the suite binds first, then the most rows, then the newest."""
     found: dict[str, list[Record]] = {}
     for record in records:
         if record.run.task == task.name:

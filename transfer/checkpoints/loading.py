@@ -147,7 +147,7 @@ def _examined(contents: Contents, choice: Choice) -> tuple[Certificate, Filled]:
 
 
 def _health(filled: Filled, title: str) -> dict[str, str]:
-    """Collect what is suspicious about the values, their order in memory, and compared with the file's other weights."""
+    """Collect what is suspicious about the values, their order in memory, and next to the other weights."""
     findings = examine(filled.matched, title) | stored_transposed(filled.plan.state_dict.tensors)
     for label, other in filled.plan.other_weights.items():
         findings |= compare_with(label, other, filled.matched)

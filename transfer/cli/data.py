@@ -80,7 +80,7 @@ def run_check(options: argparse.Namespace) -> None:
     from transfer.workflows.leakage import leakage_notes
 
     declared = find_declaration(options.name, data_root())
-    annotations = tuple(options.annotations or declared.kinds)
+    annotations = tuple(options.annotations or declared.annotations)
     checked = check_dataset(declared, annotations, data_root(), options.work_dir / "data", leakage_notes)
     print(json.dumps(checked, indent=2) if options.json else describe_checked(declared, checked))
 

@@ -6,7 +6,7 @@ import gc
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
@@ -48,8 +48,8 @@ class Annotations:
     counts: tuple[int, ...] = ()
 
 
-def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]:
-    """Read a COCO json for `kind` (`bbox`, `segm`, `keypoints`, or `voc`: boxes that say `difficult`).
+def read_annotations(path: Path, fields: Collection[str]) -> tuple[Annotations, list[Problem]]:
+    """Read a COCO json whose entries must have `fields`: `segmentation`, `keypoints`, `difficult`; all have boxes.
 
     Raises BrokenAnnotation when it cannot be read as COCO's structure at all; all else is returned as problems.
     """
@@ -57,13 +57,9 @@ def read_annotations(path: Path, kind: str) -> tuple[Annotations, list[Problem]]
     malformed = [problem for section in REQUIRED for problem in _malformed(data[section], section)]
     if malformed:
         return Annotations((), (), (), ""), malformed
-    problems = [*_duplicates(data), *_references(data), *_boxes(data)]
-    if kind == "keypoints":
-        problems += _keypoints(data)
-    if kind == "segm":
-        problems += _masks(data)
-    if kind == "voc":
-        problems += _difficult(data)
+    problems = [*_duplicates(data), *_references(data), *_boxes(data), *_difficult(data, "difficult" in fields)]
+    for field in CHECKS.keys() & fields:
+        problems += CHECKS[field](data)
     return _summary(data), problems
 
 
@@ -207,9 +203,9 @@ def _polygon(points: Any) -> bool:
     return {*map(type, points)} <= {int, float} and isfinite(sum(points))
 
 
-def _difficult(data: Mapping[str, list[Entry]]) -> Iterator[Problem]:
+def _difficult(data: Mapping[str, list[Entry]], needed: bool) -> Iterator[Problem]:
     for entry in data["annotations"]:
-        if entry.get("difficult") not in (0, 1):
+        if (needed or "difficult" in entry) and entry.get("difficult") not in (0, 1):
             yield Problem(f"annotation {entry['id']}: difficult must be 0 or 1, found {entry.get('difficult')!r}")
 
 
@@ -229,3 +225,10 @@ def _digest(data: Mapping[str, list[Entry]]) -> str:
 
 def _record_hash(section: str, entry: Entry) -> bytes:
     return hashlib.sha256(CANONICAL.encode([section, entry]).encode()).digest()
+
+
+CHECKS: Mapping[str, Callable[[Mapping[str, list[Entry]]], Iterable[Problem]]] = {
+    "segmentation": _masks,
+    "keypoints": _keypoints,
+}
+"""What is looked at in fields that not every entry has."""

@@ -11,10 +11,11 @@ from typing import Any
 
 from transfer.errors import BadOption, UnknownName
 from transfer.files.places import configs
-from transfer.schemas.suite import KINDS, is_suite
+from transfer.schemas.annotations import ALIASES, ANNOTATIONS, annotation_type
+from transfer.schemas.suite import is_suite
 
-LAYOUTS: Mapping[str, tuple[str, ...]] = {"coco": ("bbox",), "voc-xml": ("voc", "bbox"), "masks": ("miou",)}
-"""Known layouts, and the kinds of a data set that names one path as its annotations."""
+LAYOUTS: Mapping[str, str] = {"coco": "boxes", "voc-xml": "boxes", "masks": "label_maps"}
+"""Known layouts, and the annotations of a data set that names one path as such."""
 
 VOID = 255
 """Label value that no score counts and no loss sees."""
@@ -28,7 +29,7 @@ _PART_KEYS: Mapping[str, type] = {"images": str, "annotations": object, "list": 
 
 @dataclass(frozen=True)
 class Part:
-    """Files of a split, as paths below the data set's folder: images, annotations by kind, and the list of those used.
+    """Files of a split, as paths below the data set's folder: images, annotations by type, and the list of those used.
 
     `count` is the number of images that the publishers give, None where it is not known.
     """
@@ -66,10 +67,10 @@ class Declaration:
     folder: Path | None = field(default=None, compare=False)
 
     @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kinds for which every part has annotations."""
+    def annotations(self) -> tuple[str, ...]:
+        """Types of annotations that every part has."""
         parts = (*self.train, *self.test)
-        return tuple(kind for kind in KINDS if all(kind in part.annotations for part in parts))
+        return tuple(name for name in ANNOTATIONS if all(name in part.annotations for part in parts))
 
 
 def dataset_names(root: Path | None = None) -> list[str]:
@@ -119,27 +120,36 @@ def _declaration(name: str, data: dict[str, Any], folder: Path | None) -> Declar
     return declaration
 
 
-def _parts(split: str, given: Any, kinds: tuple[str, ...]) -> tuple[Part, ...]:
+def _parts(split: str, given: Any, default: str) -> tuple[Part, ...]:
     tables = [given] if isinstance(given, dict) else given
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise ValueError(f"[{split}] is missing: a table with images and annotations")
-    return tuple(_part(split, table, kinds) for table in tables)
+    return tuple(_part(split, table, default) for table in tables)
 
 
-def _part(split: str, table: dict[str, Any], kinds: tuple[str, ...]) -> Part:
+def _part(split: str, table: dict[str, Any], default: str) -> Part:
     _check_keys(table, _PART_KEYS, f"[{split}] ")
     absent = [key for key in ("images", "annotations") if key not in table]
     if absent:
         raise ValueError(f"[{split}] has no {' and no '.join(absent)}")
     annotations = table["annotations"]
-    if isinstance(annotations, str):
-        annotations = dict.fromkeys(kinds, annotations)
-    if not isinstance(annotations, dict) or not all(isinstance(path, str) for path in annotations.values()):
-        raise ValueError(f"[{split}] annotations must be a path, or a table of paths by kind")
-    unknown = [kind for kind in annotations if kind not in KINDS]
-    if unknown:
-        raise ValueError(f"[{split}] annotations: kind must be one of {', '.join(KINDS)}, found {unknown[0]!r}")
+    annotations = {default: annotations} if isinstance(annotations, str) else _by_type(split, annotations)
     return Part(table["images"], annotations, table.get("list"), table.get("count"))
+
+
+def _by_type(split: str, given: Any) -> dict[str, str]:
+    """Paths by type of annotations; former spellings mean a type, too."""
+    if not isinstance(given, dict) or not all(isinstance(path, str) for path in given.values()):
+        raise ValueError(f"[{split}] annotations must be a path, or a table of paths by type")
+    spelled: dict[str, str] = {}
+    for key in given:
+        if key not in (*ANNOTATIONS, *ALIASES):
+            raise ValueError(f"[{split}] annotations: expected {', '.join(ANNOTATIONS)}, found {key!r}")
+        other = spelled.setdefault(annotation_type(key).name, key)
+        if given[other] != given[key]:
+            name = annotation_type(key).name
+            raise ValueError(f"[{split}] annotations: {other} and {key} both mean {name}; name one file, as {name}")
+    return {name: given[key] for name, key in spelled.items()}
 
 
 def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
@@ -153,11 +163,11 @@ def _check_keys(table: Mapping[str, Any], known: Mapping[str, type], where: str)
 
 
 def _check_meaning(declared: Declaration) -> None:
-    if not declared.kinds:
-        raise ValueError("train and test have no kind of annotations in common")
+    if not declared.annotations:
+        raise ValueError("train and test have no type of annotations in common")
     if declared.classes and not all(isinstance(name, str) for name in declared.classes):
         raise ValueError("classes must be strings")
-    if not declared.classes and (declared.layout == "voc-xml" or "miou" in declared.kinds):
+    if not declared.classes and (declared.layout == "voc-xml" or "label_maps" in declared.annotations):
         raise ValueError("classes are missing: the names of the objects, or of the label values in their order")
     if len(set(declared.classes)) < len(declared.classes):
         raise ValueError("classes holds a name twice")

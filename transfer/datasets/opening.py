@@ -26,28 +26,29 @@ from transfer.datasets.problems import Problem
 from transfer.datasets.selection import read_list, write_listed
 from transfer.datasets.voc_xml import coco_of_voc
 from transfer.errors import BadOption
+from transfer.schemas.annotations import AnnotationType, annotation_type
 
 
-def open_splits(declared: Declaration, kind: str, root: Path, work: Path) -> Pair:
-    """(train, test) splits of `declared` for `kind` below the data `root`; what is derived goes below `work`.
+def open_splits(declared: Declaration, annotations: str, root: Path, work: Path) -> Pair:
+    """Return (train, test) splits of `declared` with annotations of one type; what is derived goes below `work`.
 
-    Raises UnknownName or BadOption for a kind that the data set does not have, MissingData when a path is not there.
-    Contradictions inside the files are left to preflight, which lists all of them.
+    Data lie below `root`. Raises UnknownName or BadOption for annotations that the data set does not have, MissingData
+    when a path is not there. Contradictions inside the files are left to preflight, which lists all of them.
     """
     if declared.name == "mini" and declared.folder is None:  # drawn, and so never looked for among the user's data
         generate_mini(work / "mini")
         root = work
-    base = find_home(declared, kind, root)
-    train, test = (_open(declared, kind, base, parts, work / "derived") for parts in (declared.train, declared.test))
+    base, needed = find_home(declared, annotations, root), annotation_type(annotations)
+    train, test = (_open(declared, needed, base, parts, work / "derived") for parts in (declared.train, declared.test))
     return train, test
 
 
-def _open(declared: Declaration, kind: str, base: Path, parts: Sequence[Part], home: Path) -> Split:
-    if kind == "miou":
-        return _label_maps(declared, base, _only(declared, parts), home)
+def _open(declared: Declaration, needed: AnnotationType, base: Path, parts: Sequence[Part], home: Path) -> Split:
+    if needed.field is None:
+        return _label_maps(declared, needed, base, _only(declared, parts), home)
     if declared.layout == "voc-xml":
-        return _voc(declared, kind, base, parts, home)
-    return _coco(declared, kind, base, _only(declared, parts), home)
+        return _voc(declared, needed, base, parts, home)
+    return _coco(declared, needed, base, _only(declared, parts), home)
 
 
 def _only(declared: Declaration, parts: Sequence[Part]) -> Part:
@@ -56,8 +57,8 @@ def _only(declared: Declaration, parts: Sequence[Part]) -> Part:
     return parts[0]
 
 
-def _coco(declared: Declaration, kind: str, base: Path, part: Part, home: Path) -> Split:
-    images, source = base / part.images, base / part.annotations[kind]
+def _coco(declared: Declaration, needed: AnnotationType, base: Path, part: Part, home: Path) -> Split:
+    images, source = base / part.images, base / part.annotations[needed.name]
     if part.listing is None:
         return Split(images, source)
     listing = base / part.listing
@@ -69,9 +70,9 @@ def _coco(declared: Declaration, kind: str, base: Path, part: Part, home: Path) 
     return Split(images, folder / "annotations.json", problems=problems_of(folder))
 
 
-def _voc(declared: Declaration, kind: str, base: Path, parts: Sequence[Part], home: Path) -> Split:
+def _voc(declared: Declaration, needed: AnnotationType, base: Path, parts: Sequence[Part], home: Path) -> Split:
     """One COCO-style json; images are named from the data set's folder, so that several years stand together."""
-    files = list(chain.from_iterable(_xml_files(base, part, part.annotations[kind]) for part in parts))
+    files = list(chain.from_iterable(_xml_files(base, part, part.annotations[needed.name]) for part in parts))
 
     def write(folder: Path) -> list[Problem]:
         truth, problems = coco_of_voc(files, declared.classes)
@@ -101,8 +102,8 @@ def _repeated(names: Iterable[str]) -> Iterable[Problem]:
         seen.add(name)
 
 
-def _label_maps(declared: Declaration, base: Path, part: Part, home: Path) -> Split:
-    images, masks = base / part.images, base / part.annotations["miou"]
+def _label_maps(declared: Declaration, needed: AnnotationType, base: Path, part: Part, home: Path) -> Split:
+    images, masks = base / part.images, base / part.annotations[needed.name]
     listing = None if part.listing is None else base / part.listing
     suffix = declared.mask_suffix
     found = mask_names(masks, suffix)

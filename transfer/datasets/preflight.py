@@ -25,36 +25,38 @@ from transfer.datasets.memo import Memo, file_key
 from transfer.datasets.problems import Problem, gather, raise_problems
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, MissingData
 from transfer.progress import with_progress
-from transfer.schemas.suite import KINDS
+from transfer.schemas.annotations import annotation_type
 
 Read = Callable[[Path], ImageFacts]
 Found = ImageFacts | Problem
 
 
-def check_split(split: Split, kind: str, cache: Path | None = None) -> Manifest:
-    """Read every annotation and open every image of `split`; the manifest certifies that nothing is wrong.
+def check_split(split: Split, annotations: str, cache: Path | None = None, fields: tuple[str, ...] = ()) -> Manifest:
+    """Read every annotation of one type and open every image of `split`; the manifest says that nothing is wrong.
 
-    `cache` remembers files by path, size and modification time, so that a second call reads only what changed.
+    `fields` are what entries must say besides. `cache` remembers files by path, size and modification time, so that a
+    second call reads only what changed.
     Raises BrokenAnnotation (CorruptImage when only images are damaged) that lists all problems found in one pass.
     """
-    if kind not in KINDS:
-        raise BadOption(f"kind must be one of {', '.join(KINDS)}, not {kind!r}.")
+    field = annotation_type(annotations).field
     for path in (split.images, split.annotations):
         if not path.exists():
             raise MissingData(f"{path} does not exist. TRANSFER_DATA names the folder that holds the data sets.")
     memo = Memo(cache)
     try:
-        return _check_label_maps(split, memo) if kind == "miou" else _check_coco(split, kind, memo)
+        return _check_label_maps(split, memo) if field is None else _check_coco(split, (field, *fields), memo)
     finally:
         memo.save()
 
 
-def check_splits(train: Split, test: Split, kind: str, cache: Path | None = None) -> tuple[Manifest, Manifest]:
+def check_splits(
+    train: Split, test: Split, annotations: str, cache: Path | None = None, fields: tuple[str, ...] = ()
+) -> tuple[Manifest, Manifest]:
     """Check both splits, and raise what is wrong with either as one error.
 
     Raises as `check_split`; BrokenAnnotation too where a label would not mean the same in both.
     """
-    in_train, in_test = gather(partial(check_split, split, kind, cache) for split in (train, test))
+    in_train, in_test = gather(partial(check_split, split, annotations, cache, fields) for split in (train, test))
     if _labels(in_train) != _labels(in_test):
         pairs = zip(_labels(in_train), _labels(in_test), strict=False)
         raise BrokenAnnotation(
@@ -76,8 +78,8 @@ def _labels(manifest: Manifest) -> list[tuple[str, int | None]]:
     return list(zip_longest(manifest.classes, manifest.category_ids))
 
 
-def _check_coco(split: Split, kind: str, memo: Memo) -> Manifest:
-    annotations, found_wrong = _annotations(split.annotations, kind, memo)
+def _check_coco(split: Split, fields: tuple[str, ...], memo: Memo) -> Manifest:
+    annotations, found_wrong = _annotations(split.annotations, fields, memo)
     problems = [*split.problems, *found_wrong]
     sizes = {name: (width, height) for name, width, height in annotations.images}
     found = inspect([split.images / name for name in sizes], image_facts, memo)
@@ -121,15 +123,15 @@ def _check_label_maps(split: Split, memo: Memo) -> Manifest:
     return Manifest(len(stems), _content_hash("", hashes, split.classes), split.classes, (), counts, contents)
 
 
-def _annotations(path: Path, kind: str, memo: Memo) -> tuple[Annotations, list[Problem]]:
+def _annotations(path: Path, fields: tuple[str, ...], memo: Memo) -> tuple[Annotations, list[Problem]]:
     """The json's content, remembered only when it has no problems."""
-    key = file_key(path, kind)
+    key = file_key(path, " ".join(fields))
     known = memo.get(key)
     if known is not None:
         images = tuple((name, width, height) for name, width, height in known["images"])
         classes, ids, counts = (tuple(known[key]) for key in ("classes", "category_ids", "counts"))
         return Annotations(classes, ids, images, known["digest"], counts), []
-    annotations, problems = read_annotations(path, kind)
+    annotations, problems = read_annotations(path, fields)
     if not problems:
         memo.add(key, asdict(annotations))
     return annotations, problems

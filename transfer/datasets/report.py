@@ -15,6 +15,7 @@ from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import also_in_train, check_splits
 from transfer.datasets.problems import gather
 from transfer.errors import MissingData
+from transfer.schemas.annotations import annotation_type
 
 LISTED = 5
 """Names of one note."""
@@ -24,35 +25,36 @@ Look = Callable[[str, Pair, tuple[Manifest, Manifest], Path], list[str]]
 
 
 def check_dataset(
-    declared: Declaration, kinds: tuple[str, ...], root: Path, work: Path, look: Look | None = None
+    declared: Declaration, annotations: tuple[str, ...], root: Path, work: Path, look: Look | None = None
 ) -> dict[str, Any]:
-    """Preflight of both splits for each of `kinds`: images, hashes, class counts and notes, as plain values.
+    """Check both splits for each type of `annotations`: images, hashes, class counts and notes, as plain values.
 
-    Raises one DataError that lists all problems of all kinds. What has been read is remembered below `work`; `look`
+    Raises one DataError that lists all problems of all of them. What has been read is remembered below `work`; `look`
     makes further notes on splits that are well.
     """
 
-    def check(kind: str) -> dict[str, Any]:
-        splits = open_splits(declared, kind, root, work)
-        manifests = check_splits(*splits, kind, work / "preflight.json")
+    def check(name: str) -> dict[str, Any]:
+        splits = open_splits(declared, name, root, work)
+        manifests = check_splits(*splits, name, work / "preflight.json")
         checked = _checked(declared, *manifests)
-        checked["notes"] += look(f"{declared.name} {kind}", splits, manifests, work) if look else []
+        checked["notes"] += look(f"{declared.name} {name}", splits, manifests, work) if look else []
         return checked
 
-    return dict(zip(kinds, gather(partial(check, kind) for kind in kinds), strict=True))
+    names = tuple(dict.fromkeys(annotation_type(name).name for name in annotations))
+    return dict(zip(names, gather(partial(check, name) for name in names), strict=True))
 
 
 def describe_checked(declared: Declaration, checked: Mapping[str, Any]) -> str:
     """The table of `check_dataset`: images and annotations of both splits, by class."""
     lines = [f"{declared.name}: {declared.title}"]
-    for kind, found in checked.items():
+    for name, found in checked.items():
         train, test = found["train"], found["test"]
-        lines.append(f"\n{kind + ':':24} {'train':>9} {'test':>9}")
+        lines.append(f"\n{name + ':':24} {'train':>9} {'test':>9}")
         rows = [("images", train["images"], test["images"])]
         total = [sum(split["counts"].values()) for split in (train, test)]
-        rows.append(("images by class" if kind == "miou" else "annotations", *total))
-        rows += [(f"  {name}", count, test["counts"][name]) for name, count in train["counts"].items()]
-        lines += [f"  {name:22} {first:>9,} {second:>9,}" for name, first, second in rows]
+        rows.append(("images by class" if annotation_type(name).field is None else "annotations", *total))
+        rows += [(f"  {label}", count, test["counts"][label]) for label, count in train["counts"].items()]
+        lines += [f"  {label:22} {first:>9,} {second:>9,}" for label, first, second in rows]
         lines.append(f"  {'sha256':22} {train['sha256'][:8]:>9} {test['sha256'][:8]:>9}")
         lines += [f"  note: {note}" for note in found["notes"]]
     return "\n".join([*lines, "\nnothing is wrong"])
@@ -63,7 +65,7 @@ def describe_dataset(declared: Declaration, root: Path) -> str:
     where = declared.folder or root
     counts = " to train on, ".join(_count(parts) for parts in (declared.train, declared.test)) + " to test on"
     classes = f"Classes: {len(declared.classes)} ({', '.join(declared.classes)})\n" if declared.classes else ""
-    states = "\n".join(f"  {kind:10} {_state(declared, kind, root)}" for kind in declared.kinds)
+    states = "\n".join(f"  {name:10} {_state(declared, name, root)}" for name in declared.annotations)
     expected = "\n".join(f"  {line}" for line in tree(declared).splitlines())
     return (
         f"{declared.name}: {declared.title}\n\n{declared.obtain}\n\nTerms: {declared.licence or 'not stated'}\n"
@@ -72,10 +74,10 @@ def describe_dataset(declared: Declaration, root: Path) -> str:
 
 
 def list_datasets(root: Path) -> str:
-    """One line for each data set: kinds, title, and whether it is there."""
+    """Return one line for each data set: annotations, title, and whether it is there."""
     known = [find_declaration(name, root) for name in dataset_names(root)]
     return "\n".join(
-        f"{d.name:14} {', '.join(d.kinds):28} {_state(d, d.kinds[0], root).partition(' ')[0]:8} {d.title}"
+        f"{d.name:14} {', '.join(d.annotations):36} {_state(d, d.annotations[0], root).partition(' ')[0]:8} {d.title}"
         for d in known
     )
 
@@ -108,11 +110,11 @@ def _count(parts: tuple[Part, ...]) -> str:
     return f"{total:,}" if total else "any number"
 
 
-def _state(declared: Declaration, kind: str, root: Path) -> str:
+def _state(declared: Declaration, annotations: str, root: Path) -> str:
     if declared.name == "mini" and declared.folder is None:
         return "embedded"
     try:
-        return f"found in {find_home(declared, kind, root)}"
+        return f"found in {find_home(declared, annotations, root)}"
     except MissingData as error:
         missing = [line.strip(" -") for line in str(error).splitlines() if line.startswith("  - ")]
         return f"missing {missing[0]}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")

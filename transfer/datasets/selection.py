@@ -34,12 +34,14 @@ def write_listed(source: Path, listing: Path, target: Path) -> list[Problem]:
     ]
 
 
-def labels_by_image(source: Path, kind: str) -> dict[str, frozenset[int]]:
-    """Categories that each image shows; a person without joints, or a crowd, shows a pose recipe nothing."""
+def labels_by_image(source: Path, field: str) -> dict[str, frozenset[int]]:
+    """Return the categories that each image shows; a crowd, or a person without joints where these are the `field`,
+    shows nothing.
+    """
     data = parse(source)
     shown: dict[int, set[int]] = {image["id"]: set() for image in data["images"]}
     for entry in data["annotations"]:
-        if not entry.get("iscrowd", 0) and (kind != "keypoints" or entry.get("num_keypoints", 1)):
+        if not entry.get("iscrowd", 0) and (field != "keypoints" or entry.get("num_keypoints", 1)):
             shown[entry["image_id"]].add(entry["category_id"])
     return {image["file_name"]: frozenset(shown[image["id"]]) for image in data["images"]}
 

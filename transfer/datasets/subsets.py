@@ -17,6 +17,7 @@ from transfer.datasets.preflight import inspect_maps, stems_of
 from transfer.datasets.problems import Problem
 from transfer.datasets.selection import labels_by_image, write_selected
 from transfer.errors import BadOption
+from transfer.schemas.annotations import AnnotationType, annotation_type
 
 Labels = Mapping[str, frozenset[int]]
 """Classes that each image shows, by image name."""
@@ -78,30 +79,32 @@ def choose(labels: Labels, amount: Amount) -> Subset:
     return Subset(frozenset(chosen), tuple(shortfalls))
 
 
-def subset_of(split: Split, kind: str, text: str, work: Path) -> tuple[Split, Subset]:
-    """The part of a checked training split that `text` asks for, as files below `work`."""
-    amount = read_amount(text)
-    subset = choose(_labels(split, kind, work), amount)
+def subset_of(split: Split, annotations: str, text: str, work: Path) -> tuple[Split, Subset]:
+    """Write the part of a checked training split that `text` asks for, as files below `work`."""
+    needed = annotation_type(annotations)
+    subset = choose(_labels(split, needed, work), read_amount(text))
     if not subset.names:
         raise BadOption(f"--subset {text}: no image of {split.annotations} shows a class.")
     names = sorted(subset.names)
 
     def write(folder: Path) -> list[Problem]:
-        if kind == "miou":
+        if needed.field is None:
             (folder / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         else:
             write_selected(split.annotations, subset.names, folder / "annotations.json")
         return []
 
-    folder = derive(work / "derived", "subset", [kind, names, str(split.annotations)], [split.annotations], write)
-    if kind == "miou":
+    folder = derive(
+        work / "derived", "subset", [needed.name, names, str(split.annotations)], [split.annotations], write
+    )
+    if needed.field is None:
         return replace(split, listing=folder / "list.txt"), subset
     return replace(split, annotations=folder / "annotations.json"), subset
 
 
-def _labels(split: Split, kind: str, work: Path) -> Labels:
-    if kind != "miou":
-        return labels_by_image(split.annotations, kind)
+def _labels(split: Split, needed: AnnotationType, work: Path) -> Labels:
+    if needed.field is not None:
+        return labels_by_image(split.annotations, needed.field)
     stems = stems_of(split)
     memo = Memo(work / "preflight.json")
     facts = inspect_maps(split, stems, memo)

@@ -46,7 +46,7 @@ def head_names() -> list[str]:
 
 
 def suite_path(name: str) -> Path:
-    """Return the file of a suite: one that comes with this package, one of the user's own by name, or the path of a TOML.
+    """Return the file of a suite: a shipped one or one of the user's own by name, or the path of a TOML.
 
     Raises UnknownName with the nearest names, BadOption for another file that has a shipped suite's name, by which its
     records would be taken for that suite's.
@@ -65,7 +65,7 @@ def suite_path(name: str) -> Path:
 
 
 def head_path(name: str) -> Path:
-    """Return the file of a head that comes with this package; raises UnknownName with the nearest names, for a path, too."""
+    """Return the file of a shipped head; raises UnknownName with the nearest names, for a path, too."""
     if name not in head_names():
         raise UnknownName.among("head", name, head_names())
     return configs() / "heads" / f"{name}.py"

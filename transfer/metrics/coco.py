@@ -9,12 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions, DataError, MissingData
+from transfer.metrics.coco_types import CocoType
 
 Entry = dict[str, Any]
 Fields = Mapping[str, int]
@@ -54,14 +55,36 @@ def read_predictions(path: Path, truth: Entry, fields: Fields, optional: Fields 
     return predictions
 
 
-def coco_stats(kind: Literal["bbox", "segm", "keypoints"], truth: Entry, predictions: list[Entry]) -> list[float]:
-    """COCOeval's summary numbers in its own order; -1 where the data set has nothing to find."""
+class Measured(NamedTuple):
+    """Files that are read and checked: the annotations, and the results with their `area` in pixels."""
+
+    truth: Entry
+    found: list[Entry]
+
+
+def coco_engine(what: CocoType, files: Measured, engine: type[COCOeval] = COCOeval) -> COCOeval:
+    """Return pycocotools' COCOeval, or another of its kind, of files whose entries are `what`."""
+    return engine(
+        *(_indexed(files.truth, entries) for entries in (files.truth["annotations"], files.found)), what.iou_type
+    )
+
+
+def coco_stats(evaluation: COCOeval) -> list[float]:
+    """Return COCOeval's summary numbers in its own order; -1 where the data set has nothing to find."""
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_indexed(truth, truth["annotations"]), _indexed(truth, predictions), kind)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return [float(value) for value in evaluation.stats]
+
+
+def loaded_area(entry: Entry) -> float:
+    """Return the size that pycocotools' loadRes gives a detection with a box or joints: the box's, or of one around."""
+    if "bbox" in entry:
+        _, _, width, height = entry["bbox"]
+        return float(width * height)
+    xs, ys = entry["keypoints"][0::3], entry["keypoints"][1::3]
+    return float((max(xs) - min(xs)) * (max(ys) - min(ys)))
 
 
 def _indexed(truth: Entry, entries: Iterable[Entry]) -> Any:
@@ -73,7 +96,8 @@ def _indexed(truth: Entry, entries: Iterable[Entry]) -> Any:
     numbered = [{**entry, "id": number} for number, entry in enumerate(entries, start=1)]
     index = COCO()
     index.dataset = {"images": truth["images"], "categories": truth["categories"], "annotations": numbered}
-    index.createIndex()
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
     return index
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.metrics.rankings import Ranking
-from transfer.metrics.voc import area
 
 Floats = NDArray[np.float64]
 Points = tuple[Floats, Floats]
@@ -73,6 +72,12 @@ class Curves:
         cuts = self.bounds[1 : self.shape[1]]
         end = self.bounds[self.shape[1]]
         return np.array([area(*pair) for pair in zip(*(np.split(each[:end], cuts) for each in points), strict=True)])
+
+
+def area(recall: Floats, precision: Floats) -> float:
+    """Area under the precision that is never exceeded at a higher recall (VOC 2010 and later)."""
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 
 def _sums(values: Floats) -> Floats:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from transfer.metrics.coco import Entry, coco_stats, read_predictions, read_truth
-from transfer.metrics.hot import hot_stats
-from transfer.metrics.plain import VALUES
+from transfer.metrics.coco import Measured, coco_engine, coco_stats, loaded_area, read_predictions, read_truth
+from transfer.metrics.coco_types import JOINTS, VALUES
+from transfer.metrics.hotcoco import hot_stats
+from transfer.metrics.matching import match_coco
+from transfer.metrics.metric import Files, Metric, Rescorer, Scores
+from transfer.metrics.rescoring import HEADLINE, coco_rescorer
+from transfer.metrics.results_file import RESULTS_FILE
 
 KEYPOINT_SCORES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
-def score_keypoints(predictions: Path, annotations: Path) -> dict[str, float]:
+def score_keypoints(predictions: Path, annotations: Path) -> Scores:
     """Score COCO results (`image_id`, `category_id`, `keypoints` 17 × (x, y, score), `score`) against annotations.
 
     Returns `KEYPOINT_SCORES` as shares, equal to pycocotools' COCOeval; -1 where the data set has nothing to find, 0
@@ -19,21 +24,35 @@ def score_keypoints(predictions: Path, annotations: Path) -> dict[str, float]:
     predicted joints if not, as pycocotools' loadRes measures it.
     Raises BrokenPredictions, BrokenAnnotation or MissingData.
     """
-    stats = hot_stats("keypoints", predictions, annotations) or _careful_stats(predictions, annotations)
+    stats = hot_stats(JOINTS, predictions, annotations)
+    stats = stats or coco_stats(coco_engine(JOINTS, _read(predictions, annotations)))
     return dict(zip(KEYPOINT_SCORES, stats, strict=True))
 
 
-def _careful_stats(predictions: Path, annotations: Path) -> list[float]:
+def _read(predictions: Path, annotations: Path) -> Measured:
     """COCO publishes the joints' tolerances for its 17 joints and no others."""
     values = {"keypoints": VALUES}
     truth = read_truth(annotations, {**values, "num_keypoints": 0, "bbox": 4, "area": 0, "iscrowd": 0})
     people = read_predictions(predictions, truth, {**values, "score": 0}, optional={"bbox": 4})
-    return coco_stats("keypoints", truth, [_measured(person) for person in people])
+    return Measured(truth, [{**person, "area": loaded_area(person)} for person in people])
 
 
-def _measured(person: Entry) -> Entry:
-    if "bbox" in person:
-        _, _, width, height = person["bbox"]
-        return {**person, "area": width * height}
-    xs, ys = person["keypoints"][0::3], person["keypoints"][1::3]
-    return {**person, "area": (max(xs) - min(xs)) * (max(ys) - min(ys))}
+def _evaluate(files: Files) -> Scores:
+    return score_keypoints(files.predictions, files.truth)
+
+
+def _resample(files: Files, names: Sequence[str]) -> Rescorer:
+    return coco_rescorer(match_coco(JOINTS, files.predictions, files.truth, _read), files)
+
+
+METRIC = Metric(
+    name="keypoints",
+    annotations="keypoints",
+    form=RESULTS_FILE,
+    definition="COCO keypoint AP, pycocotools 2 definition, given boxes",
+    scores=KEYPOINT_SCORES,
+    headline=HEADLINE,
+    evaluate=_evaluate,
+    resample=_resample,
+    ordered=(("AP", "AP50"), ("AP75", "AP50"), ("AR", "AR50"), ("AR75", "AR50")),
+)

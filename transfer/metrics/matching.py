@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from transfer.metrics.coco import Entry, read_predictions, read_truth
-from transfer.metrics.hot import hot_stats, hotcoco
-from transfer.metrics.plain import Kind
-from transfer.metrics.scoring import SCORERS
+from transfer.metrics.coco import Measured, coco_engine
+from transfer.metrics.coco_types import CocoType
+from transfer.metrics.hotcoco import hot_stats, hotcoco
 
 Bools = NDArray[np.bool_]
+Read = Callable[[Path, Path], Measured]
 
 
 class Pair(NamedTuple):
@@ -35,14 +33,20 @@ class Pair(NamedTuple):
     positives: int
 
 
-def match_coco(kind: Kind, predictions: Path, annotations: Path) -> list[Pair]:
-    """Pairs that have objects or detections, in order of category and image, which decides between equal scores.
+def match_coco(what: CocoType, predictions: Path, annotations: Path, read: Read) -> list[Pair]:
+    """Match results that are `what` with the annotations; `read` checks files that hotcoco does not take.
 
-    Objects of every size; masks by their own areas. Raises BrokenPredictions, BrokenAnnotation or MissingData.
+    Objects of every size; masks by their own areas. Raises what `read` raises.
     """
-    plain = hot_stats(kind, predictions, annotations) is not None
-    engine = _hot_engine if plain else _careful_engine
-    return sorted(_pairs(engine(kind, predictions, annotations)), key=lambda pair: (pair.category, pair.image))
+    ordinary = hot_stats(what, predictions, annotations) is not None
+    return pairs_of(
+        _hot_engine(what, predictions, annotations) if ordinary else coco_engine(what, read(predictions, annotations))
+    )
+
+
+def pairs_of(evaluation: Any) -> list[Pair]:
+    """Return pairs that have objects or detections, by category and image, which decides between equal scores."""
+    return sorted(_pairs(evaluation), key=lambda pair: (pair.category, pair.image))
 
 
 def _pairs(evaluation: Any) -> Iterator[Pair]:
@@ -61,35 +65,10 @@ def _pairs(evaluation: Any) -> Iterator[Pair]:
         yield Pair(entry["category_id"], entry["image_id"], entry["dtScores"], matched & ~ignored, ignored, int(wanted))
 
 
-def _hot_engine(kind: Kind, predictions: Path, annotations: Path) -> Any:
+def _hot_engine(what: CocoType, predictions: Path, annotations: Path) -> Any:
     truth = hotcoco.COCO(str(annotations))
     found = truth.load_res(str(predictions))
-    if kind == "segm":  # any area that is within "all", as a mask's own is; that of a box beside it may not be
+    if what.masks:  # any area that is within "all", as a mask's own is; that of a box beside it may not be
         ids = found.get_ann_ids()
         found.update_anns(ids=np.array(ids), area=np.zeros(len(ids)))
-    return hotcoco.COCOeval(truth, found, kind)
-
-
-def _careful_engine(kind: Kind, predictions: Path, annotations: Path) -> Any:
-    SCORERS[kind](predictions, annotations)  # says what is wrong with the files
-    truth = read_truth(annotations, {})
-    found = [{**entry, "area": _area(kind, entry)} for entry in read_predictions(predictions, truth, {})]
-    return COCOeval(_indexed(truth, truth["annotations"]), _indexed(truth, found), kind)
-
-
-def _area(kind: Kind, entry: Entry) -> float:
-    if kind == "segm":
-        return 0.0
-    if "bbox" in entry:
-        return float(entry["bbox"][2] * entry["bbox"][3])
-    xs, ys = entry["keypoints"][0::3], entry["keypoints"][1::3]
-    return float((max(xs) - min(xs)) * (max(ys) - min(ys)))
-
-
-def _indexed(truth: Entry, entries: list[Entry]) -> Any:
-    numbered = [{**entry, "id": number} for number, entry in enumerate(entries, start=1)]
-    index = COCO()
-    index.dataset = {"images": truth["images"], "categories": truth["categories"], "annotations": numbered}
-    with contextlib.redirect_stdout(io.StringIO()):
-        index.createIndex()
-    return index
+    return hotcoco.COCOeval(truth, found, what.iou_type)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.metrics.coco import Entry, read_predictions, read_truth
-from transfer.metrics.matching import match_coco
-from transfer.metrics.plain import Kind
-from transfer.metrics.voc import THRESHOLDS, Matches, match
+from transfer.metrics.matching import Pair
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+
 Places = Mapping[Any, int]
 """Image ids, and where each image stands in the arrays."""
 
@@ -37,9 +35,8 @@ class Ranking:
     positives: Floats
 
 
-def rank_coco(kind: Kind, predictions: Path, truth: Path, places: Places) -> Ranking:
-    """Matches as COCOeval makes them, in the order in which it accumulates them. Raises as `match_coco` does."""
-    pairs = match_coco(kind, predictions, truth)
+def rank_pairs(pairs: Sequence[Pair], places: Places) -> Ranking:
+    """Rank the detections of matched pairs in the order in which COCOeval accumulates them."""
     images = np.array([places[pair.image] for pair in pairs], np.intp)
     ids, numbers = np.unique([pair.category for pair in pairs], return_inverse=True)
     positives = np.zeros((len(places), len(ids)))
@@ -48,44 +45,10 @@ def rank_coco(kind: Kind, predictions: Path, truth: Path, places: Places) -> Ran
     images, categories = np.repeat(images, counts), np.repeat(numbers, counts)
     scores = np.array([score for pair in pairs for score in pair.scores], np.float64)
     order = np.lexsort((-scores, categories))  # stable
-    hits, ignored = _joined(pair.hits for pair in pairs), _joined(pair.ignored for pair in pairs)
+    hits, ignored = joined(pair.hits for pair in pairs), joined(pair.ignored for pair in pairs)
     return Ranking(images[order], categories[order], hits[:, order], ignored[:, order], positives)
 
 
-def rank_voc(predictions: Path, truth: Path, places: Places) -> Ranking:
-    """Matches as `score_voc` makes them, at each of its thresholds. Raises as it does."""
-    known = read_truth(truth, {"bbox": 4, "difficult": 0})
-    found = read_predictions(predictions, known, {"bbox": 4, "score": 0})
-    numbers = {category["id"]: number for number, category in enumerate(known["categories"])}
-    ranked = _by_category(sorted(found, key=lambda entry: -entry["score"]), numbers)
-    matches = [match(*each) for each in zip(_by_category(known["annotations"], numbers), ranked, strict=True)]
-    outcomes = [_outcomes(each) for each in matches]
-    hits, ignored = _joined(pair[0] for pair in outcomes), _joined(pair[1] for pair in outcomes)
-    positives = np.zeros((len(places), len(numbers)))
-    for entry in known["annotations"]:
-        positives[places[entry["image_id"]], numbers[entry["category_id"]]] += not entry["difficult"]
-    images = np.array([places[entry["image_id"]] for entries in ranked for entry in entries], np.intp)
-    categories = np.repeat(np.arange(len(ranked)), [len(entries) for entries in ranked])
-    return Ranking(images, categories, hits, ignored, positives)
-
-
-def _outcomes(matches: Matches) -> tuple[Bools, Bools]:
-    """Hits and ignored detections (T, D), as `voc.curve` tells them: of an object's detections the best is the hit."""
-    hits, ignored = np.zeros((2, len(THRESHOLDS), len(matches.overlap)), bool)
-    for row, threshold in enumerate(THRESHOLDS):
-        covering = np.flatnonzero(matches.overlap > threshold)
-        ignored[row, covering] = matches.difficult[matches.target[covering]]
-        hits[row, covering[np.unique(matches.target[covering], return_index=True)[1]]] = True
-    return hits & ~ignored, ignored
-
-
-def _joined(tables: Iterable[Bools]) -> Bools:
-    """(T, D) of all tables (T, d), also of none."""
+def joined(tables: Iterable[Bools]) -> Bools:
+    """Return the (T, D) table of all tables (T, d), also of none."""
     return np.concatenate([np.zeros((len(THRESHOLDS), 0), bool), *tables], axis=1)
-
-
-def _by_category(entries: list[Entry], numbers: Mapping[Any, int]) -> list[list[Entry]]:
-    groups: list[list[Entry]] = [[] for _ in numbers]
-    for entry in entries:
-        groups[numbers[entry["category_id"]]].append(entry)
-    return groups

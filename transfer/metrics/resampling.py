@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from transfer.errors import BadOption, UnknownName
-from transfer.metrics.coco import read_truth
-from transfer.metrics.parts import check_names, file_names, label_stems
-from transfer.metrics.rescoring import RESCORED, Floats, Rescorer, maps_rescorer, objects_rescorer
-from transfer.metrics.semantic import UNDEFINED
+from transfer.metrics.metric import UNDEFINED, Files, Floats, Metric, Rescorer
+from transfer.metrics.subset import check_names
 
 
 @dataclass(frozen=True)
@@ -30,61 +27,39 @@ class Gap:
 
 
 def gap_intervals(
-    kind: str,
-    predictions: Path,
-    truth: Path,
+    metric: Metric,
+    files: Files,
     clean: Collection[str],
     *,
     scores: Sequence[str],
-    classes: Sequence[str] = (),
-    stems: Sequence[str] | None = None,
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Gap]:
-    """Percentile bootstrap intervals (Efron, 1979) of full - clean at confidence `level`, by name of `scores`.
+    """Return percentile bootstrap intervals (Efron, 1979) of full - clean at confidence `level`, by name of `scores`.
 
-    `kind`, files, names in `clean` and `classes` as `score_part` takes them, `scores` some of RESCORED. Each draw takes
-    as many images as there are, with replacement, and scores them and the clean ones among them; draws in which either
-    is undefined are left out. Where no image is clean, gap and interval are None; where all are, they are 0. The same
-    for the same seed, in whatever order files list their images. `stems` are the test set where label maps are scored:
-    all of `truth` by default. Raises UnknownName, BadOption, BrokenPredictions, BrokenAnnotation, MissingData or
-    CorruptImage.
+    `clean` names images as `metric.form` does; `scores` are some of the metric's headline. Each draw takes as many
+    images as there are, with replacement, and scores them and the clean ones among them; draws in which either is
+    undefined are left out. Where no image is clean, gap and interval are None; where all are, they are 0. The same for
+    the same seed, in whatever order files list their images. Raises UnknownName, BadOption, BrokenPredictions,
+    BrokenAnnotation, MissingData or CorruptImage.
     """
-    _check(kind, scores, draws, level)
-    if kind == "miou":
-        names, rescore = _label_maps(predictions, truth, stems, classes)
-    else:
-        names, rescore = _objects(kind, predictions, truth, scores)
-    check_names(clean, names, truth)
+    _check(metric, scores, draws, level)
+    names = metric.form.images(files)
+    check_names(clean, names, files.truth)
+    rescore = metric.resample(files, scores)
     kept = np.isin(names, list(clean)).astype(np.float64)
     whole = np.array(_both(rescore, np.ones(len(names)), kept, scores))
     drawn = np.array([_both(rescore, weights, kept, scores) for weights in _draws(len(names), draws, seed)])
     return {name: _gap(whole[:, place], drawn[:, :, place], level) for place, name in enumerate(scores)}
 
 
-def _check(kind: str, scores: Sequence[str], draws: int, level: float) -> None:
-    if kind not in RESCORED:
-        raise UnknownName.among("kind of predictions", kind, RESCORED)
+def _check(metric: Metric, scores: Sequence[str], draws: int, level: float) -> None:
     for name in scores:
-        if name not in RESCORED[kind]:
-            raise UnknownName.among(f"resampled score of {kind}", name, RESCORED[kind])
+        if name not in metric.headline:
+            raise UnknownName.among(f"resampled score of {metric.name}", name, metric.headline)
     if draws < 1 or not 0 < level < 1:
         raise BadOption(f"expected draws > 0 and 0 < level < 1, got {draws} and {level}.")
-
-
-def _objects(kind: str, predictions: Path, truth: Path, scores: Sequence[str]) -> tuple[list[str], Rescorer]:
-    """File names of all images, sorted, and what scores any weights of these."""
-    ranked = sorted((name, str(image), image) for image, name in file_names(truth, read_truth(truth, {})).items())
-    places = {image: place for place, (_, _, image) in enumerate(ranked)}
-    return [name for name, _, _ in ranked], objects_rescorer(kind, predictions, truth, places, scores)
-
-
-def _label_maps(
-    predictions: Path, truth: Path, stems: Sequence[str] | None, classes: Sequence[str]
-) -> tuple[list[str], Rescorer]:
-    names = label_stems(truth) if stems is None else sorted(set(stems))
-    return names, maps_rescorer(predictions, truth, names, classes)
 
 
 def _draws(images: int, draws: int, seed: int) -> Iterator[Floats]:

@@ -1,108 +1,94 @@
-"""Semantic segmentation: intersection over union from one confusion matrix."""
+"""Semantic segmentation: intersection over union from counted pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from transfer.errors import BadOption, BrokenAnnotation, BrokenPredictions, CorruptImage, DataError, MissingData
+from transfer.metrics.label_maps import LABEL_MAPS, Counts, read_pair, stems_of
+from transfer.metrics.metric import UNDEFINED, Files, Floats, Metric, Rescorer, Scores
 
-Counts = NDArray[np.int64]
-LabelMap = NDArray[np.uint8]
+Count = Callable[[Files, str], Counts]
+"""Files and the stem of a label map → (3, C) pixels of each class: rightly predicted, in the truth, predicted."""
 
-UNDEFINED = -1.0
-"""Score of a class, or a mean over classes, that nothing defines."""
+ScoresOf = Callable[[Floats | Counts, Sequence[str]], Scores]
 
 
-def score_label_maps(
-    predictions: Path, truth: Path, *, stems: Sequence[str], classes: Sequence[str], ignore: int = 255
-) -> dict[str, float]:
-    """Score `<stem>.png` of `predictions` against the same names in `truth`; both (H, W) uint8 class indices.
+def score_label_maps(files: Files) -> Scores:
+    """Score `<stem>.png` of the predictions against the same names in the truth; both (H, W) uint8 class indices.
 
     Returns shares: `mIoU`, `aAcc` (all pixels), `mAcc` (mean over classes), `IoU/<class>` and `Acc/<class>`. Pixels
     whose truth is `ignore` do not count, whatever is predicted there. A class in neither truth nor prediction is left
     out of `mIoU`, one not in truth out of `mAcc`; its own score is -1. Raises BrokenPredictions, BrokenAnnotation,
     MissingData or CorruptImage.
     """
-    _check_options(stems, classes, ignore)
-    confusion = np.zeros((len(classes), len(classes)), np.int64)
-    for stem in stems:
-        paths = predictions / f"{stem}.png", truth / f"{stem}.png"
-        confusion += _compare(*paths, len(classes), ignore)
-    return scores_of(confusion, classes)
+    return score_counts(files, _count, scores_of)
 
 
-def scores_of(confusion: Counts, classes: Sequence[str]) -> dict[str, float]:
-    """Scores of a (C, C) confusion matrix whose rows are the truth."""
-    hits, labelled, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    ious, accuracies = _shares(hits, labelled + predicted - hits), _shares(hits, labelled)
+def scores_of(counts: Floats | Counts, classes: Sequence[str]) -> Scores:
+    """Return the scores of (3, C) pixels of each class."""
+    hits, labelled, _ = counts
+    ious, accuracies = class_ious(counts), _shares(hits, labelled)
     return {
-        "mIoU": _mean(ious),
+        "mIoU": mean_of(ious),
         "aAcc": _shares(hits.sum(keepdims=True), labelled.sum(keepdims=True))[0],
-        "mAcc": _mean(accuracies),
+        "mAcc": mean_of(accuracies),
         **{f"IoU/{name}": iou for name, iou in zip(classes, ious, strict=True)},
         **{f"Acc/{name}": accuracy for name, accuracy in zip(classes, accuracies, strict=True)},
     }
 
 
-def count_pairs(truth: LabelMap, prediction: LabelMap) -> Counts:
-    """(256, 256) counts of (true, predicted) pairs: both bytes make one 16-bit number, which bincount counts."""
-    pairs = truth.astype(np.uint16) << 8 | prediction
-    return np.bincount(pairs.ravel(), minlength=1 << 16).reshape(256, 256)
+def class_ious(counts: Floats | Counts) -> list[float]:
+    """Return the intersection over union of each class by (3, C) pixels; -1 for a class without any."""
+    hits, labelled, predicted = counts
+    return _shares(hits, labelled + predicted - hits)
 
 
-def _compare(prediction: Path, truth: Path, classes: int, ignore: int) -> Counts:
-    true = _read(truth, MissingData, CorruptImage, BrokenAnnotation)
-    found = _read(prediction, BrokenPredictions, BrokenPredictions, BrokenPredictions)
-    if found.shape != true.shape:
-        raise BrokenPredictions(f"{prediction}: expected {_size(true)} pixels as in {truth}, got {_size(found)}.")
-    pairs = count_pairs(true, found)
-    pairs[ignore] = 0
-    _check_labels(prediction, pairs.sum(axis=0), classes, BrokenPredictions)
-    _check_labels(truth, pairs.sum(axis=1), classes, BrokenAnnotation)
-    return pairs[:classes, :classes]
+def count_classes(pairs: Counts) -> Counts:
+    """Count pixels by class, (3, N) of (N, N) pairs: rightly predicted, in the truth, predicted."""
+    return np.stack([pairs.diagonal(), pairs.sum(axis=1), pairs.sum(axis=0)])
 
 
-def _read(path: Path, missing: type[DataError], corrupt: type[DataError], odd: type[DataError]) -> LabelMap:
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image)
-    except FileNotFoundError as reason:
-        raise missing(f"{path}: expected a label map, found no file. Check that it was written here.") from reason
-    except (OSError, SyntaxError, ValueError) as reason:  # Pillow raises SyntaxError on a damaged PNG chunk
-        raise corrupt(f"{path}: the label map cannot be decoded: {reason}. Write or download it again.") from reason
-    if mode not in ("L", "P"):
-        raise odd(f"{path}: expected an 8-bit PNG of class indices (mode L or P), got mode {mode}.")
-    return pixels
+def score_counts(files: Files, count: Count, scores: ScoresOf) -> Scores:
+    """Score the sum of what is counted in every label map."""
+    return scores(sum((count(files, stem) for stem in stems_of(files)), np.zeros((), np.int64)), files.classes)
 
 
-def _check_options(stems: Sequence[str], classes: Sequence[str], ignore: int) -> None:
-    if not 0 <= ignore <= 255:
-        raise BadOption(f"expected an ignored label within 0 and 255, got {ignore}.")
-    if not stems:
-        raise BadOption("expected at least one label map to score, got none.")
-    if not (all(classes) and 0 < len(set(classes)) == len(classes) <= 256):
-        raise BadOption(f"expected 1 to 256 different class names, got {len(classes)} ({len(set(classes))} different).")
+def resample_counts(files: Files, count: Count, scores: ScoresOf) -> Rescorer:
+    """Count every label map once, and score sums of these counts by any weights."""
+    counts = np.stack([count(files, stem) for stem in stems_of(files)]).astype(np.float64)
+    return lambda weights: scores(np.tensordot(weights, counts, 1), files.classes)
 
 
-def _check_labels(path: Path, counts: Counts, classes: int, error: type[DataError]) -> None:
-    if (beyond := np.flatnonzero(counts[classes:])).size:
-        label = classes + int(beyond[0])
-        raise error(f"{path}: expected labels 0 to {classes - 1}, got {label} in {counts[label]} pixels.")
+def _resample(files: Files, names: Sequence[str]) -> Rescorer:
+    return resample_counts(files, _count, scores_of)
 
 
-def _size(pixels: LabelMap) -> str:
-    return f"{pixels.shape[1]}×{pixels.shape[0]}"
+def _count(files: Files, stem: str) -> Counts:
+    return count_classes(read_pair(files, stem).pairs)[:, : len(files.classes)]
 
 
-def _shares(parts: Counts, wholes: Counts) -> list[float]:
-    return [int(part) / int(whole) if whole else UNDEFINED for part, whole in zip(parts, wholes, strict=True)]
+def _shares(parts: Floats | Counts, wholes: Floats | Counts) -> list[float]:
+    pairs = zip(parts.tolist(), wholes.tolist(), strict=True)
+    return [part / whole if whole else UNDEFINED for part, whole in pairs]
 
 
-def _mean(shares: list[float]) -> float:
+def mean_of(shares: Sequence[float]) -> float:
+    """Return the mean of the defined shares, summed in their order: the last digit is the same everywhere."""
     defined = [share for share in shares if share != UNDEFINED]
     return sum(defined) / len(defined) if defined else UNDEFINED
+
+
+METRIC = Metric(
+    name="miou",
+    annotations="label_maps",
+    form=LABEL_MAPS,
+    definition="mean IoU over classes present, one confusion matrix, 255 ignored",
+    scores=("mIoU", "aAcc", "mAcc"),
+    headline=("mIoU", "aAcc", "mAcc"),
+    evaluate=score_label_maps,
+    resample=_resample,
+    ordered=(("mIoU", "mAcc"),),
+    means=(("mIoU", "IoU/"), ("mAcc", "Acc/")),
+)

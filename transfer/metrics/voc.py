@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transfer.metrics.coco import Entry, read_predictions, read_truth
+from transfer.metrics.curves import Curves, area
+from transfer.metrics.metric import UNDEFINED, Files, Metric, Rescorer, Scores
+from transfer.metrics.rankings import THRESHOLDS, Bools, Places, Ranking, joined
+from transfer.metrics.rescoring import AT_50, AT_75, mean_of
+from transfer.metrics.results_file import RESULTS_FILE, places_of
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
 VOC_SCORES = ("AP50", "AP50_07", "AP_07", "AP75_07")
-THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
-UNDEFINED = -1.0
+RECALLS = np.arange(0, 1.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Matches:
         return int((~self.difficult).sum())
 
 
-def score_voc(predictions: Path, annotations: Path) -> dict[str, float]:
+def score_voc(predictions: Path, annotations: Path) -> Scores:
     """Score COCO results against a COCO-style file whose annotations carry `difficult` (0 or 1).
 
     Boxes are xywh = (xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1), which makes their plain IoU VOC's.
@@ -92,15 +97,59 @@ def curve(matches: Matches, threshold: float) -> tuple[Floats, Floats]:
     return found / matches.positives, found / np.arange(1, len(found) + 1)
 
 
-def area(recall: Floats, precision: Floats) -> float:
-    """Area under the precision that is never exceeded at a higher recall (VOC 2010 and later)."""
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
-
-
 def eleven_points(recall: Floats, precision: Floats) -> float:
     """Mean of the best precision at recall 0, 0.1, ... 1 or more (VOC 2007)."""
-    return float(sum(precision[recall >= point].max(initial=0) for point in np.arange(0, 1.1, 0.1)) / 11)
+    return float(sum(precision[recall >= point].max(initial=0) for point in RECALLS) / 11)
+
+
+def rank_voc(predictions: Path, truth: Path, places: Places) -> Ranking:
+    """Rank detections as `score_voc` matches them, at each of its thresholds. Raises as it does."""
+    known = read_truth(truth, {"bbox": 4, "difficult": 0})
+    found = read_predictions(predictions, known, {"bbox": 4, "score": 0})
+    numbers = {category["id"]: number for number, category in enumerate(known["categories"])}
+    ranked = _by_category(sorted(found, key=lambda entry: -entry["score"]), numbers)
+    matches = [match(*each) for each in zip(_by_category(known["annotations"], numbers), ranked, strict=True)]
+    outcomes = [_outcomes(each) for each in matches]
+    hits, ignored = joined(pair[0] for pair in outcomes), joined(pair[1] for pair in outcomes)
+    positives = np.zeros((len(places), len(numbers)))
+    for entry in known["annotations"]:
+        positives[places[entry["image_id"]], numbers[entry["category_id"]]] += not entry["difficult"]
+    images = np.array([places[entry["image_id"]] for entries in ranked for entry in entries], np.intp)
+    categories = np.repeat(np.arange(len(ranked)), [len(entries) for entries in ranked])
+    return Ranking(images, categories, hits, ignored, positives)
+
+
+def _resample(files: Files, names: Sequence[str]) -> Rescorer:
+    curves = Curves(rank_voc(files.predictions, files.truth, places_of(files)))
+
+    def rescore(weights: Floats) -> Scores:
+        defined, points = curves.positives(weights) > 0, curves.points(weights)
+        eleven = curves.means(points, RECALLS)[:, defined]
+        values = curves.areas(points)[defined], eleven[AT_50], eleven, eleven[AT_75]
+        return dict(zip(VOC_SCORES, map(mean_of, values), strict=True))
+
+    return rescore
+
+
+def _evaluate(files: Files) -> Scores:
+    return score_voc(files.predictions, files.truth)
+
+
+def _outcomes(matches: Matches) -> tuple[Bools, Bools]:
+    """Hits and ignored detections (T, D), as `curve` tells them: of an object's detections the best is the hit."""
+    hits, ignored = np.zeros((2, len(THRESHOLDS), len(matches.overlap)), bool)
+    for row, threshold in enumerate(THRESHOLDS):
+        covering = np.flatnonzero(matches.overlap > threshold)
+        ignored[row, covering] = matches.difficult[matches.target[covering]]
+        hits[row, covering[np.unique(matches.target[covering], return_index=True)[1]]] = True
+    return hits & ~ignored, ignored
+
+
+def _by_category(entries: list[Entry], numbers: Mapping[Any, int]) -> list[list[Entry]]:
+    groups: list[list[Entry]] = [[] for _ in numbers]
+    for entry in entries:
+        groups[numbers[entry["category_id"]]].append(entry)
+    return groups
 
 
 def _grouped(entries: list[Entry], key: str) -> dict[Any, list[Entry]]:
@@ -122,3 +171,20 @@ def _overlaps(first: Floats, second: Floats) -> Floats:
     union = first[:, 2:].prod(axis=1) + second[:, 2:].prod(axis=1) - common
     overlaps: Floats = np.divide(common, union, out=np.zeros_like(common), where=common > 0)
     return overlaps
+
+
+METRIC = Metric(
+    name="voc",
+    annotations="boxes",
+    fields=("difficult",),
+    form=RESULTS_FILE,
+    definition=(
+        "VOC AP over continuous boxes: area under the curve (2010), 11 points (2007), difficult objects left out"
+    ),
+    scores=VOC_SCORES,
+    headline=VOC_SCORES,
+    evaluate=_evaluate,
+    resample=_resample,
+    ordered=(("AP_07", "AP50_07"), ("AP75_07", "AP50_07")),
+    means=(("AP50", "AP50/"),),
+)

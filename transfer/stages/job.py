@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from transfer.datasets.layouts import Split
+from transfer.datasets.selection import read_list
 from transfer.errors import FingerprintMismatch, RunError
 from transfer.files.atomic import locked, write_json
+from transfer.metrics.metric import Files, Metric
 from transfer.openmmlab.allowed import SHIPPED, Vocabulary
 from transfer.schemas.run import RunSpec
 from transfer.schemas.suite import Task
@@ -20,7 +22,7 @@ from transfer.stages.exclusion import Exclusion
 
 @dataclass(frozen=True)
 class Job:
-    """A run, its kind of score, its test data, and where its files are.
+    """A run, its metric, its test data, and where its files are.
 
     `data` holds the manifests of `train` and `test`, `classes` the names in label order, `certificate` the
     conversion's (None for the control); `exclusion` says which test images are left out of the scores; `task` is what
@@ -29,7 +31,7 @@ class Job:
 
     folder: Path
     run: RunSpec
-    kind: str
+    metric: Metric
     test: Split
     classes: tuple[str, ...]
     data: Mapping[str, Any]
@@ -56,7 +58,13 @@ class Job:
     @property
     def predictions(self) -> Path:
         """COCO results, or a folder of label maps."""
-        return self.folder / ("predictions" if self.kind == "miou" else "predictions.json")
+        return self.folder / self.metric.form.saved_as
+
+    @property
+    def files(self) -> Files:
+        """Predictions and truth as the metric takes them."""
+        images = None if self.test.listing is None else tuple(read_list(self.test.listing))
+        return Files(self.predictions, self.test.annotations, self.classes, images)
 
     @property
     def scores(self) -> Path:

@@ -42,5 +42,5 @@ def _make_room(job: Job, partial: Path) -> None:
         if path.is_dir():
             shutil.rmtree(path)
         path.unlink(missing_ok=True)
-    if job.kind == "miou":
+    if job.metric.form.folder:
         partial.mkdir()

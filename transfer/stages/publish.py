@@ -26,6 +26,7 @@ def record(job: Job) -> Record:
         found = Record.from_json(json.loads(job.record.read_text(encoding="utf-8")))
         if found.predictions == scored["predictions"] and found.scores == scored["scores"] and found.run == job.run:
             return found
+        _keep(job, found)
     fitted, predicted = (json.loads(path.read_text(encoding="utf-8")) for path in (job.fit_cost, job.predict_cost))
     result = Record(
         run=job.run,
@@ -45,6 +46,12 @@ def record(job: Job) -> Record:
     )
     write_json(job.record, result.to_json())
     return result
+
+
+def _keep(job: Job, found: Record) -> None:
+    """A record by an earlier definition of the metric stays beside the new one."""
+    if found.run.protocol != job.run.protocol and found.run.excluded == job.run.excluded:
+        job.record.replace(job.record.with_name(f"record-{found.run.protocol[:8]}.json"))
 
 
 def _overlap(job: Job) -> Mapping[str, Any]:

@@ -10,87 +10,61 @@ from pathlib import Path
 from typing import Any
 
 from transfer.files.atomic import write_json
-from transfer.files.fingerprint import file_sha256
+from transfer.files.fingerprint import file_sha256, fingerprint
 from transfer.metrics.invariants import check_scores
-from transfer.metrics.parts import score_files, score_part
+from transfer.metrics.metric import Scores
 from transfer.metrics.resampling import gap_intervals
-from transfer.metrics.rescoring import RESCORED
-from transfer.metrics.semantic import score_label_maps
+from transfer.metrics.subset import score_part
 from transfer.stages.exclusion import Exclusion
 from transfer.stages.job import Job
-
-METRIC_VERSION = {
-    "bbox": "COCO box AP, pycocotools 2 definition, 100 detections",
-    "segm": "COCO mask AP and box AP, pycocotools 2 definition, 100 detections, sizes by mask and by box",
-    "keypoints": "COCO keypoint AP, pycocotools 2 definition, given boxes",
-    "voc": "VOC AP over continuous boxes: area under the curve (2010), 11 points (2007), difficult objects left out",
-    "miou": "mean IoU over classes present, one confusion matrix, 255 ignored",
-}
-"""Part of the protocol: scores of another definition never share a column."""
 
 
 def score(job: Job) -> Mapping[str, Any]:
     """Score the predictions as they are on disk: `scores`, `seconds`, and the predictions' `sha256` and `files`.
 
-    Where test images are excluded, `scores` are those of the clean ones.
+    Where test images are excluded, `scores` are those of the clean ones. Scores of another definition are kept beside.
     """
     known = {
-        "metric": METRIC_VERSION[job.kind],
-        "predictions": _identify(job.predictions),
+        "metric": job.metric.definition,
+        "predictions": identify(job.predictions),
         "excluded": job.run.excluded,
     }
-    if job.scores.exists():
-        done: Mapping[str, Any] = json.loads(job.scores.read_text(encoding="utf-8"))
-        if all(done.get(key, "") == value for key, value in known.items()):
-            return done
+    done = _read(job.scores)
+    if done is not None and all(done.get(key, "") == value for key, value in known.items()):
+        return done
     start = time.monotonic()
-    scores = _score(job) if job.exclusion is None else _score_some(job, job.exclusion.clean)
-    check_scores(job.kind, scores)
+    scores = job.metric.evaluate(job.files) if job.exclusion is None else _score_some(job, job.exclusion.clean)
+    check_scores(job.metric, scores)
     result = {"scores": scores, **known, "seconds": round(time.monotonic() - start, 1)}
+    if done is not None and done["metric"] != job.metric.definition:
+        job.scores.replace(earlier_scores(job, done["metric"]))
     write_json(job.scores, result)
     return result
 
 
+def earlier_scores(job: Job, definition: str) -> Path:
+    """Return where scores by an earlier `definition` of the metric are kept."""
+    return job.scores.with_name(f"scores-{fingerprint(definition)[:8]}.json")
+
+
 def measure_overlap(job: Job, exclusion: Exclusion) -> dict[str, Any]:
-    """What a record says of excluded images: scores of all and of the duplicates, by how much full exceeds clean."""
-    names = [name for name in _score(job) if name in RESCORED[job.kind]]
-    stems = _stems(job) if job.kind == "miou" else None
-    files = job.predictions, job.test.annotations
-    clean = _names(job, exclusion.clean)
-    gaps = gap_intervals(job.kind, *files, clean, scores=names, classes=job.classes, stems=stems)
+    """Return what a record says of excluded images: scores of all and of the duplicates, and by how much full exceeds
+    clean.
+    """
+    full, clean = job.metric.evaluate(job.files), _names(job, exclusion.clean)
+    names = [name for name in job.metric.headline if name in full]
+    gaps = gap_intervals(job.metric, job.files, clean, scores=names)
     return {
         "manifests": list(exclusion.manifests),
         "counts": exclusion.counts,
-        "full": _score(job),
+        "full": full,
         "duplicate": _score_some(job, exclusion.duplicates),
         "gap": {name: {"gap": gap.gap, "low": gap.low, "high": gap.high} for name, gap in gaps.items()},
     }
 
 
-def _score(job: Job) -> dict[str, float]:
-    files = job.predictions, job.test.annotations
-    if job.kind == "miou":
-        return score_label_maps(*files, stems=_stems(job), classes=job.classes)
-    return score_files(job.kind, *files)
-
-
-def _score_some(job: Job, images: Sequence[str]) -> dict[str, float]:
-    return score_part(job.kind, job.predictions, job.test.annotations, _names(job, images), classes=job.classes)
-
-
-def _names(job: Job, images: Sequence[str]) -> list[str]:
-    """Images as the scorer of the kind calls them."""
-    return [Path(name).stem for name in images] if job.kind == "miou" else list(images)
-
-
-def _stems(job: Job) -> list[str]:
-    if job.test.listing is not None:
-        return job.test.listing.read_text(encoding="utf-8").split()
-    return sorted(path.stem for path in job.test.annotations.glob("*.png"))
-
-
-def _identify(predictions: Path) -> dict[str, Any]:
-    """SHA-256 of a file, or of a folder's (name, SHA-256) pairs in order of name."""
+def identify(predictions: Path) -> dict[str, Any]:
+    """Return the SHA-256 of a file, or of a folder's (name, SHA-256) pairs in order of name."""
     if predictions.is_file():
         return {"sha256": file_sha256(predictions), "files": 1}
     files = sorted(predictions.glob("*.png"))
@@ -98,3 +72,17 @@ def _identify(predictions: Path) -> dict[str, Any]:
     for file in files:
         digest.update(f"{file.name} {file_sha256(file)}\n".encode())
     return {"sha256": digest.hexdigest(), "files": len(files)}
+
+
+def _read(scores: Path) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = json.loads(scores.read_text(encoding="utf-8")) if scores.exists() else None
+    return found
+
+
+def _score_some(job: Job, images: Sequence[str]) -> Scores:
+    return score_part(job.metric, job.files, _names(job, images))
+
+
+def _names(job: Job, images: Sequence[str]) -> list[str]:
+    """Images as the metric calls them."""
+    return [job.metric.form.called(name) for name in images]

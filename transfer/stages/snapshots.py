@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from transfer.files.atomic import write_json
 from transfer.launch.processes import on_first
-from transfer.openmmlab.resolved import load_config
+from transfer.openmmlab.resolved import read_config
 from transfer.stages.job import Job
 from transfer.stages.predict import predict
 from transfer.stages.score import score
@@ -22,24 +20,32 @@ def snapshot_steps(steps: int, count: int) -> list[int]:
 
 
 def score_snapshots(job: Job) -> None:
-    """Predict with each snapshot, score it, and write `score_curve.json`: a list of `step` and `scores`.
+    """Predict with each snapshot, score it, and write `score_curve.json`."""
+    for step in _steps(job):
+        snapshot = _snapshot(job, step)
+        on_first(partial(shutil.copyfile, job.config, snapshot.config))
+        predict(snapshot)
+    on_first(lambda: write_curve(job))
+
+
+def write_curve(job: Job) -> None:
+    """Write `score_curve.json` of snapshots that have predictions: a list of `step` and `scores`.
 
     The final model's scores are its last. Nothing is chosen by these numbers: the row is the final model's.
     """
-    kept = sorted(int(folder.name) for folder in job.snapshots.glob("*") if (folder / "model.pth").exists())
-    curve = [{"step": step, "scores": _score(job, step)["scores"]} for step in kept]
-    on_first(lambda: _write(job, curve))
-
-
-def _score(job: Job, step: int) -> Mapping[str, Any]:
-    snapshot = replace(job, folder=job.snapshots / str(step))
-    on_first(lambda: shutil.copyfile(job.config, snapshot.config))
-    predict(snapshot)
-    return on_first(lambda: score(snapshot))
-
-
-def _write(job: Job, curve: list[dict[str, Any]]) -> None:
+    curve = [
+        {"step": step, "scores": score(snapshot)["scores"]}
+        for step in _steps(job)
+        if (snapshot := _snapshot(job, step)).predictions.exists()
+    ]
     if curve:
-        final = json.loads(job.scores.read_text(encoding="utf-8"))
-        last = load_config(job.config, job.vocabulary).train_cfg.max_iters
-        write_json(job.score_curve, [*curve, {"step": last, "scores": final["scores"]}])
+        last = read_config(job.config).train_cfg.max_iters
+        write_json(job.score_curve, [*curve, {"step": last, "scores": score(job)["scores"]}])
+
+
+def _steps(job: Job) -> list[int]:
+    return sorted(int(folder.name) for folder in job.snapshots.glob("*") if (folder / "model.pth").exists())
+
+
+def _snapshot(job: Job, step: int) -> Job:
+    return replace(job, folder=job.snapshots / str(step))

@@ -53,12 +53,12 @@ def _disk() -> Finding:
 def _data() -> list[Finding]:
     root = data_root()
     known = [find_declaration(name, root) for name in dataset_names(root) if name != "mini"]
-    pairs = [(declared, kind) for declared in known for kind in declared.kinds]
-    return [_attempt(f"data {d.name} ({kind})", partial(_found, d, kind, root), needed=False) for d, kind in pairs]
+    pairs = [(declared, name) for declared in known for name in declared.annotations]
+    return [_attempt(f"data {d.name} ({name})", partial(_found, d, name, root), needed=False) for d, name in pairs]
 
 
-def _found(declared: Declaration, kind: str, root: Path) -> str:
-    return f"found: {find_home(declared, kind, root)}"
+def _found(declared: Declaration, annotations: str, root: Path) -> str:
+    return f"found: {find_home(declared, annotations, root)}"
 
 
 def _devices() -> Finding:

@@ -13,6 +13,7 @@ from transfer.datasets.opening import open_splits
 from transfer.datasets.preflight import check_splits
 from transfer.dedup.overlap import images_sha256
 from transfer.files.places import suite_path
+from transfer.metrics.registry import find_metric
 from transfer.schemas.suite import load_suite
 
 
@@ -39,8 +40,10 @@ def open_suite(suite: str, data_root: Path, work_dir: Path) -> list[OpenedSet]:
     """Check the data of every task; tasks that test on the same images share one set, the first."""
     found: dict[str, OpenedSet] = {}
     for task in load_suite(suite_path(suite)).tasks:
-        splits = open_splits(find_declaration(task.dataset, data_root), task.kind, data_root, work_dir / "data")
-        manifests = check_splits(*splits, task.kind, work_dir / "data" / "preflight.json")
-        opened = OpenedSet(f"{task.dataset} {task.kind}", splits, manifests)
+        metric = find_metric(task.metric)
+        declared, work = find_declaration(task.dataset, data_root), work_dir / "data"
+        splits, cache = open_splits(declared, metric.annotations, data_root, work), work / "preflight.json"
+        manifests = check_splits(*splits, metric.annotations, cache, metric.fields)
+        opened = OpenedSet(f"{task.dataset} {metric.annotations}", splits, manifests)
         found.setdefault(opened.sha256, opened)
     return list(found.values())

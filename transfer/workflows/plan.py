@@ -20,13 +20,15 @@ from transfer.dedup.overlap import Overlap
 from transfer.errors import BadOption, UnknownName
 from transfer.files.fingerprint import fingerprint
 from transfer.files.places import head_path
+from transfer.metrics.metric import Metric
+from transfer.metrics.registry import METRICS, find_metric
 from transfer.openmmlab.allowed import SHIPPED, Vocabulary, vocabulary_of
 from transfer.openmmlab.compose import compose
 from transfer.openmmlab.head_files import load_head
 from transfer.openmmlab.overrides import override
 from transfer.openmmlab.resolved import check_config, holds_config, load_config, relocated, write_config
 from transfer.openmmlab.tasks import task_type
-from transfer.openmmlab.tasks.task_type import Classes
+from transfer.openmmlab.tasks.task_type import Classes, TaskType
 from transfer.openmmlab.user_heads import UserHead, check_builds
 from transfer.results.curves import SUBSET
 from transfer.schemas.mapping import plain
@@ -35,7 +37,6 @@ from transfer.schemas.suite import Suite, Task
 from transfer.stages.convert import Origin
 from transfer.stages.exclusion import Exclusion, exclude
 from transfer.stages.job import Job, claim
-from transfer.stages.score import METRIC_VERSION
 from transfer.workflows.leakage import find_leakage
 
 HEAD = "head"
@@ -60,12 +61,13 @@ class Deviations:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A task with its head's config (mmengine's) and its data checked; `data` is what a record says of it.
+    """A task with its metric, its head's config (mmengine's) and its data checked; `data` is what a record says of it.
 
     `exclusion` says which test images do not rank.
     """
 
     task: Task
+    metric: Metric
     head: Any
     train: Split
     test: Split
@@ -122,8 +124,7 @@ def _heads(tasks: Sequence[Task], deviations: Deviations) -> tuple[list[Any], di
         theirs = UserHead.read(deviations.head)
         heads = theirs.instead_of(heads)
         overrides[HEAD] = theirs.label
-    for task, head in zip(tasks, heads, strict=True):
-        _check_metric(task, head.task.name)
+    for head in heads:
         override(head, {key: value for key, value in overrides.items() if key not in (SUBSET, HEAD)})
     return heads, overrides
 
@@ -131,34 +132,37 @@ def _heads(tasks: Sequence[Task], deviations: Deviations) -> tuple[list[Any], di
 def _prepare(
     task: Task, head: Any, overrides: Mapping[str, Any], work_dir: Path, data_root: Path, overlaps: Sequence[Overlap]
 ) -> Prepared:
-    train, test, manifests, data = _data(task.dataset, task.kind, overrides.get(SUBSET), work_dir, data_root)
+    metric = find_metric(task.metric)
+    _check_metric(task, metric, task_type(head.task.name))
+    train, test, manifests, data = _data(task.dataset, metric, overrides.get(SUBSET), work_dir, data_root)
     classes = Classes(manifests[1].classes, manifests[1].category_ids)
-    return Prepared(task, head, train, test, classes, data, exclude(overlaps, task.name, manifests[1].hashes))
+    exclusion = exclude(overlaps, task.name, manifests[1].hashes)
+    return Prepared(task, metric, head, train, test, classes, data, exclusion)
 
 
 def _data(
-    dataset: str, kind: str, subset: str | None, work_dir: Path, data_root: Path
+    dataset: str, metric: Metric, subset: str | None, work_dir: Path, data_root: Path
 ) -> tuple[Split, Split, tuple[Manifest, Manifest], dict[str, Any]]:
     """Checked splits, their manifests, and what a record says of them; all of train is checked, whatever part is used.
 
     Images of test that stand in train, too, byte by byte or by their looks, are counted in the record: the board's
     readers must know.
     """
-    work, cache = work_dir / "data", work_dir / "data" / "preflight.json"
-    train, test = open_splits(find_declaration(dataset, data_root), kind, data_root, work)
-    manifests = check_splits(train, test, kind, cache)
-    leakage = find_leakage(f"{dataset} {kind}", (train, test), manifests, work)
+    work, cache, needed = work_dir / "data", work_dir / "data" / "preflight.json", metric.annotations
+    train, test = open_splits(find_declaration(dataset, data_root), needed, data_root, work)
+    manifests = check_splits(train, test, needed, cache, metric.fields)
+    leakage = find_leakage(f"{dataset} {needed}", (train, test), manifests, work)
     described: dict[str, dict[str, Any]] = {"train": {}, "test": {}}
     if subset is not None:
-        train, chosen = subset_of(train, kind, subset, work)
-        manifests = check_split(train, kind, cache), manifests[1]
+        train, chosen = subset_of(train, needed, subset, work)
+        manifests = check_split(train, needed, cache, metric.fields), manifests[1]
         size = ", ".join([f"{len(chosen.names):,} images", *chosen.shortfalls])
-        print(f"{dataset} ({kind}), --subset {subset}: {size}", file=sys.stderr)
+        print(f"{dataset} ({needed}), --subset {subset}: {size}", file=sys.stderr)
         described["train"] = {"subset": subset, "shortfalls": list(chosen.shortfalls)}
     if leaked := also_in_train(*manifests):
         described["test"] = {"also_in_train": len(leaked)}
     for note in leakage.notes:
-        print(f"{dataset} ({kind}): {note}", file=sys.stderr)
+        print(f"{dataset} ({needed}): {note}", file=sys.stderr)
     if leakage.leaked:
         described["test"][LOOKS_LIKE_TRAIN] = len(leakage.leaked)
     for part, manifest in zip(("train", "test"), manifests, strict=True):
@@ -166,11 +170,12 @@ def _data(
     return train, test, manifests, described
 
 
-def _check_metric(task: Task, head_type: str) -> None:
-    if task.kind not in (known := task_type(head_type).metrics):
+def _check_metric(task: Task, metric: Metric, head: TaskType) -> None:
+    if metric.annotations != head.annotations:
+        known = [each.name for each in METRICS if each.annotations == head.annotations]
         raise BadOption(
-            f"task {task.name!r} is scored by {task.kind!r}, but its head {task.head!r} is for {head_type}, which "
-            f"{' and '.join(map(repr, known))} score. Change the task's kind, or name another head."
+            f"task {task.name!r} is scored by {metric.name!r}, but its head {task.head!r} is for {head.name}, which "
+            f"{' and '.join(map(repr, known))} score. Change the task's metric, or name another head."
         )
 
 
@@ -182,7 +187,7 @@ def _run(
     seed: int,
 ) -> RunSpec:
     task, excluded = prepared.task, prepared.exclusion.digest if prepared.exclusion else ""
-    work = [plain(prepared.head.to_dict()), _hashed(prepared.data)]
+    work = fingerprint([plain(prepared.head.to_dict()), _hashed(prepared.data)])
     return RunSpec(
         checkpoint=origin.name,
         weights=origin.sha256,
@@ -194,10 +199,15 @@ def _run(
         **_named(prepared),
         seed=seed,
         overrides=overrides,
-        work=fingerprint(work),
-        protocol=fingerprint([*work, METRIC_VERSION[task.kind], *([excluded] if excluded else [])]),
+        work=work,
+        protocol=protocol_of(work, prepared.metric, excluded),
         excluded=excluded,
     )
+
+
+def protocol_of(work: str, metric: Metric, excluded: str) -> str:
+    """Return the protocol of what is trained and predicted (its fingerprint `work`) and how that is scored."""
+    return fingerprint([work, metric.definition, *([excluded] if excluded else [])])
 
 
 def _named(prepared: Prepared) -> dict[str, Any]:
@@ -216,7 +226,7 @@ def _hashed(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
 def _job(run: RunSpec, prepared: Prepared, origin: Origin, work_dir: Path) -> Job:
     task, names = prepared.task, prepared.classes.names
     given = prepared.test, names, prepared.data, origin.certificate, prepared.exclusion, task
-    return Job(work_dir / run.id, run, task.kind, *given, _vocabulary(prepared))
+    return Job(work_dir / run.id, run, prepared.metric, *given, _vocabulary(prepared))
 
 
 def _vocabulary(prepared: Prepared) -> Vocabulary:

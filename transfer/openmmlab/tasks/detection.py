@@ -103,8 +103,8 @@ def _writing(writer: str) -> Any:
 ANY_STRIDE = "faster_rcnn_fpn and mask_rcnn_fpn build a pyramid on every backbone"
 
 DETECTION = TaskType(
-    "detection", "mmdet", ("bbox", "voc"), fit_detector, _pad, _point, resize_images, _writing("BoxWriter"), ANY_STRIDE
+    "detection", "mmdet", "boxes", fit_detector, _pad, _point, resize_images, _writing("BoxWriter"), ANY_STRIDE
 )
 INSTANCES = TaskType(
-    "instances", "mmdet", ("segm",), fit_detector, _pad, _point, resize_images, _writing("MaskWriter"), ANY_STRIDE
+    "instances", "mmdet", "masks", fit_detector, _pad, _point, resize_images, _writing("MaskWriter"), ANY_STRIDE
 )

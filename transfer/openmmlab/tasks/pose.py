@@ -92,4 +92,4 @@ def _writer(config: Config) -> dict[str, Any]:
     return {"type": "KeypointWriter", "category_ids": config.category_ids}
 
 
-POSE = TaskType("pose", "mmpose", ("keypoints",), fit_pose, _pad, _point, _keep_crops, _writer, ANY_STRIDE)
+POSE = TaskType("pose", "mmpose", "keypoints", fit_pose, _pad, _point, _keep_crops, _writer, ANY_STRIDE)

@@ -81,5 +81,5 @@ def _writer(config: Config) -> dict[str, Any]:
 ANY_STRIDE = "linear_segmentation and upernet segment on every backbone, deeplab_aspp at whatever stride it has"
 
 SEGMENTATION = TaskType(
-    "segmentation", "mmseg", ("miou",), fit_segmenter, _pad, _point, resize_images, _writer, ANY_STRIDE
+    "segmentation", "mmseg", "label_maps", fit_segmenter, _pad, _point, resize_images, _writer, ANY_STRIDE
 )

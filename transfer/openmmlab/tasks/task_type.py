@@ -24,7 +24,7 @@ class Classes:
 class TaskType:
     """What a head of this type needs done, each in place.
 
-    `scope` is OpenMMLab's library of such heads, `metrics` names what may score its predictions.
+    `scope` is OpenMMLab's library of such heads, `annotations` are those it is trained on, and whose metrics score it.
 
     - `fit(model, backbone, classes)` fits neck and heads to the backbone's levels and the number of classes, and
       returns the backbone as they need it; BadOption where it cannot.
@@ -38,7 +38,7 @@ class TaskType:
 
     name: str
     scope: str
-    metrics: tuple[str, ...]
+    annotations: str
     fit: Callable[[ConfigDict, BackboneSpec, int], BackboneSpec]
     pad: Callable[[ConfigDict, int], None]
     point: Callable[[ConfigDict, Split, Classes], None]

@@ -1,6 +1,6 @@
-"""COCOeval's numbers in a fraction of its time and memory: plain files, checked in one pass, through hotcoco.
+"""COCOeval's numbers in a fraction of its time and memory: ordinary files, checked in one pass, by hotcoco.
 
-Whatever is not plain (text as an id, a damaged entry, a platform without hotcoco) is left to `transfer.metrics.coco`,
+Whatever is not ordinary (text as an id, a damaged entry, no hotcoco) is left to `transfer.metrics.coco`,
 which says what is wrong with the files, or scores them with pycocotools.
 """
 
@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from transfer.metrics.plain import RESULTS, TRUTHS, VALUES, Kind, Rle, Size
+from transfer.metrics.coco_types import VALUES, CocoType, Rle, Size
 
 hotcoco: Any = import_module("hotcoco") if find_spec("hotcoco") else None  # not built for every platform
 
@@ -32,8 +32,8 @@ AT_ONCE = 10_000
 """Masks whose runs are read together; bounds the memory."""
 
 
-def hot_stats(kind: Kind, predictions: Path, annotations: Path, *, own_areas: bool = False) -> list[float] | None:
-    """COCOeval's summary numbers of a results file against an annotation file; None where these are not plain.
+def hot_stats(what: CocoType, predictions: Path, annotations: Path, *, own_areas: bool = False) -> list[float] | None:
+    """Return COCOeval's summary numbers of results against annotations; None where these files are not ordinary.
 
     Equal to `coco_stats` on what `read_truth` and `read_predictions` let pass. `own_areas` measures masks that have
     boxes, too, by their pixels.
@@ -41,16 +41,16 @@ def hot_stats(kind: Kind, predictions: Path, annotations: Path, *, own_areas: bo
     if hotcoco is None:
         return None
     try:
-        areas = _check(kind, predictions, annotations, own_areas)
-        return _evaluate(kind, predictions, annotations, areas)
+        areas = _check(what, predictions, annotations, own_areas)
+        return _evaluate(what, predictions, annotations, areas)
     except (OSError, ValueError, RecursionError):  # what msgspec and hotcoco raise about a file
         return None
 
 
-def _check(kind: Kind, predictions: Path, annotations: Path, own_areas: bool) -> Areas | None:
-    """Raise ValueError for what is not plain; return the detections' areas if hotcoco is to take those of masks."""
-    truth = TRUTHS[kind].decode(annotations.read_bytes())
-    found = RESULTS[kind].decode(predictions.read_bytes())
+def _check(what: CocoType, predictions: Path, annotations: Path, own_areas: bool) -> Areas | None:
+    """Raise ValueError for what is not ordinary; return the detections' areas if hotcoco is to take those of masks."""
+    truth = what.truth.decode(annotations.read_bytes())
+    found = what.results.decode(predictions.read_bytes())
     sizes = {image.id: (image.height, image.width) for image in truth.images}
     categories = {category.id for category in truth.categories}
     _demand(len(sizes) == len(truth.images) and len(categories) == len(truth.categories))
@@ -58,11 +58,11 @@ def _check(kind: Kind, predictions: Path, annotations: Path, own_areas: bool) ->
     for entries in (truth.annotations, found):
         _demand({entry.image_id for entry in entries} <= sizes.keys())
         _demand({entry.category_id for entry in entries} <= categories)
-        if kind == "keypoints":
+        if what.joints:
             _demand(all(bytes(entry.keypoints).count(b",") == VALUES - 1 for entry in entries))
-    if kind != "bbox":
+    if what.masks or what.joints:
         _demand(len({entry.bbox is msgspec.UNSET for entry in found}) < 2)
-    if kind != "segm":
+    if not what.masks:
         return None
     _check_masks(truth.annotations, found, sizes)
     return _areas(found) if own_areas else None
@@ -96,18 +96,18 @@ def _areas(entries: Sequence[Any]) -> Areas:
     return areas
 
 
-def _evaluate(kind: Kind, predictions: Path, annotations: Path, areas: Areas | None) -> list[float]:
+def _evaluate(what: CocoType, predictions: Path, annotations: Path, areas: Areas | None) -> list[float]:
     truth = hotcoco.COCO(str(annotations))
     found = truth.load_res(str(predictions))
     if areas is not None:
         found.update_anns(ids=np.arange(1, len(areas) + 1), area=areas)
     _demand(not truth.load_warnings and not found.load_warnings)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = hotcoco.COCOeval(truth, found, kind)
+        evaluation = hotcoco.COCOeval(truth, found, what.iou_type)
         evaluation.run()
     return [float(value) for value in evaluation.stats]
 
 
-def _demand(plain: bool) -> None:
-    if not plain:
-        raise ValueError("not plain")
+def _demand(ordinary: bool) -> None:
+    if not ordinary:
+        raise ValueError("no ordinary file")

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from transfer.errors import BrokenAnnotation, BrokenPredictions, DataError
-from transfer.metrics import hot
+from transfer.metrics import coco_types, hotcoco
 from transfer.metrics.boxes import score_boxes
-from transfer.metrics.hot import hot_stats
+from transfer.metrics.hotcoco import hot_stats
 from transfer.metrics.keypoints import score_keypoints
 from transfer.metrics.masks import score_masks
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools' decode
 
 SCORE = {"bbox": score_boxes, "segm": score_masks, "keypoints": score_keypoints}
+TYPE = {what.iou_type: what for what in (coco_types.BOXES, coco_types.MASKS, coco_types.JOINTS)}
 HEIGHT, WIDTH = 110, 130
 IMAGES = (3, 1, 7, 900_000_000_001)  # the last one stays empty
 CATEGORIES = (2, 5, 90)  # nothing of the last one
@@ -104,9 +105,9 @@ CASES = {
 def check(kind, truth, found, written, oracle):
     files = written(found, truth)
     expected = oracle(kind, truth, found)
-    assert hot_stats(kind, *files) == expected
+    assert hot_stats(TYPE[kind], *files) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hot, "hotcoco", None)
+        patch.setattr(hotcoco, "hotcoco", None)
         assert list(SCORE[kind](*files).values()) == expected
 
 
@@ -114,9 +115,9 @@ def check_own_areas(truth, found, written, oracle):
     """As mmdet and detectron2 call pycocotools: without the boxes, by which it would sort masks into sizes."""
     files = written(found, truth)
     expected = oracle("segm", truth, [{key: entry[key] for key in entry if key != "bbox"} for entry in found])
-    assert hot_stats("segm", *files, own_areas=True) == expected
+    assert hot_stats(coco_types.MASKS, *files, own_areas=True) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hot, "hotcoco", None)
+        patch.setattr(hotcoco, "hotcoco", None)
         assert list(score_masks(*files, own_areas=True).values()) == expected
 
 
@@ -146,10 +147,10 @@ def test_more_than_a_hundred_detections_in_an_image(written, pycocotools_stats, 
 
 def test_runs_as_numbers_are_the_same_mask(written):
     truth, found = masks_of([(PLACE, 0)], [(PLACE, 0.5), ({**PLACE, "bbox": [1, 5, 30, 60]}, 0.7)])
-    expected = hot_stats("segm", *written(found, truth))
+    expected = hot_stats(coco_types.MASKS, *written(found, truth))
     for entry, box in zip(found, (PLACE["bbox"], [1, 5, 30, 60]), strict=True):
         entry["segmentation"] = runs(box, compressed=False)
-    assert hot_stats("segm", *written(found, truth)) == expected
+    assert hot_stats(coco_types.MASKS, *written(found, truth)) == expected
 
 
 REAL = {"bbox": "instances", "segm": "instances", "keypoints": "person_keypoints"}
@@ -157,7 +158,7 @@ REAL = {"bbox": "instances", "segm": "instances", "keypoints": "person_keypoints
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("kind", REAL)
-def test_coco_annotations_are_plain_files(shared_data, written, pycocotools_stats, kind):
+def test_coco_annotations_are_ordinary_files(shared_data, written, pycocotools_stats, kind):
     """Two noisy copies of every object; some masks are those of the first object in the image."""
     truth = json.loads((shared_data / "coco_mini" / "annotations" / f"{REAL[kind]}_val2017.json").read_text())
     sizes = {image["id"]: (image["height"], image["width"]) for image in truth["images"]}
@@ -215,14 +216,14 @@ def test_what_one_engine_refuses_the_other_never_scores(written, kind, which, ch
     entries[-1] |= {key: value for key, value in change.items() if key in entries[-1]}
     files = written(found, truth)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hot, "hotcoco", None)
+        patch.setattr(hotcoco, "hotcoco", None)
         try:
             expected = list(SCORE[kind](*files).values())
         except (BrokenPredictions, BrokenAnnotation) as error:
             expected = type(error)
     if isinstance(expected, list):
-        assert hot_stats(kind, *files) in (expected, None)
+        assert hot_stats(TYPE[kind], *files) in (expected, None)
     else:
-        assert hot_stats(kind, *files) is None
+        assert hot_stats(TYPE[kind], *files) is None
         with pytest.raises(DataError):
             SCORE[kind](*files)

@@ -1,17 +1,16 @@
-"""Types of plain COCO files: what an entry must hold for hotcoco to read it as pycocotools does.
+"""Types of ordinary COCO files: what an entry must hold for hotcoco to read it as pycocotools does.
 
 What is left raw here, hotcoco reads as a list of numbers or refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec.json import Decoder
 
-Kind = Literal["bbox", "segm", "keypoints"]
 Box = tuple[float, float, float, float]
 Size = tuple[int, int]
 Polygon = Annotated[list[float], msgspec.Meta(min_length=6)]
@@ -108,13 +107,20 @@ class Truth(msgspec.Struct, Generic[AnyObject]):
     annotations: list[AnyObject]
 
 
-TRUTHS: Mapping[Kind, Decoder[Truth[Any]]] = {
-    "bbox": Decoder(Truth[BoxObject]),
-    "segm": Decoder(Truth[MaskObject]),
-    "keypoints": Decoder(Truth[PersonObject]),
-}
-RESULTS: Mapping[Kind, Decoder[list[Any]]] = {
-    "bbox": Decoder(list[BoxDetection]),
-    "segm": Decoder(list[MaskDetection]),
-    "keypoints": Decoder(list[PersonDetection]),
-}
+@dataclass(frozen=True)
+class CocoType:
+    """What COCOeval compares: its name for it, and the types of annotations and results.
+
+    Entries may hold `masks` or `joints`; their results may have a box beside these.
+    """
+
+    iou_type: str
+    truth: Decoder[Truth[Any]]
+    results: Decoder[list[Any]]
+    masks: bool = False
+    joints: bool = False
+
+
+BOXES = CocoType("bbox", Decoder(Truth[BoxObject]), Decoder(list[BoxDetection]))
+MASKS = CocoType("segm", Decoder(Truth[MaskObject]), Decoder(list[MaskDetection]), masks=True)
+JOINTS = CocoType("keypoints", Decoder(Truth[PersonObject]), Decoder(list[PersonDetection]), joints=True)
