@@ -36,10 +36,10 @@ def truth() -> Json:
     }
 
 
-def read(folder: Path, data: Any, kind: str = "bbox") -> tuple[Annotations, list[str]]:
+def read(folder: Path, data: Any, *fields: str) -> tuple[Annotations, list[str]]:
     path = folder / "truth.json"
     path.write_text(json.dumps(data), encoding="utf-8")
-    annotations, problems = read_annotations(path, kind)
+    annotations, problems = read_annotations(path, fields)
     return annotations, [problem.text for problem in problems]
 
 
@@ -47,17 +47,17 @@ def read(folder: Path, data: Any, kind: str = "bbox") -> tuple[Annotations, list
 def problems(tmp_path: Path) -> Read:
     """The problems of `truth()` with its first annotation updated."""
 
-    def found(kind: str = "bbox", **changes: Any) -> list[str]:
+    def found(*fields: str, **changes: Any) -> list[str]:
         data = truth()
         data["annotations"][0].update(changes)
-        return read(tmp_path, data, kind)[1]
+        return read(tmp_path, data, *fields)[1]
 
     return found
 
 
-@pytest.mark.parametrize("kind", ["bbox", "segm", "keypoints", "voc"])
-def test_the_summary_of_what_is_sound(tmp_path: Path, kind: str) -> None:
-    annotations, found = read(tmp_path, truth(), kind)
+@pytest.mark.parametrize("fields", [(), ("bbox",), ("segmentation",), ("keypoints", "difficult")])
+def test_the_summary_of_what_is_sound(tmp_path: Path, fields: tuple[str, ...]) -> None:
+    annotations, found = read(tmp_path, truth(), *fields)
     assert found == []
     assert (annotations.classes, annotations.category_ids) == (("later", "first"), (9, 7))
     assert annotations.images == (("1.jpg", 30, 20), ("2.jpg", 30, 20))
@@ -83,7 +83,7 @@ def test_names_in_any_language_have_one_digest(tmp_path: Path) -> None:
     escaped, raw = (tmp_path / name for name in ("escaped.json", "raw.json"))
     escaped.write_text(json.dumps(data), encoding="utf-8")
     raw.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-    first, second = (read_annotations(path, "bbox")[0] for path in (escaped, raw))
+    first, second = (read_annotations(path, ())[0] for path in (escaped, raw))
     assert first == second and first.classes[0] == "Bär 熊"
 
 
@@ -203,13 +203,13 @@ MASKS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("mask", "fault"), MASKS)
 def test_masks(problems: Read, mask: Any, fault: str) -> None:
-    assert problems("segm", segmentation=mask) == ([f"annotation 11: segmentation {fault}"] if fault else [])
+    assert problems("segmentation", segmentation=mask) == ([f"annotation 11: segmentation {fault}"] if fault else [])
     assert problems("bbox", segmentation=mask) == []
 
 
 def test_a_mask_of_an_unknown_image_is_only_named_for_that(problems: Read) -> None:
     rle = {"counts": [0, 1], "size": [1, 1]}
-    (text,) = problems("segm", image_id=5, segmentation=rle)
+    (text,) = problems("segmentation", image_id=5, segmentation=rle)
     assert "names image 5" in text
 
 
@@ -231,7 +231,7 @@ def test_a_category_without_joints_is_named_once(tmp_path: Path) -> None:
 )
 def test_difficult_is_yes_or_no(problems: Read, given: Any, sound: bool) -> None:
     expected = [] if sound else [f"annotation 11: difficult must be 0 or 1, found {given!r}"]
-    assert problems("voc", difficult=given) == expected
+    assert problems("difficult", difficult=given) == expected
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -273,9 +273,11 @@ def test_brackets_without_end_are_no_crash(tmp_path: Path) -> None:
         parse(path)
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"), [("segm", "segmentation"), ("keypoints", "keypoints"), ("voc", "difficult")]
-)
-def test_what_a_kind_needs_is_checked_besides_the_boxes(problems: Read, kind: str, field: str) -> None:
-    first, second = problems(kind, **{"bbox": [1, 1, 0, 1], field: None})
-    assert "has no area" in first and field in second
+@pytest.mark.parametrize("field", ["segmentation", "keypoints", "difficult"])
+def test_what_entries_must_say_is_checked_besides_their_boxes(problems: Read, field: str) -> None:
+    found = problems(field, **{"bbox": [1, 1, 0, 1], field: None})
+    assert len(found) == 2 and "has no area" in found[0] and field in found[1]
+
+
+def test_entries_that_need_not_say_whether_they_are_difficult_may_not_say_nonsense(problems: Read) -> None:
+    assert problems(difficult=2) == ["annotation 11: difficult must be 0 or 1, found 2"]

@@ -20,7 +20,7 @@ from transfer.datasets.preflight import also_in_train, check_split, check_splits
 from transfer.errors import BadOption, BrokenAnnotation, CorruptImage, DataError, MissingData
 
 CLASSES = ("sky", "car", "tree")
-MAPS = "miou"
+BOXES, MAPS = "boxes", "label_maps"
 
 
 def sha(path: Path) -> str:
@@ -87,7 +87,7 @@ def test_the_manifest_of_label_maps(maps: Split) -> None:
 
 
 def test_the_manifest_of_boxes(boxes: Split) -> None:
-    manifest = check_split(boxes, "bbox")
+    manifest = check_split(boxes, BOXES)
     assert (manifest.images, manifest.classes, manifest.category_ids, manifest.counts) == (
         2,
         ("cat", "dog"),
@@ -98,7 +98,7 @@ def test_the_manifest_of_boxes(boxes: Split) -> None:
 
 
 def test_a_remembered_manifest_is_the_same(boxes: Split, maps: Split, tmp_path: Path) -> None:
-    for split, kind in ((boxes, "bbox"), (maps, MAPS)):
+    for split, kind in ((boxes, BOXES), (maps, MAPS)):
         first, again = (check_split(split, kind, tmp_path / "facts.json") for _ in range(2))
         assert first == again == check_split(split, kind) and first.hashes == again.hashes
 
@@ -107,13 +107,13 @@ def test_what_was_wrong_is_told_again_although_files_are_remembered(boxes: Split
     split = write_boxes(boxes.images, annotations=[{"id": 1, "image_id": 9, "category_id": 5, "bbox": [0, 0, 1, 1]}])
     for _ in range(2):
         with pytest.raises(BrokenAnnotation, match="names image 9"):
-            check_split(split, "bbox", tmp_path / "facts.json")
+            check_split(split, BOXES, tmp_path / "facts.json")
 
 
 def test_facts_of_images_are_remembered_where_a_check_fails(boxes: Split, tmp_path: Path) -> None:
     (boxes.images / "b.jpg").write_bytes(b"")
     with pytest.raises(CorruptImage):
-        check_split(boxes, "bbox", tmp_path / "facts.json")
+        check_split(boxes, BOXES, tmp_path / "facts.json")
     assert any("a.jpg" in key for key in json.loads((tmp_path / "facts.json").read_text())["facts"])
 
 
@@ -141,7 +141,7 @@ def test_sizes_are_compared(maps: Split, boxes: Split) -> None:
     label_map(maps.annotations / "1.png", 0, shape=(5, 6))
     assert refusal(maps, MAPS)[1:-1] == ["1.png is 6x5 pixels, but its image is 6x4"]
     picture(boxes.images / "a.jpg", 1, (6, 5))
-    assert refusal(boxes, "bbox")[1:-1] == ["a.jpg is 6x5 pixels, but the json says 6x4"]
+    assert refusal(boxes, BOXES)[1:-1] == ["a.jpg is 6x5 pixels, but the json says 6x4"]
 
 
 def test_faults_of_maps_and_of_images_are_told_apart(maps: Split) -> None:
@@ -156,7 +156,7 @@ def test_faults_of_maps_and_of_images_are_told_apart(maps: Split) -> None:
 
 def test_a_missing_image_is_counted_as_missing(boxes: Split) -> None:
     (boxes.images / "b.jpg").unlink()
-    first, line, *_ = refusal(boxes, "bbox")
+    first, line, *_ = refusal(boxes, BOXES)
     assert first == f"1 problem in the data of {boxes.annotations} (half-downloaded? 1 files are missing)"
     assert line == f"{boxes.images / 'b.jpg'} is named by the annotations but does not exist"
 
@@ -164,14 +164,14 @@ def test_a_missing_image_is_counted_as_missing(boxes: Split) -> None:
 def test_a_folder_in_place_of_an_image_cannot_be_read(boxes: Split) -> None:
     (boxes.images / "b.jpg").unlink()
     (boxes.images / "b.jpg").mkdir()
-    assert refusal(boxes, "bbox", CorruptImage)[1] == f"{boxes.images / 'b.jpg'} cannot be read: Is a directory"
+    assert refusal(boxes, BOXES, CorruptImage)[1] == f"{boxes.images / 'b.jpg'} cannot be read: Is a directory"
 
 
 def test_nothing_listed_is_a_problem(maps: Split, boxes: Split, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(" \n\n")
     assert refusal(replace(maps, listing=tmp_path / "list.txt"), MAPS)[1] == "no label maps (*.png) are listed"
-    assert refusal(write_boxes(boxes.images, images=[], annotations=[]), "bbox")[1] == "no images are listed"
-    malformed = refusal(write_boxes(boxes.images, images=[3], annotations=[]), "bbox")
+    assert refusal(write_boxes(boxes.images, images=[], annotations=[]), BOXES)[1] == "no images are listed"
+    malformed = refusal(write_boxes(boxes.images, images=[3], annotations=[]), BOXES)
     assert malformed[1:-1] == ["images[0]: expected an object, found int"]
 
 
@@ -202,7 +202,7 @@ def test_what_does_not_exist_is_named(maps: Split) -> None:
 def test_labels_must_mean_the_same_in_both_splits(boxes: Split, tmp_path: Path) -> None:
     picture(tmp_path / "test/c.jpg", 3)
     good = write_boxes(tmp_path / "test")
-    assert [manifest.images for manifest in check_splits(boxes, good, "bbox")] == [2, 1]
+    assert [manifest.images for manifest in check_splits(boxes, good, BOXES)] == [2, 1]
     for categories, difference in (
         ([{"id": 5, "name": "cat"}, {"id": 3, "name": "cow"}], "(('dog', 3), ('cow', 3))"),
         ([{"id": 5, "name": "cat"}, {"id": 4, "name": "dog"}], "(('dog', 3), ('dog', 4))"),
@@ -210,7 +210,7 @@ def test_labels_must_mean_the_same_in_both_splits(boxes: Split, tmp_path: Path) 
         ([{"id": 5, "name": "cat"}], "their number"),
     ):
         with pytest.raises(BrokenAnnotation) as caught:
-            check_splits(boxes, write_boxes(tmp_path / "test", categories=categories), "bbox")
+            check_splits(boxes, write_boxes(tmp_path / "test", categories=categories), BOXES)
         text = str(caught.value)
         assert text.startswith(f"{boxes.annotations} and {tmp_path / 'test.json'} do not declare the same categories")
         assert text.endswith(f"First difference: {difference}.")
@@ -239,8 +239,8 @@ def test_annotations_are_read_once_for_a_purpose_until_they_change(
     monkeypatch.setattr(preflight, "read_annotations", read_annotations)
     picture(tmp_path / "test/c.jpg", 3)
     test = write_boxes(tmp_path / "test")
-    first = check_splits(boxes, test, "bbox", cache)
+    first = check_splits(boxes, test, BOXES, cache)
     assert read == [boxes.annotations, test.annotations]
-    assert check_splits(boxes, test, "bbox", cache) == first and len(read) == 2
+    assert check_splits(boxes, test, BOXES, cache) == first and len(read) == 2
     os.utime(test.annotations, ns=(10**9, 10**9))
-    assert check_splits(boxes, test, "bbox", cache) == first and read[2:] == [test.annotations]
+    assert check_splits(boxes, test, BOXES, cache) == first and read[2:] == [test.annotations]
