@@ -22,6 +22,7 @@ from transfer.metrics.metric import Files
 from transfer.metrics.registry import METRICS, find_metric
 from transfer.metrics.resampling import gap_intervals
 from transfer.metrics.results_file import RESULTS_FILE, places_of
+from transfer.metrics.scoring import table
 from transfer.metrics.semantic import METRIC as MIOU
 from transfer.metrics.subset import check_names
 
@@ -230,3 +231,14 @@ def test_the_interval_is_that_of_the_quantiles(tmp_path: Path) -> None:
     wide = gap_intervals(MIOU, files, ["a"], scores=["aAcc"], draws=400, level=0.98)["aAcc"]
     assert (wide.full, wide.clean, wide.gap) == (0.75, 1.0, -0.25)
     assert (wide.low, wide.high) == (-0.25, 0.0) and (narrow.low, narrow.high) == (-0.25, -0.25)
+
+
+def test_a_table_of_means_is_a_line_each_and_one_of_classes_stands_below() -> None:
+    assert table({"AP": 0.5, "AP50_07": -1}) == "AP           50.00\nAP50_07          —"
+    assert table({"mIoU": 1, "IoU/sky": 0.25, "IoU/long name": -1, "Acc/sky": 0, "Acc/long name": 1}).splitlines() == [
+        "mIoU        100.00",
+        "",
+        "class         IoU     Acc",
+        "sky         25.00    0.00",
+        "long name       —  100.00",
+    ]
