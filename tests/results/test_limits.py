@@ -85,6 +85,12 @@ def test_a_renamed_file_says_its_right_name(tmp_path: Path, record: Make) -> Non
         read_record(other)
 
 
+def test_a_record_that_is_not_written_is_named_by_its_run(tmp_path: Path, record: Make) -> None:
+    made = record(scores={"AP": 2})
+    with pytest.raises(BrokenRecord, match=rf"^record of {made.run.id}: scores\.AP: "):
+        write_record(tmp_path, made)
+
+
 def test_numbers_that_json_has_not_got_are_damage(tmp_path: Path, record: Make) -> None:
     path = write_record(tmp_path, record())
     path.write_text(json.dumps(record().to_json()).replace("0.25", "Infinity"), encoding="utf-8")

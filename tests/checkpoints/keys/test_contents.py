@@ -69,6 +69,13 @@ def test_modules_of_haiku_are_one_state_dict() -> None:
     )  # fmt: skip
 
 
+def test_other_state_dicts_are_found_behind_modules_of_haiku() -> None:
+    assert list(contents({"params": {"net/~/conv": {"w": ONE}}, "other": {"w": ONE}}).state_dicts) == [
+        "params",
+        "other",
+    ]
+
+
 @pytest.mark.parametrize(
     "tree",
     [

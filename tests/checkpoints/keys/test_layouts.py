@@ -254,6 +254,7 @@ def test_a_copy_is_chosen_and_the_others_are_kept() -> None:
         CONTRACT,
     )
     assert (other.which, other.state_dict) == ("teacher", two)
+    assert (first.heads, first.image, dict(first.options)) == (None, None, {})
     (label, left), *none = first.other_weights.items()
     assert (label, left.state_dict, none) == ("teacher", two, [])
     assert left.rules == first.rules and first.allowed_missing == () and first.warnings == ()

@@ -21,7 +21,9 @@ from transfer.checkpoints.keys.rules import (
     Rule,
     Split,
     apply_rules,
+    apply_to_values,
 )
+from transfer.checkpoints.keys.values import Value
 from transfer.errors import WeightMismatch
 
 GRID = torch.arange(6.0).reshape(2, 3)
@@ -267,3 +269,20 @@ def test_what_is_loaded_lies_in_one_piece() -> None:
 )
 def test_shares_count_elements(numbers: dict[str, int], filled: list[str], expected: float) -> None:
     assert filled_share(numbers, filled) == expected
+
+
+def test_a_user_is_sent_to_their_own_rules() -> None:
+    renamed = apply_rules({"a": torch.ones(1)}, ())
+    with pytest.raises(WeightMismatch, match=r"Remove it from mine\.toml, or"):
+        match({"a": meta(1)}, renamed, (AllowedMissing("b", "why"),), title="t", family="rules:mine.toml")
+    with pytest.raises(WeightMismatch, match=r"Add a rule to mine\.toml, or"):
+        match({"b": meta(1)}, renamed, (), title="t", family="rules:mine.toml")
+
+
+def test_rules_need_no_memory_for_what_they_change() -> None:
+    def load() -> torch.Tensor:
+        raise AssertionError("a value was read")
+
+    value = Value((10**7, 10**7), torch.float32, load)
+    renamed = apply_to_values({"w": value}, (Reshape("w", (10**6, 10**8)), Permute("w", (1, 0))))
+    assert (renamed.shapes, renamed.sources["w"].value.fault) == ({"w": (10**8, 10**6)}, None)

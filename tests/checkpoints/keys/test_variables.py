@@ -77,6 +77,9 @@ def test_either_the_variables_or_their_averages() -> None:
         **{name: f"{name}/{AVERAGE}" for name in ("a/kernel", "b/bias", "c/kernel")},
         "c/mean": "c/mean",
     }
+    assert found.dropped == dict.fromkeys(
+        ["a/kernel", "b/bias", "c/kernel"], "trained variable: its moving average was chosen"
+    )
     assert averaged(["a/kernel"]) == ()
 
 
