@@ -13,6 +13,7 @@ import pytest
 
 from transfer.errors import BrokenRecord
 from transfer.results.curves import Curve, Point, curves_of, fit_log_linear
+from transfer.results.migration import migrated
 from transfer.results.schema import parse_record
 from transfer.results.store import read_record, write_record
 from transfer.schemas.record import SCHEMA, Record
@@ -166,3 +167,15 @@ def test_a_record_without_the_score_is_no_point(record: Make) -> None:
 
 def test_seeds_without_a_common_one_make_no_curve(record: Make) -> None:
     assert curves(on(record, 10, 0.1, seed=0), on(record, 100, 0.2, seed=1)) == []
+
+
+@pytest.mark.parametrize("status", ["unknown", "none by construction", "measured"])
+def test_what_is_known_of_an_overlap(record: Make, status: str) -> None:
+    assert parsed(record(), overlap={"status": status}).overlap == {"status": status}
+
+
+@pytest.mark.parametrize(("recipe", "head", "dataset"), [("fcn_d8_voc", "fcn_d8", "voc"), ("my_own", "my_own", "")])
+def test_an_old_record_that_names_no_data_set_has_that_of_its_recipe(recipe: str, head: str, dataset: str) -> None:
+    for data in ({}, {"data": {}}, {"data": {"test": {}}}):
+        run = migrated({"schema": 1, "run": {"recipe": recipe}, **data})["run"]
+        assert (run["head"], run["dataset"]) == (head, dataset)
