@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-install check docs lock bench
+.PHONY: setup demo test test-install mutants check docs lock bench
 
 setup:  ## create .venv with the locked packages
 	@tools/setup.sh
@@ -12,7 +12,10 @@ test: setup  ## every test; `make test ARGS="-m 'not slow'"` for the fast ones
 test-install: setup  ## build the wheel, install it as people do and run it; minutes and 7 GB, PYTHON= chooses the interpreter
 	@TRANSFER_TEST_INSTALL=$$(tools/python.sh) .venv/bin/python -m pytest tests/install $(ARGS)
 
-check: setup  ## format, lint, types, floors
+mutants: setup  ## change each of four packages in 250 places, and print which changes no test notices (docs/mutants.md)
+	@for package in checkpoints/keys datasets metrics results; do tools/mutate.sh transfer/$$package $(ARGS); done
+
+check: setup  ## format, lint, types, layers
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.checkpoints.export.networks import BASIC, BOTTLENECK, CAFFE, RGB, VIT, error, images, small
 from torch import Tensor
 from torch.nn.functional import batch_norm, conv2d, max_pool2d, relu
 
+from tests.checkpoints.export.networks import BASIC, BOTTLENECK, CAFFE, RGB, VIT, error, images, small
 from tests.checkpoints.export.writing import exported
 from transfer.checkpoints.loading import load_backbone
 from transfer.errors import BadOption, Inexpressible

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+
 from tests.checkpoints.export.networks import (
     BASIC,
     BEIT,
@@ -24,7 +25,6 @@ from tests.checkpoints.export.networks import (
     named_as,
     small,
 )
-
 from tests.checkpoints.export.writing import written
 from transfer.errors import Inexpressible
 

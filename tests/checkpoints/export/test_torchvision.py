@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from tests.checkpoints.export.networks import (
     BASIC,
     BOTTLENECK,
@@ -17,8 +19,6 @@ from tests.checkpoints.export.networks import (
     named_as,
     small,
 )
-from torch import Tensor
-
 from tests.checkpoints.export.writing import exported
 from transfer.errors import Inexpressible
 
